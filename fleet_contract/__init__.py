@@ -1,0 +1,1 @@
+"""What agent and hub say to each other, and nothing else. No I/O, no clock, no randomness."""

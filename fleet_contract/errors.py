@@ -1,0 +1,65 @@
+"""The errors of the contract: what was refused, why, and what to do next."""
+
+from fleet_contract.because import Because
+
+
+class VedetteError(Exception):
+    """An error a person can act on. Subclasses set `code`; `remedy` says what to do next."""
+
+    code = "error"
+
+    def __init__(self, what: str, remedy: str = "", *, code: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.remedy}".strip()
+
+    @property
+    def because(self) -> Because:
+        return Because(self.code, str(self))
+
+
+class ContractError(VedetteError):
+    """A message that breaks the contract. Sending it again changes nothing."""
+
+    code = "contract-broken"
+
+
+class Undecodable(ContractError):
+    """Bytes that are not the message they should be."""
+
+    code = "undecodable"
+
+
+class SignatureWrong(ContractError):
+    """Signed by nobody we trust, or changed after it was signed."""
+
+    code = "signature-wrong"
+
+
+class DeviceWrong(ContractError):
+    """Meant for another device or another fleet."""
+
+    code = "device-wrong"
+
+
+class GenerationStale(ContractError):
+    """Older than what the device has already accepted."""
+
+    code = "generation-stale"
+
+
+class Expired(ContractError):
+    """Past its expiry."""
+
+    code = "expired"
+
+
+class ManifestWrong(ContractError):
+    """A manifest that contradicts itself or what it was asked for."""
+
+    code = "manifest-wrong"

@@ -1,0 +1,93 @@
+"""What a device says of itself: on connecting, on every change, and as its heartbeat."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from fleet_contract.because import Because
+
+
+class Presence(StrEnum):
+    """Why the device speaks, or why the broker speaks for it (`LOST` is its last will)."""
+
+    ONLINE = "online"
+    CLOSING = "closing"
+    LOST = "lost"
+
+
+class Phase(StrEnum):
+    """Where a device is with one model. The transitions are in `edge_agent.core.update`."""
+
+    IDLE = "idle"
+    FETCHING = "fetching"
+    VERIFYING = "verifying"
+    PREFLIGHT = "preflight"
+    TRIAL = "trial"
+    SETTLED = "settled"
+    REJECTED = "rejected"
+
+
+class Release(msgspec.Struct, frozen=True):
+    """A version of a model as one artifact."""
+
+    version: int
+    digest: str
+
+
+class ModelReport(msgspec.Struct, frozen=True):
+    """One model on the device: what runs (`running`), what is wanted, and how far it is.
+
+    REJECTED means that `wanted` failed here and that `running`, if any, goes on; it lasts until another release
+    is wanted.
+    """
+
+    model: str
+    phase: Phase
+    because: Because
+    since: datetime
+    wanted: Release | None = None
+    running: Release | None = None
+    previous: Release | None = None
+    rollout: str | None = None
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """What the device is."""
+
+    hostname: str
+    arch: str
+    cores: int
+    memory_bytes: int
+    runtimes: dict[str, str]
+    providers: tuple[str, ...] = ()
+
+
+class SpoolReport(msgspec.Struct, frozen=True):
+    """What waits on the device to be acked, and what it had to drop since its state folder was made."""
+
+    records: int
+    size_bytes: int
+    dropped: int
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`boot` names this start of the agent, `number` rises with every report of that boot: the newest wins."""
+
+    fleet: str
+    device: str
+    boot: str
+    number: int
+    presence: Presence
+    sent_at: datetime
+    agent_version: str
+    target: str
+    generation: int
+    started_at: datetime
+    models: tuple[ModelReport, ...] = ()
+    refused: Because | None = None
+    """Why the last desired state that came was not followed, until one is."""
+    inventory: Inventory | None = None
+    spool: SpoolReport | None = None
+    troubles: tuple[Because, ...] = ()
+    """What is wrong on the device now: a full disk, a source that fails."""
