@@ -1,0 +1,1 @@
+"""Deciding code of the agent. No I/O, no clock, no randomness."""

@@ -1,0 +1,41 @@
+"""What every model runtime gives: a session that maps named arrays to named arrays."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from fleet_contract.errors import VedetteError
+from fleet_contract.manifest import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.ndarray[Any, Any]
+else:
+    Array = Any
+
+
+class InferenceFailed(VedetteError):
+    """The runtime could not answer these inputs. Other inputs may be answered."""
+
+    code = "inference-failed"
+
+
+class Session(Protocol):
+    """One artifact, loaded. `run` may be called by several threads at once, and by none after `close`."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]: ...
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs by name for `inputs`, which have the shapes and dtypes of the signature.
+
+        Raises `InferenceFailed`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        ...

@@ -1,0 +1,1 @@
+"""What the agent keeps on disk: artifacts by their content, journals, the desired state it follows."""

@@ -1,0 +1,1 @@
+"""What models did, added up in windows and kept on disk until the hub has them."""

@@ -1,0 +1,1 @@
+"""How the agent reaches the fleet's broker."""

@@ -1,0 +1,1 @@
+"""Carries out the orders that `edge_agent.core.update` decides on."""
