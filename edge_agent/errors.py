@@ -1,24 +1,57 @@
-"""The two ways in which carrying out an order fails: for good, or for now."""
-
-import errno
+"""The errors of the agent: whose fault it is, and what to do next."""
 
 from fleet_contract.errors import VedetteError
 
 
-class ArtifactRejected(VedetteError):
-    """This release cannot run here: never retry it."""
+class AgentError(VedetteError):
+    """Something that the agent cannot go on with."""
 
-    code = "artifact-rejected"
-
-
-class TryLater(VedetteError):
-    """Not the release's fault: the same step may succeed later."""
-
-    code = "try-later"
+    code = "agent-error"
 
 
-def disk_trouble(error: OSError, doing: str) -> TryLater:
-    """What `error` of the file system means for who reads it; `doing` says what was going on."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return TryLater(f"The disk is full while {doing}.", "Free some space; it goes on by itself.", code="disk-full")
-    return TryLater(f"The disk failed while {doing}: {error}.", "Check the disk.", code="disk-failed")
+class ConfigWrong(AgentError):
+    """The config file is missing, is not TOML, or says something that the agent does not know."""
+
+    code = "config-wrong"
+
+
+class StateLocked(AgentError):
+    """Another agent runs on this state folder."""
+
+    code = "state-locked"
+
+
+class StateUnusable(AgentError):
+    """The state folder cannot be read or written, or what it holds is damaged."""
+
+    code = "state-unusable"
+
+
+class NotJoined(AgentError):
+    """The state folder holds no identity."""
+
+    code = "not-joined"
+
+
+class HubUnreachable(AgentError):
+    """The hub does not answer: try again later."""
+
+    code = "hub-unreachable"
+
+
+class JoinRefused(AgentError):
+    """The hub answered, and said no. `code` is the hub's."""
+
+    code = "join-refused"
+
+
+class SourceWrong(AgentError):
+    """A source gives nothing that its model can take."""
+
+    code = "source-wrong"
+
+
+class OutputWrong(AgentError):
+    """A model answered with what its manifest does not promise."""
+
+    code = "output-wrong"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge_agent.errors import ArtifactRejected
+from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Session
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from edge_agent.errors import ArtifactRejected
+from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
 from fleet_contract.manifest import Tensor
 
