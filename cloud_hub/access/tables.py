@@ -1,0 +1,26 @@
+"""Join tokens as they are stored: never the secret itself."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON
+from sqlmodel import Field, SQLModel
+
+from cloud_hub.database import UtcDateTime
+
+
+class JoinTokenRow(SQLModel, table=True):
+    """One join token. Once `key` is set it is used up, for every key but that one."""
+
+    __tablename__ = "join_tokens"
+
+    secret_hash: str = Field(primary_key=True)
+    """SHA-256 of the secret, in hexadecimal; the secret has 256 random bits, so no salt is needed."""
+    device: str | None = None
+    target: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    key: str | None = None
+    answer: str | None = None
+    """The signed identity that was given, in JSON: given again when the first answer was lost."""

@@ -1,0 +1,1 @@
+"""Bytes by their digest: model artifacts, golden sets."""

@@ -1,0 +1,119 @@
+"""The database: the same on SQLite and PostgreSQL."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import SQLModel, select
+
+from cloud_hub.access.tables import JoinTokenRow
+from cloud_hub.database import Database, upsert
+from cloud_hub.errors import CannotStart
+
+AT = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
+
+
+def token(secret_hash: str, at: datetime = AT) -> JoinTokenRow:
+    return JoinTokenRow(secret_hash=secret_hash, created_at=at, expires_at=at + timedelta(hours=1))
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_expects(database: Database) -> None:
+    database.migrate()  # importing every subject's tables, and changing nothing a second time
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_schema_from_a_newer_version_is_refused_by_name(database: Database) -> None:
+    with database.session() as session:
+        session.connection().execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CannotStart) as raised:
+        database.migrate()
+    assert raised.value.code == "database-newer"
+
+
+def test_a_session_is_rolled_back_when_its_block_raises(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.session() as session:
+        session.add(token("a"))
+        session.flush()
+        raise RuntimeError
+    with database.reading() as session:
+        assert session.exec(select(JoinTokenRow)).all() == []
+
+
+def test_times_come_back_aware_and_in_utc_whatever_zone_they_went_in_with(database: Database) -> None:
+    with database.session() as session:
+        session.add(token("a", AT.astimezone(timezone(timedelta(hours=5)))))
+    with database.reading() as session:
+        found = session.exec(select(JoinTokenRow)).one()
+    assert found.created_at == AT
+    assert found.created_at.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="no time zone"), database.session() as session:
+        session.add(token("a", datetime(2026, 11, 2)))  # noqa: DTZ001 the very fault
+
+
+def test_a_reading_session_cannot_write(database: Database) -> None:
+    with pytest.raises(DBAPIError), database.reading() as session:
+        session.add(token("a"))
+        session.flush()
+    with database.session() as session:
+        session.add(token("a"))
+
+
+def test_readers_see_the_last_commit_while_a_writer_is_at_work(database: Database) -> None:
+    with database.session() as writer:
+        writer.add(token("a"))
+        writer.flush()
+        with database.reading() as reader:
+            assert reader.exec(select(JoinTokenRow)).all() == []
+
+
+def test_writers_that_read_before_they_write_wait_for_each_other(database: Database) -> None:
+    with database.session() as session:
+        session.add(token("count"))
+
+    def add_one() -> None:
+        for _ in range(20):
+            with database.session() as session:
+                row = session.exec(select(JoinTokenRow).with_for_update()).one()
+                row.answer = str(int(row.answer or 0) + 1)
+
+    threads = [threading.Thread(target=add_one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as session:
+        assert session.exec(select(JoinTokenRow)).one().answer == "80"
+
+
+def test_an_upsert_inserts_and_then_updates(database: Database) -> None:
+    row = {"secret_hash": "a", "labels": {}, "created_at": AT, "expires_at": AT}
+    for answer in ("first", "second"):
+        with database.session() as session:
+            insert = upsert(session, JoinTokenRow).values([row | {"answer": answer}])
+            session.execute(
+                insert.on_conflict_do_update(index_elements=["secret_hash"], set_={"answer": insert.excluded.answer})
+            )
+    with database.reading() as session:
+        assert [one.answer for one in session.exec(select(JoinTokenRow))] == ["second"]
+
+
+def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart) as raised:
+        Database(f"postgresql://me:sesame@/hub?host={tmp_path}").migrate()
+    assert raised.value.code == "database-unreachable"
+    assert "sesame" not in str(raised.value)
+
+
+def test_a_database_that_is_neither_sqlite_nor_postgresql_is_refused() -> None:
+    with pytest.raises(CannotStart, match="mysql"):
+        Database("mysql://localhost/hub")
