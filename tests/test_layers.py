@@ -1,0 +1,51 @@
+"""The layers hold, and the check that says so can fail."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("fleet_contract", "edge_agent", "cloud_hub", "fleet_client", "models", "provisioning")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
+def test_every_layer_is_kept() -> None:
+    checked = lint_imports(ROOT)
+    assert checked.returncode == 0, checked.stdout
+    assert " 0 broken" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("fleet_contract/topics.py", "import edge_agent", "The contract stands alone"),
+        ("edge_agent/config.py", "import pydantic", "The agent knows the rest only through the contract"),
+        ("edge_agent/core/update.py", "import time", "Deciding code does no I/O"),
+        ("cloud_hub/rollouts/engine.py", "import random", "Deciding code does no I/O"),
+        ("cloud_hub/monitoring/gates.py", "import sqlalchemy", "Deciding code does no I/O"),
+        ("cloud_hub/app.py", "import edge_agent", "The hub knows neither agent nor client"),
+        ("fleet_client/errors.py", "import fastapi", "The client knows the rest only through the contract"),
+    ],
+)
+def test_a_forbidden_import_is_caught(tmp_path: Path, module: str, line: str, contract: str) -> None:
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    for package in PACKAGES:
+        for source in (ROOT / package).rglob("*.py"):
+            if "node_modules" in source.parts:
+                continue
+            copy = tmp_path / source.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(source.read_text())
+    planted = tmp_path / module
+    planted.write_text(f"{planted.read_text()}\n{line}\n")
+
+    checked = lint_imports(tmp_path)
+
+    assert checked.returncode == 1
+    assert [row for row in checked.stdout.splitlines() if contract in row and row.endswith("BROKEN")], checked.stdout
