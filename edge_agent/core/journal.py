@@ -1,0 +1,107 @@
+"""What a device remembers of one model: what is wanted, what runs, and how far the one is from being the other."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+
+from fleet_contract.because import Because
+from fleet_contract.manifest import Manifest
+from fleet_contract.report import ModelReport, Phase, Release
+
+
+class Order(msgspec.Struct, frozen=True, tag="order"):
+    """A release to run, with all that carrying it out needs: its verified manifest, and where its bytes are.
+
+    Two orders with the same manifest are the same order: URLs and reasons are renewed without a change of mind.
+    """
+
+    manifest: Manifest
+    artifact_url: str
+    golden_url: str
+    because: Because
+    rollout: str | None = None
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """An assignment that this device does not follow, and why."""
+
+    release: Release
+    because: Because
+    rollout: str | None = None
+
+
+class Journal(msgspec.Struct, frozen=True):
+    """All that must outlive the process.
+
+    `settled` is the release that proved itself and `previous` the one before it; both stay on disk. The other
+    numbers count what no process lives to tell: `attempts` loads of `wanted` and `starts` of `settled` that have
+    not come to a good end, and how often the bytes of `wanted` were `damaged`. `usual_errors` is the share, 0 to 1,
+    of records that failed before the switch.
+    """
+
+    model: str
+    phase: Phase
+    because: Because
+    since: datetime
+    wanted: Order | Refused | None = None
+    settled: Manifest | None = None
+    previous: Manifest | None = None
+    attempts: int = 0
+    starts: int = 0
+    damaged: int = 0
+    usual_errors: float = 0.0
+
+
+def fresh(model: str, now: datetime) -> Journal:
+    """The journal of a model that this device has never run."""
+    return Journal(model, Phase.IDLE, Because("not-wanted", f"Nothing has asked for {model} yet."), now)
+
+
+def release_of(manifest: Manifest) -> Release:
+    return Release(manifest.version, manifest.artifact.digest)
+
+
+def current(journal: Journal) -> Manifest | None:
+    """What should answer now: the release on trial, or else the settled one."""
+    if journal.phase is Phase.TRIAL and isinstance(journal.wanted, Order):
+        return journal.wanted.manifest
+    return journal.settled
+
+
+def kept(journals: Iterable[Journal]) -> frozenset[str]:
+    """The digests that must stay on disk: all else may go."""
+    manifests: list[Manifest] = []
+    for journal in journals:
+        manifests += [one for one in (journal.settled, journal.previous) if one is not None]
+        if isinstance(journal.wanted, Order) and journal.phase is not Phase.REJECTED:
+            manifests.append(journal.wanted.manifest)
+    return frozenset(blob.digest for one in manifests for blob in (one.artifact, one.golden.blob))
+
+
+def closed(journal: Journal) -> Journal:
+    """The journal after an orderly stop: what was cut short by it is not the model's fault."""
+    return msgspec.structs.replace(journal, attempts=0, starts=0)
+
+
+def reported(journal: Journal, live: Manifest | None) -> ModelReport:
+    """What to say of the model while `live` answers."""
+    wanted: Release | None
+    match journal.wanted:
+        case Order():
+            wanted = release_of(journal.wanted.manifest)
+        case Refused():
+            wanted = journal.wanted.release
+        case None:
+            wanted = None
+    before = journal.settled if journal.phase is Phase.TRIAL else journal.previous
+    return ModelReport(
+        model=journal.model,
+        phase=journal.phase,
+        because=journal.because,
+        since=journal.since,
+        wanted=wanted,
+        running=None if live is None else release_of(live),
+        previous=None if before is None else release_of(before),
+        rollout=None if journal.wanted is None else journal.wanted.rollout,
+    )

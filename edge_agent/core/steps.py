@@ -1,0 +1,122 @@
+"""The words of `edge_agent.core.update`: what it sees, what it may do, and what it answers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from edge_agent.core.journal import Journal, Order, Refused
+from fleet_contract.because import Because
+from fleet_contract.manifest import Blob, Manifest
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Have the bytes of `blob` on disk, from `url`; they are not trusted yet."""
+
+    manifest: Manifest
+    blob: Blob
+    url: str
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Read `blob` back from disk and compare its hash; wrong bytes are removed."""
+
+    manifest: Manifest
+    blob: Blob
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Load and warm up beside what is live, and replay the `golden` set when there is one to replay."""
+
+    manifest: Manifest
+    golden: Blob | None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Let what was prepared of `manifest` answer from now on; None: let nothing answer."""
+
+    manifest: Manifest | None
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Close what was prepared: it is not wanted any more."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Look again after `seconds`, or, when None, after something has changed."""
+
+    seconds: float | None
+
+
+Step = Fetch | Verify | Prepare | Switch | Discard
+Action = Step | Wait
+
+
+@dataclass(frozen=True)
+class Setback:
+    """`step` has just failed for good. Shown once."""
+
+    step: Step
+    because: Because
+
+
+@dataclass(frozen=True)
+class Rest:
+    """`step` has failed for now, and is not to be tried for `seconds` more (0 or less: it may be)."""
+
+    step: Step
+    seconds: float
+    because: Because
+
+
+@dataclass(frozen=True)
+class Trial:
+    """When probation ends: after `records`, or after `seconds`; and when it fails: `error_share` of the records, if
+    they are `least_errors` or more, and more than twice what was usual."""
+
+    records: int = 30
+    seconds: float = 10.0
+    error_share: float = 0.05
+    least_errors: int = 3
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is. `whole` are digests whose bytes are all on disk, `verified` those that this process has hashed.
+
+    `answered`, `failed` and `live_seconds` count since `live` was switched to, in this process.
+    """
+
+    now: datetime
+    wanted: Order | Refused | None
+    whole: frozenset[str] = frozenset()
+    verified: frozenset[str] = frozenset()
+    prepared: Manifest | None = None
+    prepared_because: str = ""
+    live: Manifest | None = None
+    live_seconds: float = 0.0
+    answered: int = 0
+    failed: int = 0
+    setback: Setback | None = None
+    resting: tuple[Rest, ...] = ()
+    trial: Trial = Trial()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`action` may be taken once `journal` is on disk.
+
+    With `proven` it may be taken even if the journal cannot be written: it brings back what ran before, and a full
+    disk must not keep a device from inferring.
+    """
+
+    journal: Journal
+    action: Action
+    because: Because
+    proven: bool = False
