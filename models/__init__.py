@@ -1,1 +1,1 @@
-
+"""The model toolchain: recipes that train source models (`catalog`), and what makes artifacts of them (`compiler`)."""
