@@ -1,0 +1,92 @@
+"""`vedette-agent`: join a fleet, run, and look at what is on disk."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from edge_agent import __version__
+from edge_agent import config as configuration
+from edge_agent.config import Config
+from fleet_contract.errors import VedetteError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command. The exit code: 0, 1 when it failed, 2 when it was called wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except VedetteError as error:
+        sys.stderr.write(f"vedette-agent: {error.what} [{error.code}]\n")
+        if error.remedy:
+            sys.stderr.write(f"  {error.remedy}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vedette-agent", description="The device agent of Vedette.")
+    parser.add_argument("--version", action="version", version=f"vedette-agent {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    join = commands.add_parser("join", help="join a fleet with a token from `vedette devices token`")
+    join.add_argument("token")
+    place = join.add_mutually_exclusive_group()
+    place.add_argument("--config", type=Path, metavar="FILE", help="the agent's config, which names its state folder")
+    place.add_argument("--state", type=Path, metavar="DIR", help="the state folder, when there is no config")
+    join.add_argument("--target", help="the hardware target to ask artifacts for (default: detected)")
+    join.set_defaults(command=_join)
+
+    run = commands.add_parser("run", help="run the agent until it is stopped")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE")
+    run.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="show what is on disk: identity, models, spool")
+    status.add_argument("--config", type=Path, required=True, metavar="FILE")
+    status.set_defaults(command=_status)
+    return parser
+
+
+# Each command imports what it needs when it runs: the running agent stays without what only joining needs.
+
+
+def _join(options: argparse.Namespace) -> None:
+    from edge_agent import identity, inventory
+    from edge_agent.join import join
+    from edge_agent.state import StateFolder
+    from fleet_contract.join import parse_token
+
+    token = parse_token(options.token)
+    config = configuration.load(options.config) if options.config else Config()
+    state = StateFolder((options.state or config.state_dir).absolute())
+    state.lock()
+    joined = join(state, token, options.target or config.target or inventory.detect_target())
+    identity.save(state, joined)
+    file = options.config or "FILE"
+    sys.stdout.write(
+        f"Joined fleet {joined.fleet} as {joined.device}, target {joined.target}.\n"
+        f"  hub     {joined.hub}\n"
+        f"  broker  {joined.broker.host}:{joined.broker.port}{' (TLS)' if joined.broker.tls else ''}\n"
+        f"  state   {state.path}\n"
+        f"Next: vedette-agent run --config {file}\n"
+    )
+    if options.config is None:
+        sys.stdout.write(f'  with at least this line in FILE: state_dir = "{state.path}"\n')
+
+
+def _run(options: argparse.Namespace) -> None:
+    from edge_agent.agent import run
+
+    logging.basicConfig(
+        stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    run(configuration.load(options.config))
+
+
+def _status(options: argparse.Namespace) -> None:
+    from edge_agent.status import describe
+
+    sys.stdout.write(describe(configuration.load(options.config)))

@@ -1,0 +1,40 @@
+"""What a model's outputs say: the label, and how sure the model is."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from edge_agent.errors import OutputWrong
+from edge_agent.runtimes.session import Array
+from fleet_contract.manifest import Manifest
+
+
+class Answer(NamedTuple):
+    """One record's prediction; `confidence` is a probability, 0 to 1."""
+
+    label: str
+    confidence: float
+
+
+def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> list[Answer]:
+    """One answer for each row of `outputs`. Raises `OutputWrong` for what the manifest does not promise."""
+    name = manifest.probabilities or manifest.outputs[0].name
+    scores = outputs.get(name)
+    if scores is None:
+        raise OutputWrong(f"The model gave {', '.join(outputs)}, and no {name!r}.", code="output-missing")
+    if scores.ndim < 2 or scores[0].size != len(manifest.labels):
+        raise OutputWrong(
+            f"Output {name!r} has the shape {scores.shape}, and there are {len(manifest.labels)} labels.",
+            code="output-shape",
+        )
+    rows = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
+    if not np.isfinite(rows).all():
+        raise OutputWrong(f"Output {name!r} holds a value that is not finite.", code="output-not-finite")
+    best = rows.argmax(axis=1)
+    if manifest.probabilities:
+        sure = rows.max(axis=1)
+    else:
+        # The largest value is subtracted first, so that no exponential overflows.
+        sure = 1.0 / np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1)
+    return [Answer(manifest.labels[int(at)], float(how)) for at, how in zip(best, sure, strict=True)]
