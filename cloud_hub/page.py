@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import Select, SQLColumnExpression, and_, func, or_, select
 from sqlmodel import Session
 
 from cloud_hub.errors import Invalid
@@ -55,14 +55,14 @@ def fetch(
     statement: Select[Any],
     request: PageRequest,
     *,
-    sorts: Mapping[str, ColumnElement[Any]],
+    sorts: Mapping[str, SQLColumnExpression[Any]],
     default_sort: str,
-    key: ColumnElement[str],
+    key: SQLColumnExpression[Any],
 ) -> Rows:
     """One page of `statement`, which must not be ordered or limited yet.
 
     `sorts` are the expressions that callers may sort by, none of them ever NULL (use `func.coalesce`); `key` is
-    unique and breaks ties. Each row's columns come first as in `statement`. Raises `Invalid` for an unknown sort
+    unique, text or a number, and breaks ties. Each row's columns come first as in `statement`. Raises `Invalid` for an unknown sort
     or a cursor that is not from this list.
     """
     sort = request.sort or default_sort
@@ -85,16 +85,16 @@ def fetch(
     return Rows(rows, total, _cursor(sort, rows[-1].page_sort, rows[-1].page_key) if more else None)
 
 
-def _cursor(sort: str, value: Any, key: str) -> str:
+def _cursor(sort: str, value: Any, key: str | int) -> str:
     kind = "time" if isinstance(value, datetime) else "plain"
     return base64.urlsafe_b64encode(msgspec.json.encode([sort, kind, value, key])).decode().rstrip("=")
 
 
-def _open_cursor(text: str, sort: str) -> tuple[Any, str]:
+def _open_cursor(text: str, sort: str) -> tuple[Any, str | int]:
     try:
         padded = text + "=" * (-len(text) % 4)
         of, kind, value, key = msgspec.json.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str | int | float, str]
+            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str | int | float, str | int]
         )
         if of == sort:
             return (datetime.fromisoformat(str(value)) if kind == "time" else value), key

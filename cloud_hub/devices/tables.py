@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index
+from sqlalchemy import JSON, BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from cloud_hub.database import UtcDateTime
+
+# Without it None would be stored as the JSON text "null", which IS NULL does not find.
+_Json = JSON(none_as_null=True)
 
 
 class Device(SQLModel, table=True):
@@ -29,13 +32,15 @@ class Device(SQLModel, table=True):
     boot: str | None = None
     boot_before: str | None = None
     boot_started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    number: int = 0
+    number: int = Field(default=0, sa_type=BigInteger)
     generation: int = 0
     """The generation of the desired state that the device says it follows; 0 for none."""
-    refused: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    spool: dict[str, Any] | None = Field(default=None, sa_type=JSON)
-    troubles: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
-    inventory: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    refused: dict[str, Any] | None = Field(default=None, sa_type=_Json)
+    spool: dict[str, Any] | None = Field(default=None, sa_type=_Json)
+    troubles: list[dict[str, Any]] = Field(default_factory=list, sa_type=_Json)
+    troubled: bool = Field(default=False, index=True)
+    """Whether `refused` or `troubles` say something."""
+    inventory: dict[str, Any] | None = Field(default=None, sa_type=_Json)
 
 
 class DeviceLabel(SQLModel, table=True):

@@ -31,18 +31,20 @@ def upgrade() -> None:
         sa.Column("boot", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("boot_before", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("boot_started_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("refused", sa.JSON(), nullable=True),
-        sa.Column("spool", sa.JSON(), nullable=True),
-        sa.Column("troubles", sa.JSON(), nullable=False),
-        sa.Column("inventory", sa.JSON(), nullable=True),
+        sa.Column("refused", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("spool", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("troubles", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("troubled", sa.Boolean(), nullable=False),
+        sa.Column("inventory", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("devices", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_devices_last_heard_at"), ["last_heard_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_devices_presence"), ["presence"], unique=False)
         batch_op.create_index(batch_op.f("ix_devices_target"), ["target"], unique=False)
+        batch_op.create_index(batch_op.f("ix_devices_troubled"), ["troubled"], unique=False)
 
     op.create_table(
         "join_tokens",
@@ -133,6 +135,7 @@ def downgrade() -> None:
 
     op.drop_table("join_tokens")
     with op.batch_alter_table("devices", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_devices_troubled"))
         batch_op.drop_index(batch_op.f("ix_devices_target"))
         batch_op.drop_index(batch_op.f("ix_devices_presence"))
         batch_op.drop_index(batch_op.f("ix_devices_last_heard_at"))

@@ -1,0 +1,154 @@
+"""All SQL on devices but that of the report stream, which is in `reports.py`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select
+from sqlmodel import Session, col
+
+from cloud_hub.database import upsert
+from cloud_hub.devices.tables import Device, DeviceEvent, DeviceLabel, DeviceModel
+from cloud_hub.page import PageRequest, Rows, fetch
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True)
+class DeviceFilter:
+    """Which devices; all that is set must hold. `q` is a part of the id, the host name or a label's value."""
+
+    q: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+    presence: str | None = None
+    model: str | None = None
+    version: int | None = None
+    phase: str | None = None
+    rollout: str | None = None
+
+
+def presence_now(silent_before: datetime) -> ColumnElement[str]:
+    """Presence as it is: a device that said it was online, and has not been heard since `silent_before`, is silent."""
+    silent = and_(col(Device.presence) == "online", col(Device.last_heard_at) < silent_before)
+    return case((silent, "silent"), else_=col(Device.presence))
+
+
+def page_of_devices(session: Session, wanted: DeviceFilter, request: PageRequest, silent_before: datetime) -> Rows:
+    """A page of `Device` rows."""
+    presence = presence_now(silent_before)
+    return fetch(
+        session,
+        _filtered(select(Device), wanted, presence),
+        request,
+        sorts={
+            "id": col(Device.id),
+            "hostname": col(Device.hostname),
+            "target": col(Device.target),
+            "presence": presence,
+            "last_heard_at": func.coalesce(col(Device.last_heard_at), _EPOCH),
+            "joined_at": col(Device.joined_at),
+            "agent_version": col(Device.agent_version),
+        },
+        default_sort="id",
+        key=col(Device.id),
+    )
+
+
+def _filtered(statement: Select[Any], wanted: DeviceFilter, presence: ColumnElement[str]) -> Select[Any]:
+    if wanted.q:
+        text = wanted.q.lower()
+        statement = statement.where(
+            or_(
+                col(Device.id).contains(text, autoescape=True),
+                func.lower(col(Device.hostname)).contains(text, autoescape=True),
+                exists().where(
+                    col(DeviceLabel.device) == col(Device.id),
+                    func.lower(col(DeviceLabel.value)).contains(text, autoescape=True),
+                ),
+            )
+        )
+    for key, value in wanted.labels.items():
+        label = exists().where(col(DeviceLabel.device) == col(Device.id))
+        statement = statement.where(label.where(col(DeviceLabel.key) == key, col(DeviceLabel.value) == value))
+    if wanted.target:
+        statement = statement.where(col(Device.target) == wanted.target)
+    if wanted.presence:
+        statement = statement.where(presence == wanted.presence)
+    on_model = [
+        column == value
+        for column, value in (
+            (col(DeviceModel.model), wanted.model),
+            (col(DeviceModel.running_version), wanted.version),
+            (col(DeviceModel.phase), wanted.phase),
+            (col(DeviceModel.rollout), wanted.rollout),
+        )
+        if value is not None
+    ]
+    if on_model:
+        statement = statement.where(exists().where(col(DeviceModel.device) == col(Device.id), *on_model))
+    return statement
+
+
+def find(session: Session, device: str) -> Device | None:
+    return session.get(Device, device)
+
+
+def labels_of(session: Session, devices: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Labels by device, sorted by key."""
+    found: dict[str, dict[str, str]] = {}
+    rows = select(DeviceLabel).where(col(DeviceLabel.device).in_(devices)).order_by(col(DeviceLabel.key))
+    for row in session.execute(rows).scalars():
+        found.setdefault(row.device, {})[row.key] = row.value
+    return found
+
+
+def models_of(session: Session, devices: Sequence[str]) -> dict[str, list[DeviceModel]]:
+    """Reported models by device, sorted by name."""
+    found: dict[str, list[DeviceModel]] = {}
+    rows = select(DeviceModel).where(col(DeviceModel.device).in_(devices)).order_by(col(DeviceModel.model))
+    for row in session.execute(rows).scalars():
+        found.setdefault(row.device, []).append(row)
+    return found
+
+
+def set_labels(session: Session, device: str, labels: Mapping[str, str | None]) -> None:
+    """Sets those that have a value, takes away those that are None, leaves others."""
+    gone = [key for key, value in labels.items() if value is None]
+    session.execute(delete(DeviceLabel).where(col(DeviceLabel.device) == device, col(DeviceLabel.key).in_(gone)))
+    rows = [{"device": device, "key": key, "value": value} for key, value in labels.items() if value is not None]
+    if rows:
+        insert = upsert(session, DeviceLabel).values(rows)
+        session.execute(
+            insert.on_conflict_do_update(index_elements=["device", "key"], set_={"value": insert.excluded.value})
+        )
+
+
+def page_of_events(session: Session, device: str, request: PageRequest) -> Rows:
+    """A page of `DeviceEvent` rows, newest first."""
+    number = col(DeviceEvent.id)
+    statement = select(DeviceEvent).where(col(DeviceEvent.device) == device)
+    return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
+
+
+def delete_events_before(session: Session, at: datetime) -> None:
+    session.execute(delete(DeviceEvent).where(col(DeviceEvent.at) < at))
+
+
+def count_by_presence(session: Session, silent_before: datetime) -> dict[str, int]:
+    presence = presence_now(silent_before)
+    return dict(session.execute(select(presence, func.count()).group_by(presence)).tuples().all())
+
+
+def count_by_target(session: Session) -> dict[str, int]:
+    target = col(Device.target)
+    return dict(session.execute(select(target, func.count()).group_by(target).order_by(target)).tuples().all())
+
+
+def count_troubled(session: Session) -> int:
+    """Devices that say that something is wrong, refused a desired state, or rejected a model."""
+    rejected = exists().where(col(DeviceModel.device) == col(Device.id), col(DeviceModel.phase) == "rejected")
+    statement = select(func.count()).select_from(Device)
+    count: int = session.execute(statement.where(or_(col(Device.troubled), rejected))).scalar_one()
+    return count

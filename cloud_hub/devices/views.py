@@ -1,0 +1,97 @@
+"""Devices as REST and the console show them."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cloud_hub.because import BecauseView
+
+PresenceName = Literal["online", "silent", "closing", "lost", "never"]
+PRESENCES: tuple[PresenceName, ...] = ("online", "silent", "closing", "lost", "never")
+
+
+class View(BaseModel):
+    """Never changed once made."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ReleaseView(View):
+    """A version of a model as one artifact."""
+
+    version: int
+    digest: str
+
+
+class DeviceModelView(View):
+    """One model on the device, as it said itself."""
+
+    model: str
+    phase: str
+    because: BecauseView
+    since: datetime
+    wanted: ReleaseView | None
+    running: ReleaseView | None
+    previous: ReleaseView | None
+    rollout: str | None
+
+
+class SpoolView(View):
+    """What waits on the device to be acked, and what it dropped for want of room, ever."""
+
+    records: int
+    size_bytes: int
+    dropped: int
+
+
+class DeviceView(View):
+    """One device. `last_heard_at` is when it was last proven to live, by the hub's clock."""
+
+    id: str
+    fleet: str
+    labels: dict[str, str]
+    target: str
+    presence: PresenceName
+    presence_because: BecauseView
+    last_heard_at: datetime | None
+    joined_at: datetime
+    agent_version: str
+    hostname: str
+    generation_wanted: int
+    generation_reported: int
+    models: list[DeviceModelView]
+    refused: BecauseView | None
+    spool: SpoolView | None
+    troubles: list[BecauseView]
+    inventory: dict[str, Any] | None
+
+
+class DeviceEventView(View):
+    """Something that changed on a device; `number` rises."""
+
+    number: int
+    at: datetime
+    kind: str
+    model: str | None
+    phase: str | None
+    version: int | None
+    because: BecauseView
+
+
+class FleetSummary(View):
+    """The fleet in counts."""
+
+    total: int
+    presence: dict[str, int]
+    targets: dict[str, int]
+    troubled: int
+    """Devices with a trouble, a refused desired state, or a model that they rejected."""
+
+
+class LabelChange(BaseModel):
+    """Labels to set; one that is null is taken away, others stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    labels: dict[str, str | None] = Field(examples=[{"site": "lyon", "line": None}])
