@@ -1,0 +1,1 @@
+"""Models, their versions and the artifacts of each: what may be rolled out."""

@@ -1,0 +1,102 @@
+"""What a person may ask of a rollout: whom it is for, in which waves, on what evidence, and what if it goes wrong."""
+
+from decimal import ROUND_CEILING, Decimal
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Wave(_Part):
+    """How many of the eligible devices are exposed once this wave is open: a number of them, or a percentage."""
+
+    devices: int | None = Field(default=None, ge=1)
+    percent: float | None = Field(default=None, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.devices is None) == (self.percent is None):
+            raise ValueError("give either devices or percent")
+        return self
+
+    @property
+    def name(self) -> str:
+        if self.devices is not None:
+            return f"{self.devices} device{'s' if self.devices > 1 else ''}"
+        return f"{self.percent:g} %"
+
+    @property
+    def everyone(self) -> bool:
+        """Whether it is for every eligible device, those that join later among them."""
+        return self.percent == 100
+
+    def covers(self, eligible: int) -> int:
+        """How many of `eligible` devices: rounded up, at least one, at most all."""
+        if self.devices is not None:
+            return min(self.devices, eligible)
+        # Decimal, for 5.6 % of 1,000 in binary is a little more than 56, and rounds up to 57.
+        share = Decimal(str(self.percent)) * eligible / 100
+        return min(eligible, int(share.to_integral_value(ROUND_CEILING)))
+
+
+class Selector(_Part):
+    """Which devices are eligible: all of `labels`, and one of `targets`. Empty means every device."""
+
+    labels: dict[str, str] = {}
+    targets: tuple[str, ...] = ()
+
+    @property
+    def everyone(self) -> bool:
+        return not self.labels and not self.targets
+
+    def matches(self, labels: dict[str, str], target: str) -> bool:
+        return (not self.targets or target in self.targets) and self.labels.items() <= labels.items()
+
+
+class ErrorsGate(_Part):
+    """`max_increase`: by how much the share of failed inferences may rise, in shares of 1."""
+
+    max_increase: float = Field(default=0.02, gt=0, le=1)
+
+
+class PredictionsGate(_Part):
+    """`max_shift`: by how much the share of any one predicted label may move, in shares of 1."""
+
+    max_shift: float = Field(default=0.1, gt=0, le=1)
+
+
+class Gates(_Part):
+    """The gates to pass; null switches one off. `false_alarms` is how often, at most, a version that is no different
+    from the one before fails any of them, in shares of 1, over the whole rollout and however often it is looked at."""
+
+    errors: ErrorsGate | None = ErrorsGate()
+    predictions: PredictionsGate | None = PredictionsGate()
+    false_alarms: float = Field(default=0.01, gt=0, lt=0.5)
+
+
+class Policy(_Part):
+    """A rollout goes on to its next wave once `success_percent` of the devices that it was offered to, and that were
+    heard from, run it, `soak_seconds` have passed since, `minimum_records` records of it came in during the wave and
+    every gate is passed. It stops when a gate fails, or when more than `stop_failed_percent` of them failed."""
+
+    waves: tuple[Wave, ...] = Field(
+        default=(Wave(devices=1), Wave(percent=50), Wave(percent=100)), min_length=1, max_length=100
+    )
+    selector: Selector = Selector()
+    success_percent: float = Field(default=95, gt=0, le=100)
+    soak_seconds: float = Field(default=60, ge=0)
+    minimum_records: int = Field(default=200, ge=0)
+    stop_failed_percent: float = Field(default=5, ge=0, lt=100)
+    on_stop: Literal["revert", "pause"] = "revert"
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _waves_grow(self) -> Self:
+        for kind in ("devices", "percent"):
+            sizes = [size for wave in self.waves if (size := getattr(wave, kind)) is not None]
+            if sizes != sorted(set(sizes)):
+                raise ValueError(f"each wave must be larger than the one before, and {kind} go {sizes}")
+        return self

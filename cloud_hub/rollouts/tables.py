@@ -1,0 +1,86 @@
+"""Rollouts, decisions, offers and orders as they are stored."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from cloud_hub.database import UtcDateTime
+
+
+class RolloutRow(SQLModel, table=True):
+    """One rollout. `revision` rises with every decision that changes it, and guards each write."""
+
+    __tablename__ = "rollouts"
+    __table_args__ = (Index("ix_rollouts_model_number", "model", "number"),)
+
+    number: int | None = Field(default=None, primary_key=True)
+    """Rises with every rollout of this hub: of two of one model, the higher is the newer."""
+    id: str = Field(unique=True)
+    model: str = Field(foreign_key="models.name")
+    version: int
+    salt: str
+    state: str = Field(index=True)
+    wave: int = -1
+    """The newest wave that is open, from 0; -1 before the first."""
+    exposed: int = Field(default=0, sa_type=BigInteger)
+    """Devices whose bucket is below are offered the version."""
+    ordered: int = Field(default=0, sa_type=BigInteger)
+    """The exposure that the orders of devices have been brought to: where it differs, work is owed."""
+    aborted: bool = False
+    in_force: bool = True
+    """False once nothing can depend on it: it exposes nobody, or a newer one has taken all of its devices."""
+    wave_started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    soaking_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    because_code: str
+    because_sentence: str
+    policy: dict[str, Any] = Field(sa_type=JSON)
+    seen: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    """The counts, evidence and gates that were looked at last."""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    revision: int = 1
+
+
+class DecisionRow(SQLModel, table=True):
+    """One decision on a rollout, with all that it rested on. Never changed."""
+
+    __tablename__ = "decisions"
+
+    rollout: str = Field(primary_key=True, foreign_key="rollouts.id")
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=UtcDateTime)
+    state: str
+    wave: int
+    because_code: str
+    because_sentence: str
+    evidence: dict[str, Any] = Field(sa_type=JSON)
+
+
+class Offer(SQLModel, table=True):
+    """What one device should run of one model, since which generation, and which wave of which rollout says so."""
+
+    __tablename__ = "offers"
+    __table_args__ = (Index("ix_offers_rollout_wave", "rollout", "wave"), Index("ix_offers_model", "model"))
+
+    device: str = Field(primary_key=True, foreign_key="devices.id", ondelete="CASCADE")
+    model: str = Field(primary_key=True)
+    version: int
+    digest: str
+    rollout: str
+    wave: int
+    generation: int
+    offered_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Order(SQLModel, table=True):
+    """The newest desired state of one device, as it was signed."""
+
+    __tablename__ = "orders"
+
+    device: str = Field(primary_key=True, foreign_key="devices.id", ondelete="CASCADE")
+    generation: int
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    signed: bytes = Field(sa_type=LargeBinary)
