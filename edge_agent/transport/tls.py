@@ -1,0 +1,26 @@
+"""TLS to a broker, with the device's own certificate. Imported only when the hub asks for TLS."""
+
+import ssl
+from pathlib import Path
+
+from edge_agent.durable import write_durably
+from edge_agent.errors import StateUnusable
+from edge_agent.state import StateFolder
+from fleet_contract.join import Identity
+
+
+def context(identity: Identity, state: StateFolder) -> ssl.SSLContext:
+    """Trusts the fleet's authority and nobody else, and shows the device's certificate. Raises `StateUnusable`."""
+    certificate: Path = state.path / "device.crt"
+    try:
+        # The library reads a certificate chain from a file only.
+        write_durably(certificate, identity.certificate.encode())
+        made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=identity.authority)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2
+        made.load_cert_chain(certificate, state.device_key)
+    except (OSError, ssl.SSLError) as error:
+        raise StateUnusable(
+            f"The device's certificate and key in {state.path} cannot be used: {error}.",
+            "Join again with a new token from `vedette devices token`.",
+        ) from error
+    return made
