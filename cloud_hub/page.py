@@ -9,9 +9,10 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Select, SQLColumnExpression, and_, func, or_, select
 from sqlmodel import Session
@@ -41,6 +42,18 @@ class PageRequest:
     sort: str | None = None
 
 
+def _page_query(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most")] = 50,
+    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    sort: Annotated[str | None, Query(description="A field; with - before it, falling")] = None,
+) -> PageRequest:
+    return PageRequest(limit, cursor, sort)
+
+
+#: A route's parameter that brings `limit`, `cursor` and `sort`.
+PageQuery = Annotated[PageRequest, Depends(_page_query)]
+
+
 @dataclass(frozen=True)
 class Rows:
     """What `fetch` found: rows of the statement, how many there are in all, and the next cursor."""
@@ -62,8 +75,8 @@ def fetch(
     """One page of `statement`, which must not be ordered or limited yet.
 
     `sorts` are the expressions that callers may sort by, none of them ever NULL (use `func.coalesce`); `key` is
-    unique, text or a number, and breaks ties. Each row's columns come first as in `statement`. Raises `Invalid` for an unknown sort
-    or a cursor that is not from this list.
+    unique, text or a number, and breaks ties. Each row's columns come first as in `statement`. Raises `Invalid` for
+    an unknown sort or a cursor that is not from this list.
     """
     sort = request.sort or default_sort
     name, falling = sort.removeprefix("-"), sort.startswith("-")

@@ -1,6 +1,7 @@
 """What can be asked of devices and done to them; used by the API and the console alike."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from cloud_hub.devices.views import (
 from cloud_hub.errors import NotFound
 from cloud_hub.page import Page, PageRequest
 
+logger = logging.getLogger(__name__)
 #: How long a device's history is kept.
 EVENT_DAYS = 90
 
@@ -114,15 +116,23 @@ class DeviceService:
     def tell_joined(self, device: str) -> None:
         """Tells listeners and watchers of a device that joined or was relabelled."""
         for listener in self._listeners:
-            listener.on_device_joined(device)
+            try:
+                listener.on_device_joined(device)
+            except Exception:
+                logger.exception("A listener failed on %s joining; it catches up by itself", device)
         self._changes.bump("devices", f"device:{device}")
 
-    def tell_reported(self, generations: Mapping[str, int]) -> None:
-        """Tells listeners and watchers of devices that said something new, with the generation that each follows."""
+    def tell_reported(self, generations: Mapping[str, int], lost: Collection[str] = ()) -> None:
+        """Tells listeners of devices that said something new, with the generation that each follows, and watchers
+        also of those that were `lost`."""
         for device, generation in generations.items():
             for listener in self._listeners:
-                listener.on_device_reported(device, generation)
-        self._changes.bump("devices", *(f"device:{device}" for device in generations))
+                try:
+                    listener.on_device_reported(device, generation)
+                except Exception:
+                    logger.exception("A listener failed on a report of %s; it catches up by itself", device)
+        if generations or lost:
+            self._changes.bump("devices", *(f"device:{device}" for device in {*generations, *lost}))
 
     def _silent_before(self) -> datetime:
         return self._now() - self._silent_after

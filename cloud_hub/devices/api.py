@@ -1,0 +1,51 @@
+"""Devices over HTTP."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from cloud_hub.devices.labels import parse_labels
+from cloud_hub.devices.service import DeviceService
+from cloud_hub.devices.store import DeviceFilter
+from cloud_hub.devices.views import DeviceEventView, DeviceView, FleetSummary, LabelChange
+from cloud_hub.page import Page, PageQuery
+
+
+def router(devices: DeviceService) -> APIRouter:
+    """The routes under /devices."""
+    routes = APIRouter(prefix="/devices", tags=["devices"])
+
+    @routes.get("", summary="List devices")
+    def list_devices(
+        page: PageQuery,
+        q: Annotated[str | None, Query(description="Part of an id, a host name or a label's value")] = None,
+        label: Annotated[list[str], Query(description="key=value; all that are given must hold")] = [],  # noqa: B006
+        target: str | None = None,
+        presence: Literal["online", "silent", "closing", "lost", "never"] | None = None,
+        model: Annotated[str | None, Query(description="Has this model")] = None,
+        version: Annotated[int | None, Query(description="Runs this version of a model")] = None,
+        phase: str | None = None,
+        rollout: str | None = None,
+    ) -> Page[DeviceView]:
+        """Sorts: id, hostname, target, presence, last_heard_at, joined_at, agent_version."""
+        wanted = DeviceFilter(q, parse_labels(label), target, presence, model, version, phase, rollout)
+        return devices.page(wanted, page)
+
+    @routes.get("/summary", summary="Count the fleet")
+    def summary() -> FleetSummary:
+        return devices.summary()
+
+    @routes.get("/{device}", summary="Show one device")
+    def show(device: str) -> DeviceView:
+        return devices.get(device)
+
+    @routes.get("/{device}/events", summary="List a device's history, newest first")
+    def events(device: str, page: PageQuery) -> Page[DeviceEventView]:
+        return devices.events(device, page)
+
+    @routes.patch("/{device}", summary="Change a device's labels")
+    def relabel(device: str, change: LabelChange) -> DeviceView:
+        """A label that is null is taken away; those that are not named stay."""
+        return devices.relabel(device, change.labels)
+
+    return routes

@@ -1,0 +1,107 @@
+"""Every error of the API as RFC 9457 problem+json. The only file that knows what HTTP status an error has."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from cloud_hub import errors
+from fleet_contract.errors import ContractError, VedetteError
+from provisioning.pki import RequestWrong
+
+logger = logging.getLogger(__name__)
+
+_STATUSES: dict[type[VedetteError], HTTPStatus] = {
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ContractError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
+}
+#: An answer of another media type than problem+json, for those who asked for one (the console's pages).
+Renderer = Callable[[Request, dict[str, Any]], Any]
+
+
+def status_of(error: VedetteError) -> HTTPStatus:
+    """The HTTP status that `error` is answered with."""
+    for kind in type(error).__mro__:
+        if kind in _STATUSES:
+            return _STATUSES[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def problem(error: VedetteError) -> dict[str, Any]:
+    """The problem document of `error`: type, title, status, detail, code and remedy."""
+    status = status_of(error)
+    return {
+        "type": f"urn:vedette:problem:{error.code}",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": error.what,
+        "code": error.code,
+        "remedy": error.remedy,
+    }
+
+
+def install(app: FastAPI, renderer: Renderer | None = None) -> None:
+    """Makes `app` answer every error as a problem; `renderer` may answer some requests in its own way (else None)."""
+
+    def answer(request: Request, document: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+        rendered = renderer(request, document) if renderer else None
+        if rendered is not None:
+            return rendered
+        return JSONResponse(document, document["status"], headers, media_type="application/problem+json")
+
+    @app.exception_handler(VedetteError)
+    def _ours(request: Request, error: VedetteError) -> Any:
+        if status_of(error) is HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _unforeseen(request, error)
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.Unauthorized) else None
+        return answer(request, problem(error), headers)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> Any:
+        faults = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()]
+        what = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+        invalid = errors.Invalid(f"The request is not as it should be: {what}.", "See /api/v1/openapi.json.")
+        return answer(request, problem(invalid) | {"errors": faults})
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Any:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "-")
+        document = {
+            "type": f"urn:vedette:problem:{code}",
+            "title": status.phrase,
+            "status": status.value,
+            "detail": f"{request.method} {request.url.path}: {status.description or error.detail}.",
+            "code": code,
+            "remedy": "See /api/v1/openapi.json for what there is.",
+        }
+        return answer(request, document, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    def _unforeseen(request: Request, error: Exception) -> Any:
+        incident = secrets.token_hex(6)
+        logger.error("Incident %s: %s %s failed", incident, request.method, request.url.path, exc_info=error)
+        document = {
+            "type": "urn:vedette:problem:internal",
+            "title": HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
+            "status": HTTPStatus.INTERNAL_SERVER_ERROR.value,
+            "detail": f"The hub failed on this request; its log names the incident {incident}.",
+            "code": "internal",
+            "remedy": "Look the incident up in the hub's log, and report it with what is there.",
+            "incident": incident,
+        }
+        return answer(request, document)
