@@ -1,0 +1,1 @@
+"""What models did on devices, for ever: open Delta tables, written exactly once, and SQL over them."""

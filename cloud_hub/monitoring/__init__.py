@@ -1,0 +1,1 @@
+"""What models did on devices, lately: for gates, for charts."""

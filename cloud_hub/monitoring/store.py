@@ -1,0 +1,253 @@
+"""All SQL over telemetry. A window counts once, however often it is written."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, delete, select, tuple_
+from sqlmodel import Session, col
+
+from cloud_hub.database import upsert
+from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
+from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
+from fleet_contract.telemetry import Window
+
+SLICE_SECONDS = 10
+_SLICE_MS = SLICE_SECONDS * 1000
+_CHUNK = 500
+#: Among writers, one that took its numbers earlier may commit later, but never by as much as this.
+SETTLED_AFTER = timedelta(seconds=30)
+#: A device whose clock is further ahead has no place in a chart, and its slices would never grow old.
+CLOCK_AHEAD = timedelta(hours=1)
+
+_buckets = msgspec.json.Decoder(dict[int, int])
+_counts = msgspec.json.Decoder(dict[str, int])
+_dense = msgspec.json.Decoder(tuple[int, ...])
+_W = TelemetryWindow
+_COUNTED: tuple[Any, ...] = (
+    _W.device,
+    _W.digest,
+    _W.records,
+    _W.errors,
+    _W.latency,
+    _W.predictions,
+    _W.confidence,
+    _W.error_codes,
+)
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A window, where it comes from, and when it came."""
+
+    device: str
+    boot: str
+    ingested_at: datetime
+    window: Window
+
+
+@dataclass(frozen=True)
+class Slice:
+    """`tally` of one version in the `SLICE_SECONDS` from `started_at_ms` on."""
+
+    version: int
+    started_at_ms: int
+    tally: Tally
+
+
+def insert(session: Session, arrived: Sequence[Arrived]) -> int:
+    """Keeps those windows that are not here yet, and adds them to the slices. Gives how many were new."""
+    new: list[Arrived] = []
+    statement = upsert(session, TelemetryWindow).on_conflict_do_nothing(
+        index_elements=[col(_W.device), col(_W.boot), col(_W.sequence)]
+    )
+    returning = statement.returning(col(_W.device), col(_W.boot), col(_W.sequence))
+    # In order of the key, so that two writers of the same windows wait for each other and never in a ring.
+    named = {(one.device, one.boot, one.window.sequence): one for one in arrived}
+    for chunk in _chunks(sorted(named)):
+        written = session.execute(returning, [_row(named[key]) for key in chunk])
+        new.extend(named[row.device, row.boot, row.sequence] for row in written)
+    _add_to_slices(session, new)
+    return len(new)
+
+
+def _add_to_slices(session: Session, new: Iterable[Arrived]) -> None:
+    added: dict[tuple[str, int, int], list[Counted]] = {}
+    for one in new:
+        window = one.window
+        if window.started_at_ms > _ms(one.ingested_at + CLOCK_AHEAD):
+            continue
+        start = window.started_at_ms - window.started_at_ms % _SLICE_MS
+        added.setdefault((window.model, window.version, start), []).append(_counted(one))
+    table = TelemetrySlice
+    for chunk in _chunks(sorted(added)):
+        nothing = {"records": 0, "errors": 0, "latency": "{}", "predictions": "{}"}
+        keys = [dict(zip(("model", "version", "started_at_ms"), key, strict=True)) for key in chunk]
+        session.execute(upsert(session, table).on_conflict_do_nothing(), [{**key, **nothing} for key in keys])
+        rows = session.execute(
+            select(table)
+            .where(tuple_(col(table.model), col(table.version), col(table.started_at_ms)).in_(chunk))
+            .order_by(col(table.model), col(table.version), col(table.started_at_ms))
+            .with_for_update()
+        ).scalars()
+        for row in rows:
+            total = tally(added[row.model, row.version, row.started_at_ms], _tally_of(row))
+            row.records, row.errors = total.records, total.errors
+            row.latency, row.predictions = _text(total.latency), _text(total.predictions)
+    session.flush()
+
+
+def evidence(
+    session: Session, model: str, since: datetime, *, version: int | None = None, not_version: int | None = None
+) -> Evidence:
+    """What devices have shown with `model` in windows that started at `since` or later, by their clocks: with
+    `version` only, or with all but `not_version`."""
+    return read_evidence(session, NOTHING_READ, model, since, version, not_version).evidence
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Evidence as far as it was read: `settled` up to window `number`, and what came after that."""
+
+    settled: Evidence
+    number: int
+    evidence: Evidence
+
+
+NOTHING_READ = Reading(Evidence(), 0, Evidence())
+
+
+def read_evidence(
+    session: Session, known: Reading, model: str, since: datetime, version: int | None, not_version: int | None
+) -> Reading:
+    """`known`, carried on with the windows that have come since: the same as reading all of them again."""
+    where: list[ColumnElement[bool]] = [
+        col(_W.model) == model,
+        col(_W.number) > known.number,
+        col(_W.started_at_ms) >= _ms(since),
+    ]
+    if version is not None:
+        where.append(col(_W.version) == version)
+    if not_version is not None:
+        where.append(col(_W.version) != not_version)
+    rows = session.execute(select(*(_W.number, _W.ingested_at, *_COUNTED)).where(*where).order_by(col(_W.number))).all()
+    if not rows:
+        return Reading(known.settled, known.number, known.settled)
+    settled_until = max(row.ingested_at for row in rows) - SETTLED_AFTER
+    # Only an unbroken run from the front is settled: what follows a younger row will be read again.
+    front = next(at for at, row in enumerate(rows) if row.ingested_at > settled_until)
+    settled = known.settled.plus(_read(row) for row in rows[:front])
+    number = rows[front - 1].number if front else known.number
+    return Reading(settled, number, settled.plus(_read(row) for row in rows[front:]))
+
+
+def slices(session: Session, model: str, since: datetime, until: datetime) -> list[Slice]:
+    """The whole fleet's slices with `model` that start from `since` to before `until`, oldest first."""
+    table = TelemetrySlice
+    start = _ms(since) - _ms(since) % _SLICE_MS
+    rows = session.execute(
+        select(table)
+        .where(col(table.model) == model, col(table.started_at_ms) >= start, col(table.started_at_ms) < _ms(until))
+        .order_by(col(table.started_at_ms), col(table.version))
+    ).scalars()
+    return [Slice(row.version, row.started_at_ms, _tally_of(row)) for row in rows]
+
+
+def device_slices(session: Session, device: str, model: str, since: datetime, until: datetime) -> list[Slice]:
+    """One device's slices, as `slices`."""
+    start = _ms(since) - _ms(since) % _SLICE_MS
+    rows = session.execute(
+        select(*(_W.version, _W.started_at_ms, *_COUNTED))
+        .where(
+            col(_W.device) == device,
+            col(_W.model) == model,
+            col(_W.started_at_ms) >= start,
+            col(_W.started_at_ms) < _ms(until),
+        )
+        .order_by(col(_W.started_at_ms))
+    )
+    found: dict[tuple[int, int], list[Counted]] = {}
+    for row in rows:
+        found.setdefault((row.started_at_ms - row.started_at_ms % _SLICE_MS, row.version), []).append(_read(row))
+    return [Slice(version, start, tally(counted)) for (start, version), counted in sorted(found.items())]
+
+
+def forget(session: Session, before: datetime) -> int:
+    """Drops what came, or claims to have happened, before `before`. Gives how many windows went."""
+    gone = session.execute(delete(_W).where(col(_W.ingested_at) < before))
+    session.execute(delete(TelemetrySlice).where(col(TelemetrySlice.started_at_ms) < _ms(before)))
+    return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult
+
+
+def _row(one: Arrived) -> dict[str, Any]:
+    window = one.window
+    return {
+        "device": one.device,
+        "boot": one.boot,
+        "sequence": window.sequence,
+        "model": window.model,
+        "version": window.version,
+        "digest": window.digest,
+        "started_at_ms": window.started_at_ms,
+        "ended_at_ms": window.ended_at_ms,
+        "ingested_at": one.ingested_at,
+        "records": window.count,
+        "errors": window.errors,
+        "latency": _text(window.latency),
+        "predictions": _text(window.predictions),
+        "confidence": _text(window.confidence),
+        "error_codes": _text(window.error_codes),
+    }
+
+
+def _counted(one: Arrived) -> Counted:
+    window = one.window
+    return Counted(
+        one.device,
+        window.digest,
+        window.count,
+        window.errors,
+        window.latency,
+        window.predictions,
+        window.confidence,
+        window.error_codes,
+    )
+
+
+def _read(row: Row[Any]) -> Counted:
+    return Counted(
+        row.device,
+        row.digest,
+        row.records,
+        row.errors,
+        _buckets.decode(row.latency),
+        _counts.decode(row.predictions),
+        _dense.decode(row.confidence),
+        _counts.decode(row.error_codes),
+    )
+
+
+def _tally_of(row: TelemetrySlice) -> Tally:
+    return Tally(
+        records=row.records,
+        errors=row.errors,
+        latency=_buckets.decode(row.latency),
+        predictions=_counts.decode(row.predictions),
+    )
+
+
+def _text(histogram: Mapping[Any, int] | Sequence[int]) -> str:
+    return msgspec.json.encode(histogram).decode()
+
+
+def _ms(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def _chunks(keys: Sequence[Any]) -> Iterator[list[Any]]:
+    iterator = iter(keys)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
