@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def _join(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    # Before NumPy is imported: its BLAS takes memory for each thread that it may use, and nothing here needs two.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from edge_agent.agent import run
 
     logging.basicConfig(

@@ -37,8 +37,10 @@ class _Segment:
 
     path: Path
     boot: str
+    number: int
     sequences: "array[int]" = field(default_factory=lambda: array("Q"))
     size_bytes: int = 0
+    dropped: int = 0
 
     def waiting(self, mark: int) -> int:
         return len(self.sequences) - bisect_right(self.sequences, mark)
@@ -64,11 +66,14 @@ class Spool:
         """Why the last window could not be kept, until one is."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            paths = sorted(folder.glob("*.log"))
+            paths = _paths(folder)
         except OSError as error:
             raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
         for path in paths:
-            self._load(path)
+            segment = _load(path, self._marks)
+            self._segments.append(segment)
+            self._number = segment.number
+            self._dropped = max(self._dropped, segment.dropped)
         try:
             self._roll()
         except OSError as error:
@@ -108,6 +113,11 @@ class Spool:
             last = max(one.sequences[-1] for one in waiting if one.boot == boot)
             return Backlog(boot, self._marks.get(boot, 0), last)
 
+    def mark(self, boot: str) -> int:
+        """The newest window of `boot` that the hub is known to have; 0 when none is."""
+        with self._lock:
+            return self._marks.get(boot, 0)
+
     def read(self, boot: str, since: int, max_bytes: int) -> tuple[Window, ...]:
         """Windows of `boot` after sequence `since`, in order: as many as pack into `max_bytes`, but at least one.
 
@@ -118,7 +128,7 @@ class Spool:
             size = 0
             for segment in [one for one in self._segments if one.boot == boot and one.waiting(since)]:
                 read: list[int] = []
-                for entry in self._entries(segment.path):
+                for entry in _entries(segment.path):
                     if entry.kind is not Kind.WINDOW or entry.number <= since:
                         continue
                     if windows and size + len(entry.body) > max_bytes:
@@ -164,35 +174,6 @@ class Spool:
         with self._lock:
             self._close_active()
 
-    def _load(self, path: Path) -> None:
-        number, _, boot = path.stem.partition("-")
-        if not number.isdigit() or not boot:
-            return
-        segment = _Segment(path, boot)
-        for entry in self._entries(path):
-            segment.size_bytes += packed_bytes(entry.body)
-            match entry.kind:
-                case Kind.WINDOW:
-                    segment.sequences.append(entry.number)
-                case Kind.MARK:
-                    marked = entry.body.decode()
-                    self._marks[marked] = max(self._marks.get(marked, 0), entry.number)
-                case Kind.DROPPED:
-                    self._dropped = max(self._dropped, entry.number)
-        size_bytes = path.stat().st_size
-        if segment.size_bytes < size_bytes:
-            _log.warning("%s is torn: its last %d bytes are lost", path, size_bytes - segment.size_bytes)
-            segment.size_bytes = size_bytes
-        self._segments.append(segment)
-        self._number = int(number)
-
-    def _entries(self, path: Path) -> Iterator[Entry]:
-        # One bad block must not stop the agent, nor what the other segments hold.
-        try:
-            yield from scan(path)
-        except OSError as error:
-            _log.error("cannot read %s: %s", path, error.strerror)
-
     def _miss(self, segment: _Segment, since: int, read: list[int]) -> None:
         """After all of `segment` was read: what it should hold after `since` and did not give is lost."""
         expected = segment.sequences[bisect_right(segment.sequences, since) :]
@@ -225,7 +206,7 @@ class Spool:
         self._number += 1
         path = self._folder / f"{self._number:010d}-{self._boot}.log"
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        segment = _Segment(path, self._boot)
+        segment = _Segment(path, self._boot, self._number)
         self._segments.append(segment)
         boots = {one.boot for one in self._segments}
         self._marks = {boot: mark for boot, mark in self._marks.items() if boot in boots}
@@ -273,3 +254,51 @@ class Spool:
             segment.path.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("cannot remove %s: %s", segment.path, error.strerror)
+
+
+def look(folder: Path) -> SpoolReport:
+    """What a spool holds, without touching it. Raises `StateUnusable`."""
+    marks: dict[str, int] = {}
+    try:
+        segments = [_load(path, marks) for path in _paths(folder)]
+    except OSError as error:
+        raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
+    return SpoolReport(
+        records=sum(one.waiting(marks.get(one.boot, 0)) for one in segments),
+        size_bytes=sum(one.size_bytes for one in segments),
+        dropped=max((one.dropped for one in segments), default=0),
+    )
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The segments in `folder`, oldest first."""
+    return sorted(path for path in folder.glob("*-*.log") if path.stem.partition("-")[0].isdigit())
+
+
+def _load(path: Path, marks: dict[str, int]) -> _Segment:
+    """What is known of the segment at `path`; the marks that it holds go to `marks`."""
+    number, _, boot = path.stem.partition("-")
+    segment = _Segment(path, boot, int(number))
+    for entry in _entries(path):
+        segment.size_bytes += packed_bytes(entry.body)
+        match entry.kind:
+            case Kind.WINDOW:
+                segment.sequences.append(entry.number)
+            case Kind.MARK:
+                marked = entry.body.decode()
+                marks[marked] = max(marks.get(marked, 0), entry.number)
+            case Kind.DROPPED:
+                segment.dropped = max(segment.dropped, entry.number)
+    size_bytes = path.stat().st_size
+    if segment.size_bytes < size_bytes:
+        _log.warning("%s is torn: its last %d bytes are lost", path, size_bytes - segment.size_bytes)
+        segment.size_bytes = size_bytes
+    return segment
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    # One bad block must not stop the agent, nor what the other segments hold.
+    try:
+        yield from scan(path)
+    except OSError as error:
+        _log.error("cannot read %s: %s", path, error.strerror)

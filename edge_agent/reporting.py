@@ -1,0 +1,95 @@
+"""What the device says of itself, put together."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edge_agent import __version__, inventory
+from edge_agent.telemetry.spool import Spool
+from edge_agent.update.updater import UpdaterState
+from fleet_contract.because import Because
+from fleet_contract.encoding import encode
+from fleet_contract.report import Presence, Report
+from fleet_contract.topics import Address
+
+#: How many reports one connection may send before the numbers of the next begin.
+_PER_CONNECTION = 1 << 20
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who reports: the device, this start of its agent, and what it is."""
+
+    address: Address
+    boot: str
+    target: str
+    started_at: datetime
+
+
+class Reporter:
+    """Makes reports whose numbers rise.
+
+    A last will is written before the connection that it speaks of, and the broker may send it when the next one is
+    already up. So each connection has a range of numbers, and its will has the last of them: newer than all that the
+    connection sent, older than all of the next.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        updates: Callable[[], UpdaterState],
+        spool: Spool,
+        troubles: Callable[[], Iterable[Because]],
+    ) -> None:
+        self._origin = origin
+        self._updates = updates
+        self._spool = spool
+        self._troubles = troubles
+        self._connection = 0
+        self._number = 0
+        self._inventory = inventory.take()
+
+    def report(self, presence: Presence) -> bytes:
+        """The next report. It is complete: a reader needs no other."""
+        self._number += 1
+        if not self._inventory.providers:
+            self._inventory = inventory.take()
+        updates = self._updates()
+        return encode(
+            Report(
+                fleet=self._origin.address.fleet,
+                device=self._origin.address.device,
+                boot=self._origin.boot,
+                number=self._number,
+                presence=presence,
+                sent_at=datetime.now(UTC),
+                agent_version=__version__,
+                target=self._origin.target,
+                generation=updates.generation,
+                started_at=self._origin.started_at,
+                models=updates.models,
+                refused=updates.refused,
+                inventory=self._inventory,
+                spool=self._spool.report(),
+                troubles=(*updates.troubles, *self._troubles()),
+            )
+        )
+
+    def last_will(self) -> bytes:
+        """The report for the broker to send when the connection that is about to be made is lost."""
+        self._connection += 1
+        self._number = self._connection * _PER_CONNECTION
+        return encode(
+            Report(
+                fleet=self._origin.address.fleet,
+                device=self._origin.address.device,
+                boot=self._origin.boot,
+                number=self._number + _PER_CONNECTION - 1,
+                presence=Presence.LOST,
+                sent_at=datetime.now(UTC),
+                agent_version=__version__,
+                target=self._origin.target,
+                generation=self._updates().generation,
+                started_at=self._origin.started_at,
+            )
+        )
