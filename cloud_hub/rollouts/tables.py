@@ -35,6 +35,8 @@ class RolloutRow(SQLModel, table=True):
     soaking_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     because_code: str
     because_sentence: str
+    cause: dict[str, str] | None = Field(default=None, sa_type=JSON)
+    """Why it was stopped, aborted or reverted, once it is: a code and a sentence."""
     policy: dict[str, Any] = Field(sa_type=JSON)
     seen: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     """The counts, evidence and gates that were looked at last."""

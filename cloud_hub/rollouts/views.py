@@ -4,18 +4,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cloud_hub.because import BecauseView
+from cloud_hub.monitoring.views import EvidenceView
 from cloud_hub.rollouts.policy import Policy
 
 
 class _View(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class BecauseView(_View):
-    """Why it is so: a stable code, and a sentence with the numbers."""
-
-    code: str
-    sentence: str
 
 
 class WaveView(_View):
@@ -41,20 +36,11 @@ class CountsView(_View):
     unheard: int = 0
 
 
-class CohortView(_View):
-    """The telemetry of one cohort since the rollout started."""
+class CohortsView(_View):
+    """Telemetry since the rollout started: `treated` ran its version, `control` any other in the same time."""
 
-    records: int = 0
-    errors: int = 0
-    devices: int = 0
-    predictions: dict[str, int] = {}
-
-
-class EvidenceView(_View):
-    """`treated` ran the version of this rollout, `control` any other version in the same time."""
-
-    treated: CohortView = CohortView()
-    control: CohortView = CohortView()
+    treated: EvidenceView
+    control: EvidenceView
     wave_records: int = 0
     """Records of the treated since the open wave began."""
 
@@ -82,7 +68,7 @@ class RolloutView(_View):
     wave: int
     waves: list[WaveView]
     counts: CountsView
-    evidence: EvidenceView
+    evidence: CohortsView
     gates: list[GateView]
     because: BecauseView
     policy: Policy
@@ -100,7 +86,7 @@ class DecisionView(_View):
     wave: int
     because: BecauseView
     counts: CountsView
-    evidence: EvidenceView
+    evidence: CohortsView
     gates: list[GateView]
 
 

@@ -1,0 +1,67 @@
+"""Which version each device should run: derived from the rollouts in force, never listed. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cloud_hub.rollouts.policy import Selector
+from cloud_hub.rollouts.waves import bucket
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A device as rollouts see it."""
+
+    id: str
+    target: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one rollout in force says: `version` of `model`, for those that it selects and exposes.
+
+    `number` rises with each rollout; `targets` are the hardware targets that the version has an artifact for.
+    """
+
+    rollout: str
+    number: int
+    model: str
+    version: int
+    salt: str
+    exposed: int
+    wave: int
+    selector: Selector
+    targets: frozenset[str]
+
+    def eligible(self, device: Candidate) -> bool:
+        return device.target in self.targets and self.selector.matches(device.labels, device.target)
+
+    def covers(self, device: Candidate) -> bool:
+        return self.eligible(device) and bucket(self.salt, device.id) < self.exposed
+
+
+def newest_first(claims: Iterable[Claim]) -> list[Claim]:
+    return sorted(claims, key=lambda claim: claim.number, reverse=True)
+
+
+def wanted(device: Candidate, claims: Iterable[Claim]) -> dict[str, Claim]:
+    """For each model the claim that `device` follows; `claims` come newest first, and the first that covers it wins.
+
+    So taking a claim away gives each of its devices what it had before, and no device is ever wanted to run two
+    versions of one model.
+    """
+    found: dict[str, Claim] = {}
+    for claim in claims:
+        if claim.model not in found and claim.covers(device):
+            found[claim.model] = claim
+    return found
+
+
+def hides(newer: Claim, older: Claim) -> bool:
+    """Whether no device can ever follow `older` again, because `newer` covers all that it could."""
+    return (
+        newer.model == older.model
+        and newer.number > older.number
+        and newer.selector.everyone
+        and older.targets <= newer.targets
+    )
