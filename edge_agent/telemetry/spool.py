@@ -10,8 +10,6 @@ import os
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -19,7 +17,7 @@ import msgspec
 from edge_agent.core.drain import Backlog
 from edge_agent.durable import sync_folder
 from edge_agent.errors import StateUnusable
-from edge_agent.telemetry.segment import Entry, Kind, pack, packed_bytes, scan
+from edge_agent.telemetry.segment import Entry, Kind, Segment, entries, load, pack, packed_bytes, segments_in
 from fleet_contract.because import Because
 from fleet_contract.report import SpoolReport
 from fleet_contract.telemetry import Window
@@ -29,21 +27,6 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Window)
 #: A window that is larger than a batch may be could never be sent.
 MAX_WINDOW_BYTES = 96 * 1024
-
-
-@dataclass
-class _Segment:
-    """What is known of one file: its windows' sequences, in order."""
-
-    path: Path
-    boot: str
-    number: int
-    sequences: "array[int]" = field(default_factory=lambda: array("Q"))
-    size_bytes: int = 0
-    dropped: int = 0
-
-    def waiting(self, mark: int) -> int:
-        return len(self.sequences) - bisect_right(self.sequences, mark)
 
 
 class Spool:
@@ -56,7 +39,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._segment_bytes = max(64 * 1024, min(256 * 1024, max_bytes // 16))
         self._lock = threading.Lock()
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
         self._active: int | None = None
         self._number = 0
         self._sequence = 0
@@ -66,11 +49,11 @@ class Spool:
         """Why the last window could not be kept, until one is."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            paths = _paths(folder)
+            paths = segments_in(folder)
         except OSError as error:
             raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
         for path in paths:
-            segment = _load(path, self._marks)
+            segment = load(path, self._marks)
             self._segments.append(segment)
             self._number = segment.number
             self._dropped = max(self._dropped, segment.dropped)
@@ -128,7 +111,7 @@ class Spool:
             size = 0
             for segment in [one for one in self._segments if one.boot == boot and one.waiting(since)]:
                 read: list[int] = []
-                for entry in _entries(segment.path):
+                for entry in entries(segment.path):
                     if entry.kind is not Kind.WINDOW or entry.number <= since:
                         continue
                     if windows and size + len(entry.body) > max_bytes:
@@ -174,7 +157,7 @@ class Spool:
         with self._lock:
             self._close_active()
 
-    def _miss(self, segment: _Segment, since: int, read: list[int]) -> None:
+    def _miss(self, segment: Segment, since: int, read: list[int]) -> None:
         """After all of `segment` was read: what it should hold after `since` and did not give is lost."""
         expected = segment.sequences[bisect_right(segment.sequences, since) :]
         if lost := set(expected) - set(read):
@@ -206,7 +189,7 @@ class Spool:
         self._number += 1
         path = self._folder / f"{self._number:010d}-{self._boot}.log"
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        segment = _Segment(path, self._boot, self._number)
+        segment = Segment(path, self._boot, self._number)
         self._segments.append(segment)
         boots = {one.boot for one in self._segments}
         self._marks = {boot: mark for boot, mark in self._marks.items() if boot in boots}
@@ -248,7 +231,7 @@ class Spool:
         for segment in [one for one in self._segments[:-1] if not one.waiting(self._marks.get(one.boot, 0))]:
             self._remove(segment)
 
-    def _remove(self, segment: _Segment) -> None:
+    def _remove(self, segment: Segment) -> None:
         self._segments.remove(segment)
         try:
             segment.path.unlink(missing_ok=True)
@@ -260,7 +243,7 @@ def look(folder: Path) -> SpoolReport:
     """What a spool holds, without touching it. Raises `StateUnusable`."""
     marks: dict[str, int] = {}
     try:
-        segments = [_load(path, marks) for path in _paths(folder)]
+        segments = [load(path, marks) for path in segments_in(folder)]
     except OSError as error:
         raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
     return SpoolReport(
@@ -268,37 +251,3 @@ def look(folder: Path) -> SpoolReport:
         size_bytes=sum(one.size_bytes for one in segments),
         dropped=max((one.dropped for one in segments), default=0),
     )
-
-
-def _paths(folder: Path) -> list[Path]:
-    """The segments in `folder`, oldest first."""
-    return sorted(path for path in folder.glob("*-*.log") if path.stem.partition("-")[0].isdigit())
-
-
-def _load(path: Path, marks: dict[str, int]) -> _Segment:
-    """What is known of the segment at `path`; the marks that it holds go to `marks`."""
-    number, _, boot = path.stem.partition("-")
-    segment = _Segment(path, boot, int(number))
-    for entry in _entries(path):
-        segment.size_bytes += packed_bytes(entry.body)
-        match entry.kind:
-            case Kind.WINDOW:
-                segment.sequences.append(entry.number)
-            case Kind.MARK:
-                marked = entry.body.decode()
-                marks[marked] = max(marks.get(marked, 0), entry.number)
-            case Kind.DROPPED:
-                segment.dropped = max(segment.dropped, entry.number)
-    size_bytes = path.stat().st_size
-    if segment.size_bytes < size_bytes:
-        _log.warning("%s is torn: its last %d bytes are lost", path, size_bytes - segment.size_bytes)
-        segment.size_bytes = size_bytes
-    return segment
-
-
-def _entries(path: Path) -> Iterator[Entry]:
-    # One bad block must not stop the agent, nor what the other segments hold.
-    try:
-        yield from scan(path)
-    except OSError as error:
-        _log.error("cannot read %s: %s", path, error.strerror)
