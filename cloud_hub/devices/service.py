@@ -22,6 +22,7 @@ from cloud_hub.devices.views import (
     FleetSummary,
     PresenceName,
     ReleaseView,
+    RunningView,
     SpoolView,
 )
 from cloud_hub.errors import NotFound
@@ -105,6 +106,10 @@ class DeviceService:
                 total=sum(counts.values()),
                 presence={name: counts.get(name, 0) for name in PRESENCES},
                 targets=store.count_by_target(session),
+                running=[
+                    RunningView(model=model, version=version, devices=devices)
+                    for model, version, devices in store.count_running(session)
+                ],
                 troubled=store.count_troubled(session),
             )
 

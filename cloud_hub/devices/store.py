@@ -27,6 +27,8 @@ class DeviceFilter:
     version: int | None = None
     phase: str | None = None
     rollout: str | None = None
+    troubled: bool = False
+    """Only those that `count_troubled` counts."""
 
 
 def presence_now(silent_before: datetime) -> ColumnElement[str]:
@@ -76,6 +78,8 @@ def _filtered(statement: Select[Any], wanted: DeviceFilter, presence: ColumnElem
         statement = statement.where(col(Device.target) == wanted.target)
     if wanted.presence:
         statement = statement.where(presence == wanted.presence)
+    if wanted.troubled:
+        statement = statement.where(_troubled())
     on_model = [
         column == value
         for column, value in (
@@ -146,9 +150,19 @@ def count_by_target(session: Session) -> dict[str, int]:
     return dict(session.execute(select(target, func.count()).group_by(target).order_by(target)).tuples().all())
 
 
+def count_running(session: Session) -> Sequence[tuple[str, int, int]]:
+    """Model, version and number of devices that run it, in order of the first two."""
+    model, version = col(DeviceModel.model), col(DeviceModel.running_version)
+    statement = select(model, version, func.count()).where(version.is_not(None))
+    return session.execute(statement.group_by(model, version).order_by(model, version)).tuples().all()
+
+
 def count_troubled(session: Session) -> int:
     """Devices that say that something is wrong, refused a desired state, or rejected a model."""
-    rejected = exists().where(col(DeviceModel.device) == col(Device.id), col(DeviceModel.phase) == "rejected")
-    statement = select(func.count()).select_from(Device)
-    count: int = session.execute(statement.where(or_(col(Device.troubled), rejected))).scalar_one()
+    count: int = session.execute(select(func.count()).select_from(Device).where(_troubled())).scalar_one()
     return count
+
+
+def _troubled() -> ColumnElement[bool]:
+    rejected = exists().where(col(DeviceModel.device) == col(Device.id), col(DeviceModel.phase) == "rejected")
+    return or_(col(Device.troubled), rejected)

@@ -79,12 +79,22 @@ class DeviceEventView(View):
     because: BecauseView
 
 
+class RunningView(View):
+    """On how many devices one version of a model runs."""
+
+    model: str
+    version: int
+    devices: int
+
+
 class FleetSummary(View):
     """The fleet in counts."""
 
     total: int
     presence: dict[str, int]
     targets: dict[str, int]
+    running: list[RunningView]
+    """In order of model and version."""
     troubled: int
     """Devices with a trouble, a refused desired state, or a model that they rejected."""
 

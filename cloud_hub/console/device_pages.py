@@ -1,0 +1,119 @@
+"""Devices: the list with its filters, and one device with what it runs, why, and what it went through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from fastapi import APIRouter, Request, Response
+
+from cloud_hub.console.activity import Activity
+from cloud_hub.console.parts import Parts
+from cloud_hub.console.query import Query
+from cloud_hub.console.render import Renderer
+from cloud_hub.devices.store import DeviceFilter
+from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
+from cloud_hub.page import Page, PageRequest
+from fleet_contract.report import Phase
+
+_EVENTS_SHOWN = 50
+_COLUMNS = (
+    ("Device", "id", ""),
+    ("Heard", "last_heard_at", ""),
+    ("Target", "target", "wide"),
+    ("Runs", "", ""),
+    ("Labels", "", "wide"),
+    ("Spool", "", "wide number"),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's head. `sort` is what a click asks for; `order` is how the list is sorted by it now, if it is."""
+
+    text: str
+    css: str
+    sort: str | None
+    order: str | None
+
+
+class Devices:
+    """The list. Everything in it comes from the address, so that it can be sent and returned to."""
+
+    presences = PRESENCES
+    phases = tuple(phase.value for phase in Phase)
+
+    def __init__(self, parts: Parts, query: Query) -> None:
+        self._parts, self._query = parts, query
+        self.sort = query.text("sort")
+        self.seen = query.seen
+        self.label_text = ",".join(f"{key}={value}" for key, value in query.labels().items())
+        self.filter = DeviceFilter(
+            q=query.text("q"),
+            labels=query.labels(),
+            target=query.text("target"),
+            presence=query.text("presence"),
+            model=query.text("model"),
+            version=query.number("version"),
+            phase=query.text("phase"),
+            rollout=query.text("rollout"),
+        )
+
+    @property
+    def filtered(self) -> bool:
+        return self.filter != DeviceFilter(labels={})
+
+    @cached_property
+    def page(self) -> Page[DeviceView]:
+        return self._parts.devices.page(self.filter, self._query.page())
+
+    @property
+    def targets(self) -> list[str]:
+        return list(self._parts.devices.summary().targets)
+
+    @property
+    def models(self) -> list[str]:
+        return [model.name for model in self._parts.releases.models(PageRequest(limit=500)).items]
+
+    @property
+    def columns(self) -> list[Column]:
+        name, falling = (self.sort or "id").removeprefix("-"), (self.sort or "").startswith("-")
+        return [
+            Column(
+                text,
+                css,
+                sort=(f"-{sort}" if sort == name and not falling else sort) if sort else None,
+                order=("descending" if falling else "ascending") if sort and sort == name else None,
+            )
+            for text, sort, css in _COLUMNS
+        ]
+
+
+class OneDevice(Activity):
+    """One device's page."""
+
+    def __init__(self, parts: Parts, device: str) -> None:
+        super().__init__(parts.monitoring, device=device)
+        self._parts = parts
+        self.device = parts.devices.get(device)
+
+    @cached_property
+    def events(self) -> Sequence[DeviceEventView]:
+        return self._parts.devices.events(self.device.id, PageRequest(limit=_EVENTS_SHOWN)).items
+
+
+def router(parts: Parts, renderer: Renderer) -> APIRouter:
+    """`/devices` and `/devices/ID`."""
+    api = APIRouter()
+
+    @api.get("/devices")
+    def devices(request: Request) -> Response:
+        return renderer.page(request, "devices.html", view=Devices(parts, Query(request)), subjects=("devices",))
+
+    @api.get("/devices/{device}")
+    def device(request: Request, device: str) -> Response:
+        subjects = (f"device:{device}", "telemetry")
+        return renderer.page(
+            request, "device.html", view=OneDevice(parts, device), subjects=subjects, charts=True
+        )
+
+    return api

@@ -1,0 +1,29 @@
+"""What the console is made of: the subjects' services, and what every page needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud_hub.because import BecauseView
+from cloud_hub.changes import Changes
+from cloud_hub.devices.service import DeviceService
+from cloud_hub.lake.service import LakeService
+from cloud_hub.monitoring.service import MonitoringService
+from cloud_hub.releases.service import ReleaseService
+from cloud_hub.rollouts.service import RolloutService
+
+
+@dataclass(frozen=True)
+class Parts:
+    """`troubles` tells what is wrong with the hub itself, now; `now` is its clock."""
+
+    devices: DeviceService
+    releases: ReleaseService
+    rollouts: RolloutService
+    monitoring: MonitoringService
+    lake: LakeService
+    changes: Changes
+    troubles: Callable[[], list[BecauseView]]
+    now: Callable[[], datetime]
+    fleet: str
+    version: str

@@ -1,0 +1,180 @@
+"""Rollouts: the list, and one rollout with its waves, gates, evidence, history, and what a person may do to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from cloud_hub.console import words
+from cloud_hub.console.comparison import Cohort, confidence, predictions
+from cloud_hub.console.drawing import Drawing
+from cloud_hub.console.origin import refuse_foreign
+from cloud_hub.console.parts import Parts
+from cloud_hub.console.query import Query
+from cloud_hub.console.render import Renderer
+from cloud_hub.devices.store import DeviceFilter
+from cloud_hub.devices.views import DeviceView
+from cloud_hub.page import Page, PageRequest
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.views import DecisionView, RolloutView
+
+_DECISIONS_SHOWN = 50
+_DEVICES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a person may do now, and what comes of it."""
+
+    name: str
+    text: str
+    consequence: str
+    button: str
+    tone: str = ""
+
+
+class Rollouts:
+    """The list."""
+
+    states = tuple(state.value for state in State)
+
+    def __init__(self, parts: Parts, query: Query) -> None:
+        self._parts, self._query = parts, query
+        self.model, self.state, self.seen = query.text("model"), query.text("state"), query.seen
+
+    @cached_property
+    def page(self) -> Page[RolloutView]:
+        return self._parts.rollouts.page(self._query.page(), model=self.model, state=self.state)
+
+    @property
+    def models(self) -> list[str]:
+        return [model.name for model in self._parts.releases.models(PageRequest(limit=500)).items]
+
+
+class OneRollout:
+    """One rollout's page."""
+
+    def __init__(self, parts: Parts, rollout: str) -> None:
+        self._parts = parts
+        self.rollout = parts.rollouts.get(rollout)
+
+    @property
+    def policy_sentence(self) -> str:
+        return describe(self.rollout.policy)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return actions(self.rollout)
+
+    @cached_property
+    def decisions(self) -> Sequence[DecisionView]:
+        return self._parts.rollouts.decisions(self.rollout.id, PageRequest(limit=_DECISIONS_SHOWN)).items
+
+    @cached_property
+    def devices(self) -> Page[DeviceView]:
+        return self._parts.devices.page(DeviceFilter(rollout=self.rollout.id), PageRequest(limit=_DEVICES_SHOWN))
+
+    @cached_property
+    def cohorts(self) -> tuple[Cohort, Cohort]:
+        """The devices that run this version, and those that run any other of the model in the same time."""
+        model, since, version = self.rollout.model, self.rollout.created_at, self.rollout.version
+        return (
+            Cohort("treated", f"v{version}", self._parts.monitoring.evidence(model, since, version=version)),
+            Cohort("control", "others", self._parts.monitoring.evidence(model, since, not_version=version)),
+        )
+
+    @property
+    def predictions(self) -> Drawing | None:
+        labels = self._parts.releases.version(self.rollout.model, self.rollout.version).labels
+        return predictions(labels, self.cohorts)
+
+    @property
+    def confidence(self) -> Drawing | None:
+        versions = self._parts.releases.versions(self.rollout.model, PageRequest(limit=500)).items
+        edges = {
+            artifact.digest: tuple(artifact.manifest["reference"]["confidence"]["edges"])
+            for version in versions
+            for artifact in version.artifacts
+        }
+        return confidence(edges, self.cohorts)
+
+
+def describe(policy: Policy) -> str:
+    """What a wave waits for, in words."""
+    said = f"{words.percent(policy.success_percent / 100)} succeeded"
+    if policy.minimum_records:
+        said += f", {words.plural(policy.minimum_records, 'record')}"
+    if policy.soak_seconds:
+        said += f", {words.duration(policy.soak_seconds)} of soak"
+    return f"each wave waits for {said}"
+
+
+def actions(rollout: RolloutView) -> tuple[Action, ...]:
+    """What may be done to `rollout` now, each with its consequence in words."""
+    running = words.plural(rollout.counts.succeeded, "device")
+    abort = Action(
+        "abort",
+        "Abort",
+        f"{running} that run v{rollout.version} go back to the version they ran before, and nobody else is offered it. "
+        "This cannot be undone; a new rollout can be started.",
+        "Abort the rollout and go back",
+        "danger",
+    )
+    resume = Action(
+        "resume",
+        "Resume",
+        "The rollout goes on from this wave. The gates keep watching it, and stop it again if the evidence is against it.",
+        "Resume the rollout",
+    )
+    match State(rollout.state):
+        case State.RUNNING:
+            pause = Action(
+                "pause",
+                "Pause",
+                f"No further device is offered v{rollout.version}. The {words.plural(rollout.counts.offered, 'device')} "
+                "that have been offered it keep it.",
+                "Pause the rollout",
+            )
+            return pause, abort
+        case State.PAUSED | State.STOPPED:
+            return resume, abort
+        case _:
+            return ()
+
+
+def router(parts: Parts, renderer: Renderer) -> APIRouter:
+    """`/rollouts`, `/rollouts/ID`, and what its buttons post to."""
+    api = APIRouter()
+
+    @api.get("/rollouts")
+    def rollouts(request: Request) -> Response:
+        return renderer.page(request, "rollouts.html", view=Rollouts(parts, Query(request)), subjects=("rollouts",))
+
+    @api.get("/rollouts/{rollout}")
+    def rollout(request: Request, rollout: str) -> Response:
+        subjects = (f"rollout:{rollout}", "devices", "telemetry")
+        return renderer.page(request, "rollout.html", view=OneRollout(parts, rollout), subjects=subjects)
+
+    def act(request: Request, rollout: str, verb: str, reason: str) -> Response:
+        refuse_foreign(request)
+        getattr(parts.rollouts, verb)(rollout, reason.strip())
+        return RedirectResponse(f"/rollouts/{rollout}", 303)
+
+    # One route a verb, so that only these three can be named.
+    @api.post("/rollouts/{rollout}/pause")
+    def pause(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(request, rollout, "pause", reason)
+
+    @api.post("/rollouts/{rollout}/resume")
+    def resume(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(request, rollout, "resume", reason)
+
+    @api.post("/rollouts/{rollout}/abort")
+    def abort(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(request, rollout, "abort", reason)
+
+    return api
