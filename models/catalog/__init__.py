@@ -43,9 +43,7 @@ def names(folder: Path = FOLDER) -> tuple[str, ...]:
 def find(name: str, folder: Path = FOLDER) -> Entry:
     """The recipe `name`. Raises `RecipeUnknown`, or `RecipeWrong` when its card does not say what it must."""
     if name not in names(folder):
-        raise RecipeUnknown(
-            f"The catalogue has no model {name!r}.", f"It has: {', '.join(names(folder)) or 'none'}."
-        )
+        raise RecipeUnknown(f"The catalogue has no model {name!r}.", f"It has: {', '.join(names(folder)) or 'none'}.")
     path = folder / name / "recipe.toml"
     try:
         card = msgspec.toml.decode(path.read_bytes(), type=Card)
