@@ -12,10 +12,10 @@ from cloud_hub.page import Page, PageQuery
 
 
 def router(devices: DeviceService) -> APIRouter:
-    """The routes under /devices."""
-    routes = APIRouter(prefix="/devices", tags=["devices"])
+    """The routes /fleet and /devices."""
+    routes = APIRouter(tags=["devices"])
 
-    @routes.get("", summary="List devices")
+    @routes.get("/devices", summary="List devices")
     def list_devices(
         page: PageQuery,
         q: Annotated[str | None, Query(description="Part of an id, a host name or a label's value")] = None,
@@ -31,19 +31,19 @@ def router(devices: DeviceService) -> APIRouter:
         wanted = DeviceFilter(q, parse_labels(label), target, presence, model, version, phase, rollout)
         return devices.page(wanted, page)
 
-    @routes.get("/summary", summary="Count the fleet")
+    @routes.get("/fleet", summary="Count the fleet")
     def summary() -> FleetSummary:
         return devices.summary()
 
-    @routes.get("/{device}", summary="Show one device")
+    @routes.get("/devices/{device}", summary="Show one device")
     def show(device: str) -> DeviceView:
         return devices.get(device)
 
-    @routes.get("/{device}/events", summary="List a device's history, newest first")
+    @routes.get("/devices/{device}/events", summary="List a device's history, newest first")
     def events(device: str, page: PageQuery) -> Page[DeviceEventView]:
         return devices.events(device, page)
 
-    @routes.patch("/{device}", summary="Change a device's labels")
+    @routes.patch("/devices/{device}", summary="Change a device's labels")
     def relabel(device: str, change: LabelChange) -> DeviceView:
         """A label that is null is taken away; those that are not named stay."""
         return devices.relabel(device, change.labels)

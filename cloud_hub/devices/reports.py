@@ -118,8 +118,8 @@ def _write_devices(
     rows += [{"b_id": device, "presence": Presence.LOST.value} for device in lost - newest.keys()]
     # One statement for many rows needs the same columns in each.
     for columns, group in groupby(sorted(rows, key=_columns), key=_columns):
-        values = {name: bindparam(name) for name in columns if name != "b_id"}
-        statement = update(_table(Device)).where(col(Device.id) == bindparam("b_id")).values(values)
+        changes: dict[str, Any] = {name: bindparam(name) for name in columns if name != "b_id"}
+        statement = update(_table(Device)).where(col(Device.id) == bindparam("b_id")).values(changes)
         session.connection().execute(statement, list(group))
 
 
