@@ -33,6 +33,7 @@ MAX_STARTS = 3
 MAX_DAMAGED = 2
 #: How often a trial is looked at.
 TRIAL_GLANCE_SECONDS = 0.25
+_UNDERWAY = frozenset({Phase.FETCHING, Phase.VERIFYING, Phase.PREFLIGHT})
 
 
 def decide(journal: Journal, observed: Observed) -> Decision:
@@ -186,7 +187,11 @@ def _loading(journal: Journal, observed: Observed, manifest: Manifest, golden: B
 def _unless_resting(decision: Decision, observed: Observed) -> Decision:
     for rest in observed.resting:
         if rest.step == decision.action and rest.seconds > 0:
-            journal = replace(decision.journal, because=rest.because)
+            journal = decision.journal
+            wanted = journal.wanted.manifest if isinstance(journal.wanted, Order) else None
+            if journal.phase in _UNDERWAY and rest.step.manifest == wanted:
+                # It is the order itself that rests: that is why its phase lasts.
+                journal = replace(journal, because=rest.because)
             return Decision(journal, Wait(rest.seconds), rest.because, proven=True)
     return decision
 
@@ -209,7 +214,7 @@ def _approach(journal: Journal, observed: Observed) -> Decision:
     blobs = ((manifest.artifact, journal.wanted.artifact_url), (manifest.golden.blob, journal.wanted.golden_url))
     for blob, url in blobs:
         if blob.digest not in observed.whole:
-            because = journal.wanted.because if journal.phase is not Phase.FETCHING else journal.because
+            because = journal.because if journal.phase is Phase.FETCHING else journal.wanted.because
             journal = _entered(journal, Phase.FETCHING, because, observed.now)
             return _unless_resting(Decision(journal, Fetch(manifest, blob, url), because), observed)
     for blob, _ in blobs:
