@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -30,7 +30,7 @@ _STATUSES: dict[type[VedetteError], HTTPStatus] = {
     RequestWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 #: An answer of another media type than problem+json, for those who asked for one (the console's pages).
-Renderer = Callable[[Request, dict[str, Any]], Any]
+Renderer = Callable[[Request, dict[str, Any]], Response | None]
 
 
 def status_of(error: VedetteError) -> HTTPStatus:
@@ -54,31 +54,34 @@ def problem(error: VedetteError) -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI, renderer: Renderer | None = None) -> None:
-    """Makes `app` answer every error as a problem; `renderer` may answer some requests in its own way (else None)."""
+def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request, VedetteError], Response]:
+    """Makes `app` answer every error as a problem; `renderer` may answer some requests in its own way (else None).
 
-    def answer(request: Request, document: dict[str, Any], headers: dict[str, str] | None = None) -> Any:
+    Gives the function that answers an error of ours, for those who stand before the app.
+    """
+
+    def answer(request: Request, document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
         rendered = renderer(request, document) if renderer else None
         if rendered is not None:
             return rendered
         return JSONResponse(document, document["status"], headers, media_type="application/problem+json")
 
     @app.exception_handler(VedetteError)
-    def _ours(request: Request, error: VedetteError) -> Any:
+    def _ours(request: Request, error: VedetteError) -> Response:
         if status_of(error) is HTTPStatus.INTERNAL_SERVER_ERROR:
             return _unforeseen(request, error)
         headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, errors.Unauthorized) else None
         return answer(request, problem(error), headers)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, error: RequestValidationError) -> Any:
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
         faults = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()]
         what = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
         invalid = errors.Invalid(f"The request is not as it should be: {what}.", "See /api/v1/openapi.json.")
         return answer(request, problem(invalid) | {"errors": faults})
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, error: HTTPException) -> Any:
+    def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "-")
         document = {
@@ -92,7 +95,7 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> None:
         return answer(request, document, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    def _unforeseen(request: Request, error: Exception) -> Any:
+    def _unforeseen(request: Request, error: Exception) -> Response:
         incident = secrets.token_hex(6)
         logger.error("Incident %s: %s %s failed", incident, request.method, request.url.path, exc_info=error)
         document = {
@@ -105,3 +108,5 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> None:
             "incident": incident,
         }
         return answer(request, document)
+
+    return _ours

@@ -115,7 +115,7 @@ class MqttLink:
     def publish(self, address: Address, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
         if len(payload) > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(
-                f"A {channel} message for {address.device!r} has {len(payload)} bytes, and {MAX_MESSAGE_BYTES} is the most."
+                f"A {channel} message for {address.device!r} has {len(payload)} bytes; {MAX_MESSAGE_BYTES} are the most."
             )
         result = self._client.publish(topic(address, channel), payload, qos=1, retain=retain)
         if result.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
@@ -172,8 +172,8 @@ class MqttLink:
             case Channel.TELEMETRY:
                 handler = self._handlers.on_telemetry
             case _:
-                error = ContractError(f"This hub takes nothing on {channel}.", code="channel-unused")
-                self._refusals.refuse(address, error)
+                unused = ContractError(f"This hub takes nothing on {channel}.", code="channel-unused")
+                self._refusals.refuse(address, unused)
                 return
         self._guarded(address, lambda: handler(address, message.payload))
 

@@ -1,0 +1,50 @@
+"""Joining over HTTP."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from cloud_hub.access.joining import JoinService
+from cloud_hub.access.views import TokenOrder, TokenView
+from fleet_contract.encoding import decode
+from fleet_contract.join import JoinRequest
+
+_TEXT = {"type": "string"}
+_JOIN_REQUEST: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["secret", "certificate_request", "target", "agent_version", "inventory"],
+                "properties": {
+                    "secret": _TEXT,
+                    "certificate_request": {"type": "string", "description": "PKCS#10 in PEM"},
+                    "target": _TEXT,
+                    "agent_version": _TEXT,
+                    "inventory": {"type": "object"},
+                },
+            }
+        }
+    },
+}
+
+
+def router(joining: JoinService) -> APIRouter:
+    """The routes /devices/tokens and /join."""
+    routes = APIRouter(tags=["joining"])
+
+    @routes.post("/devices/tokens", summary="Make a join token", status_code=201)
+    def make_token(order: TokenOrder) -> TokenView:
+        """It works once, for one device. The token is shown now and never again."""
+        return joining.make_token(order.device, order.target, order.labels, order.expires_in_seconds)
+
+    @routes.post("/join", summary="Join the fleet", openapi_extra={"requestBody": _JOIN_REQUEST})
+    async def join(request: Request) -> Response:
+        """For devices: a token's secret and a certificate request bring a signed identity. Needs no API token."""
+        asked = decode(await request.body(), JoinRequest)
+        answer = await run_in_threadpool(joining.join, asked)
+        return Response(answer, media_type="application/json")
+
+    return routes

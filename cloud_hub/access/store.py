@@ -1,0 +1,39 @@
+"""All SQL on join tokens, and the row that joining makes or renews."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from cloud_hub.access.tables import JoinTokenRow
+from cloud_hub.devices import store as devices
+from cloud_hub.devices.tables import Device, DeviceEvent
+
+
+def add_token(session: Session, token: JoinTokenRow) -> None:
+    session.add(token)
+
+
+def take_token(session: Session, secret_hash: str) -> JoinTokenRow | None:
+    """The token, held until the session ends, so that two devices cannot use it at once."""
+    return session.exec(
+        select(JoinTokenRow).where(col(JoinTokenRow.secret_hash) == secret_hash).with_for_update()
+    ).first()
+
+
+def delete_tokens_before(session: Session, expired: datetime) -> None:
+    session.execute(delete(JoinTokenRow).where(col(JoinTokenRow.expires_at) < expired))
+
+
+def put_device(session: Session, device: Device, labels: Mapping[str, str], sentence: str) -> None:
+    """Adds the device, or gives the known one of that id its new key, target and names; others stay."""
+    known = devices.find(session, device.id)
+    if known is None:
+        session.add(device)
+        session.flush()
+    else:
+        known.key, known.target, known.joined_at = device.key, device.target, device.joined_at
+        known.hostname, known.agent_version, known.inventory = device.hostname, device.agent_version, device.inventory
+    devices.set_labels(session, device.id, labels)
+    session.add(DeviceEvent(device=device.id, at=device.joined_at, kind="joined", code="joined", sentence=sentence))
