@@ -13,11 +13,9 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import Evidence, Tally, merge
-from cloud_hub.monitoring.store import SLICE_SECONDS, Reading, Slice
+from cloud_hub.monitoring.store import KEPT, SLICE_SECONDS, Reading, Slice
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
 
-#: How long single windows and slices are kept; the lake keeps them for good.
-KEPT = timedelta(hours=48)
 MAX_MINUTES = int(KEPT.total_seconds() // 60)
 _POINTS = 120
 _READINGS = 64
@@ -94,11 +92,6 @@ class MonitoringService:
             times=times,
             versions=_versions(slices, times, bucket_seconds),
         )
-
-    def prune(self) -> int:
-        """Drops what is older than `KEPT`. Gives how many windows went."""
-        with self._database.session() as session:
-            return store.forget(session, self._now() - KEPT)
 
 
 def _versions(slices: Iterable[Slice], times: list[int], bucket_seconds: int) -> list[VersionSeries]:

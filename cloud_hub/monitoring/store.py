@@ -15,6 +15,8 @@ from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
 from fleet_contract.telemetry import Window
 
+#: How long single windows and slices are kept; the lake keeps them for good.
+KEPT = timedelta(hours=48)
 SLICE_SECONDS = 10
 _SLICE_MS = SLICE_SECONDS * 1000
 _CHUNK = 500
