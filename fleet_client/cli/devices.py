@@ -1,0 +1,239 @@
+"""`vedette devices ...`."""
+
+import click
+
+from fleet_client.cli.hub_options import Session, hub_command, labels_of
+from fleet_client.cli.lazy import HELP
+from fleet_client.cli.output import ago, pairs, size
+from fleet_client.views import Device, DeviceModel
+
+
+@click.group(context_settings=HELP)
+def devices() -> None:
+    """Find devices, label them, let new ones join."""
+
+
+@devices.command(
+    "list",
+    epilog="""\b
+Examples:
+  vedette devices list --label site=lyon --presence online
+  vedette devices list --model digits --phase rejected
+  vedette devices list -o json | jq -r '.[].id'
+""",
+)
+@click.argument("text", required=False)
+@click.option(
+    "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="With this label; all given must hold."
+)
+@click.option("--target", help="Of this hardware target.")
+@click.option("--presence", type=click.Choice(["online", "silent", "closing", "lost", "never"]))
+@click.option("--model", help="That have this model.")
+@click.option("--running", "version", type=int, metavar="VERSION", help="That run this version of a model.")
+@click.option("--phase", help="Where a model is in this phase (fetching, preflight, trial, settled, rejected, ...).")
+@click.option("--rollout", help="That this rollout offered its version to.")
+@click.option("--sort", help="id, hostname, target, presence, last_heard_at, joined_at; with - before it: falling.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many at most.")
+@click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
+@hub_command
+def list_devices(
+    session: Session,
+    text: str | None,
+    labels: tuple[str, ...],
+    target: str | None,
+    presence: str | None,
+    model: str | None,
+    version: int | None,
+    phase: str | None,
+    rollout: str | None,
+    sort: str | None,
+    limit: int,
+    watch: bool,
+) -> None:
+    """List devices; TEXT is a part of an id, a host name or a label's value."""
+    wanted = labels_of(labels)
+    for _ in session.follow(watch, ["devices"]):
+        found: list[Device] = []
+        total, cursor = 0, None
+        while len(found) < limit:
+            page = session.client.devices.page(
+                q=text,
+                labels=wanted,
+                target=target,
+                presence=presence,
+                model=model,
+                version=version,
+                phase=phase,
+                rollout=rollout,
+                sort=sort,
+                limit=min(500, limit - len(found)),
+                cursor=cursor,
+            )
+            found += page.items
+            total, cursor = page.total, page.next
+            if cursor is None:
+                break
+        if session.output.json:
+            session.output.document(found)
+            continue
+        session.output.table(
+            ["device", "presence", "heard", "target", "labels", "models", "troubles"],
+            [_row(device) for device in found],
+            "No such device. Make a token with `vedette devices token`, then `vedette-agent join TOKEN` on the device.",
+        )
+        if total > len(found):
+            click.echo(f"{len(found)} of {total} devices; --limit {total} shows all.", err=True)
+
+
+@devices.command()
+@click.argument("device")
+@click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
+@hub_command
+def show(session: Session, device: str, watch: bool) -> None:
+    """Show one device: what it runs, what it should run, and why they differ."""
+    for _ in session.follow(watch, [f"device:{device}"]):
+        one = session.client.devices.get(device)
+        if session.output.json:
+            session.output.document(one)
+            continue
+        session.output.facts(_facts(one))
+        if one.models:
+            session.output.line("")
+            session.output.table(
+                ["model", "running", "wanted", "phase", "since", "because"], [_model_row(m) for m in one.models]
+            )
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  vedette devices token                                  the device gets a name from the hub
+  vedette devices token press-07 --label site=lyon --label line=3
+  vedette-agent join $(vedette devices token --quiet) --config agent.toml
+"""
+)
+@click.argument("device", required=False)
+@click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="A label that the device gets.")
+@click.option("--target", help="The hardware target that it must be. [default: what the device says]")
+@click.option(
+    "--expires-in", "hours", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True, metavar="HOURS"
+)
+@click.option("--quiet", "-q", is_flag=True, help="Only the token.")
+@hub_command
+def token(
+    session: Session, device: str | None, labels: tuple[str, ...], target: str | None, hours: float, quiet: bool
+) -> None:
+    """Make a token with which one device may join, once."""
+    made = session.client.devices.token(
+        device, labels=labels_of(labels), target=target, expires_in_seconds=max(1, round(hours * 3600))
+    )
+    if session.output.json:
+        session.output.document(made)
+    elif quiet or not session.output.terminal:
+        session.output.line(made.token)
+    else:
+        session.output.facts(
+            [
+                ("device", made.device or "named by the hub when it joins"),
+                ("expires", f"{made.expires_at:%Y-%m-%d %H:%M} UTC"),
+                ("token", made.token),
+            ]
+        )
+        session.output.line("On the device: vedette-agent join TOKEN --config agent.toml")
+
+
+@devices.command(
+    epilog="""\b
+Example:
+  vedette devices label press-07 site=lyon line-        sets site, takes line away
+"""
+)
+@click.argument("device")
+@click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
+@hub_command
+def label(session: Session, device: str, changes: tuple[str, ...]) -> None:
+    """Set labels of a device, or take them away."""
+    gone = {change[:-1]: None for change in changes if change.endswith("-") and "=" not in change}
+    kept = labels_of(change for change in changes if not (change.endswith("-") and "=" not in change))
+    one = session.client.devices.label(device, {**gone, **kept})
+    if session.output.json:
+        session.output.document(one)
+    else:
+        session.output.facts([("device", one.id), ("labels", pairs(one.labels) or "none")])
+
+
+@devices.command()
+@click.argument("device")
+@click.option("--limit", type=click.IntRange(1, 500), default=30, show_default=True)
+@click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
+@hub_command
+def events(session: Session, device: str, limit: int, watch: bool) -> None:
+    """List what changed on a device, newest first, and why."""
+    for _ in session.follow(watch, [f"device:{device}"]):
+        page = session.client.devices.events(device, limit=limit)
+        if session.output.json:
+            session.output.document(page.items)
+            continue
+        session.output.table(
+            ["at (UTC)", "what", "model", "version", "because"],
+            [
+                [
+                    f"{event.at:%Y-%m-%d %H:%M:%S}",
+                    event.phase or event.kind,
+                    event.model or "",
+                    "" if event.version is None else str(event.version),
+                    str(event.because),
+                ]
+                for event in page.items
+            ],
+            "Nothing has happened on it yet.",
+        )
+
+
+def _row(device: Device) -> list[str]:
+    troubles = [device.refused] if device.refused else []
+    return [
+        device.id,
+        device.presence,
+        ago(device.last_heard_at),
+        device.target,
+        pairs(device.labels),
+        ", ".join(_running(model) for model in device.models),
+        "; ".join(str(one) for one in (*troubles, *device.troubles)),
+    ]
+
+
+def _running(model: DeviceModel) -> str:
+    running = f"{model.model} {model.running.version}" if model.running else f"{model.model} -"
+    return running if model.phase == "settled" else f"{running} ({model.phase})"
+
+
+def _facts(device: Device) -> list[tuple[str, str]]:
+    inventory = device.inventory or {}
+    memory = inventory.get("memory_bytes")
+    return [
+        ("device", f"{device.id} (fleet {device.fleet})"),
+        ("presence", f"{device.presence}, last proven {ago(device.last_heard_at)}"),
+        ("labels", pairs(device.labels)),
+        ("target", device.target),
+        ("host", f"{device.hostname} {inventory.get('arch', '')} {inventory.get('cores', '?')} cores "
+                 f"{size(memory) if isinstance(memory, int) else ''}".strip() if device.hostname else ""),
+        ("agent", device.agent_version),
+        ("joined", f"{device.joined_at:%Y-%m-%d %H:%M} UTC"),
+        ("generation", f"{device.generation_reported} followed, {device.generation_wanted} wanted"),
+        ("spool", f"{device.spool.records} windows wait, {size(device.spool.size_bytes)}, {device.spool.dropped} dropped"
+         if device.spool else ""),
+        ("refused", str(device.refused) if device.refused else ""),
+        *(("trouble", str(trouble)) for trouble in device.troubles),
+    ]  # fmt: skip
+
+
+def _model_row(model: DeviceModel) -> list[str]:
+    return [
+        model.model,
+        str(model.running.version) if model.running else "-",
+        str(model.wanted.version) if model.wanted else "-",
+        model.phase,
+        ago(model.since),
+        str(model.because),
+    ]

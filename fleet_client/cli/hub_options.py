@@ -1,0 +1,67 @@
+"""What every command that asks a hub has in common: --hub, -o, the token from the environment, and --watch."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from fleet_client import Client
+from fleet_client.cli.output import Output
+
+DEFAULT_HUB = "http://127.0.0.1:8420"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's hub, and where its answer goes."""
+
+    client: Client
+    output: Output
+
+    def follow(self, watch: bool, subjects: Iterable[str]) -> Iterator[None]:
+        """Once; or, with `watch`, whenever one of `subjects` changes, on a fresh screen, until interrupted."""
+        if not watch:
+            yield None
+            return
+        for _ in self.client.watch(subjects):
+            self.output.refresh()
+            yield None
+
+
+def hub_command(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --hub and -o, and calls `function` with a `Session` before its own arguments."""
+
+    @click.option("--hub", "hub_url", metavar="URL", help="The hub's address. [env: VEDETTE_HUB]")
+    @click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        help="Tables for people (tab-separated when piped), or JSON for programs.",
+    )
+    @functools.wraps(function)
+    def command(hub_url: str | None, output: str, **options: Any) -> Any:
+        with connect(hub_url or click.get_current_context().find_root().obj) as client:
+            form = Output(json=output == "json", lines=bool(options.get("watch")))
+            return function(Session(client, form), **options)
+
+    return command
+
+
+def connect(hub_url: str | None) -> Client:
+    """The hub at `hub_url`, else at VEDETTE_HUB, else on this machine; with the token in VEDETTE_API_TOKEN."""
+    # The token is not an option: other users of this machine can read command lines.
+    url = hub_url or os.environ.get("VEDETTE_HUB") or DEFAULT_HUB
+    return Client(url, os.environ.get("VEDETTE_API_TOKEN") or None)
+
+
+def labels_of(texts: Iterable[str]) -> dict[str, str]:
+    """Labels from "key=value" texts."""
+    pairs = [text.partition("=") for text in texts]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise click.BadParameter(f"{key + equals + value!r} is not a label: write it as key=value.")
+    return {key: value for key, _, value in pairs}

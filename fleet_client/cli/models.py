@@ -1,0 +1,133 @@
+"""`vedette models ...`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.lazy import HELP
+from fleet_client.cli.output import size
+from fleet_client.cli.program import become
+from fleet_client.views import Version
+
+
+@click.group(context_settings=HELP)
+def models() -> None:
+    """Build, register and look at models."""
+
+
+@models.command("list")
+@click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
+@hub_command
+def list_models(session: Session, watch: bool) -> None:
+    """List models."""
+    for _ in session.follow(watch, ["models"]):
+        found = list(session.client.models.all())
+        if session.output.json:
+            session.output.document(found)
+            continue
+        session.output.table(
+            ["model", "newest", "versions", "task", "targets"],
+            [[m.name, str(m.newest_version), str(m.versions), m.task, ", ".join(m.targets)] for m in found],
+            "No model yet. Register one: vedette models register FOLDER",
+        )
+
+
+@models.command()
+@click.argument("model")
+@click.argument("version", type=int, required=False)
+@hub_command
+def show(session: Session, model: str, version: int | None) -> None:
+    """Show the versions of a model, or the artifacts of one version, with the evidence of each."""
+    if version is None:
+        versions = session.client.models.versions(model, limit=500).items
+        if session.output.json:
+            session.output.document(versions)
+            return
+        session.output.table(
+            ["version", "made (UTC)", "target", "accuracy", "source", "size", "notes"],
+            [row for one in versions for row in _rows(one)],
+        )
+        return
+    one = session.client.models.version(model, version)
+    if session.output.json:
+        session.output.document(one)
+        return
+    session.output.facts(
+        [
+            ("model", f"{one.model} version {one.version}"),
+            ("made", f"{one.created_at:%Y-%m-%d %H:%M} UTC"),
+            ("task", one.task),
+            ("labels", ", ".join(one.labels)),
+            ("notes", one.notes),
+        ]
+    )
+    session.output.line("")
+    session.output.table(
+        ["target", "runtime", "size", "accuracy", "source", "golden", "digest"],
+        [
+            [
+                artifact.target,
+                artifact.runtime,
+                size(artifact.size_bytes),
+                f"{artifact.accuracy:.4f}",
+                f"{artifact.source_accuracy:.4f}",
+                "" if artifact.golden_agreement is None else f"{artifact.golden_agreement:.4f}",
+                artifact.digest,
+            ]
+            for artifact in one.artifacts
+        ],
+    )
+
+
+@models.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def build(arguments: tuple[str, ...]) -> None:
+    """Train a model of the catalogue, compile it for each target, and check it against its golden set."""
+    become("models", ["build", *arguments], needs="onnx", extra="compile")
+
+
+@models.command(
+    epilog="""\b
+Example:
+  vedette models build digits --out build/digits
+  vedette models register build/digits --notes "more night scans"
+"""
+)
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--notes", default="", help="What is new in it, for people.")
+@hub_command
+def register(session: Session, folder: Path, notes: str) -> None:
+    """Upload what `vedette models build` left in FOLDER; the hub checks, signs and numbers it."""
+    progress = _show_progress if session.output.terminal and sys.stderr.isatty() else None
+    made = session.client.models.register(folder, notes=notes, progress=progress)
+    if session.output.json:
+        session.output.document(made)
+        return
+    session.output.line(f"Registered {made.model} version {made.version}.")
+    session.output.table(["version", "made (UTC)", "target", "accuracy", "source", "size", "notes"], _rows(made))
+    if session.output.terminal:
+        session.output.line(f"Next: vedette rollouts create {made.model} {made.version} --watch")
+
+
+def _rows(version: Version) -> list[list[str]]:
+    return [
+        [
+            str(version.version),
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+            artifact.target,
+            f"{artifact.accuracy:.4f}",
+            f"{artifact.source_accuracy:.4f}",
+            size(artifact.size_bytes),
+            version.notes,
+        ]
+        for artifact in version.artifacts
+    ]
+
+
+def _show_progress(path: Path, sent: int, total: int) -> None:
+    click.echo(f"\r\033[K{path.name}  {size(sent)} of {size(total)}", err=True, nl=sent >= total)

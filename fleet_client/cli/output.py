@@ -1,0 +1,120 @@
+"""Answers for people and for programs: tables on a terminal, tab-separated when piped, JSON when asked for."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+#: Colours of what a word means, in rich's names; all that is not here stays plain.
+STYLES = {
+    "online": "green",
+    "silent": "yellow",
+    "lost": "red",
+    "closing": "yellow",
+    "settled": "green",
+    "rejected": "red",
+    "running": "cyan",
+    "completed": "green",
+    "paused": "yellow",
+    "reverting": "red",
+    "reverted": "red",
+    "stopped": "red",
+    "aborted": "red",
+    "superseded": "dim",
+    "done": "green",
+    "open": "cyan",
+    "waiting": "dim",
+    "pass": "green",
+    "fail": "red",
+    "not-enough-evidence": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's answer goes, and in which form."""
+
+    json: bool
+    lines: bool = False
+    """One document a line: for what is watched, and so has no end."""
+
+    @property
+    def terminal(self) -> bool:
+        return not self.json and sys.stdout.isatty()
+
+    def document(self, value: Any) -> None:
+        """`value`, anything that msgspec encodes, as JSON."""
+        text = msgspec.json.encode(value)
+        click.echo((text if self.lines else msgspec.json.format(text, indent=2)).decode())
+        sys.stdout.flush()
+
+    def line(self, text: str) -> None:
+        click.echo(text)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str = "") -> None:
+        """Rows under `columns`; `empty` is said on stderr when there are none."""
+        rows = [list(row) for row in rows]
+        if not rows and empty and self.terminal:
+            click.echo(empty, err=True)
+            return
+        if not self.terminal:
+            click.echo("\t".join(columns))
+            for row in rows:
+                click.echo("\t".join(" ".join(cell.split()) for cell in row))
+            return
+        # Not on every start: importing rich costs as much as the rest of the command.
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+        Console().print(table)
+
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Names and values, one pair a line; pairs without a value are left out."""
+        shown = [(name, value) for name, value in pairs if value]
+        width = max((len(name) for name, _ in shown), default=0)
+        for name, value in shown:
+            bold, end = ("\033[1m", "\033[0m") if self.terminal else ("", "")
+            separator = "  " if self.terminal else "\t"
+            click.echo(f"{bold}{name:<{width if self.terminal else 0}}{end}{separator}{value}")
+
+    def refresh(self) -> None:
+        """Clears the screen of a terminal; elsewhere what came before stays."""
+        if self.terminal:
+            click.clear()
+
+
+def ago(at: datetime | None) -> str:
+    """How long ago `at` was, in the one unit that tells most."""
+    if at is None:
+        return "never"
+    seconds = max(0.0, (datetime.now(UTC) - at).total_seconds())
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def pairs(labels: dict[str, str]) -> str:
+    """Labels as key=value."""
+    return " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def size(size_bytes: int) -> str:
+    """Bytes in a unit that a person reads."""
+    amount = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

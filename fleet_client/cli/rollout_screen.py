@@ -1,0 +1,63 @@
+"""A rollout on the screen: how far it is, on what evidence, and what holds it."""
+
+from fleet_client import Client
+from fleet_client.cli.output import Output, ago
+from fleet_client.views import Rollout
+
+
+def show_rollout(output: Output, rollout: Rollout) -> None:
+    """All of one rollout."""
+    if output.json:
+        output.document(rollout)
+        return
+    counts, evidence = rollout.counts, rollout.evidence
+    output.facts(
+        [
+            ("rollout", f"{rollout.id}: {rollout.model} version {rollout.version}"),
+            ("state", f"{rollout.state}, changed {ago(rollout.updated_at)}"),
+            ("because", str(rollout.because)),
+            (
+                "devices",
+                f"{counts.eligible} eligible, {counts.offered} offered, {counts.succeeded} run it, "
+                f"{counts.pending} on their way, {counts.failed} failed, {counts.unheard} not heard from",
+            ),
+            (
+                "records",
+                f"{evidence.treated.records} by this version ({evidence.treated.errors} failed), "
+                f"{evidence.control.records} by others ({evidence.control.errors} failed)",
+            ),
+        ]
+    )
+    output.line("")
+    output.table(["wave", "exposed", "state"], [[w.name, f"{w.exposed_percent:g} %", w.state] for w in rollout.waves])
+    if rollout.gates:
+        output.line("")
+        output.table(["gate", "verdict", "because"], [[g.name, g.verdict, g.sentence] for g in rollout.gates])
+
+
+def follow(client: Client, output: Output, rollout: str) -> int:
+    """Shows the rollout whenever it changes until it ends. 0 when it completed, else 1.
+
+    On a terminal the whole of it, on a fresh screen; elsewhere a line for each change of state, wave or reason.
+    """
+    said: tuple[object, ...] = ()
+    for _ in client.watch([f"rollout:{rollout}", "rollouts"]):
+        now = client.rollouts.get(rollout)
+        if output.terminal:
+            output.refresh()
+            show_rollout(output, now)
+        elif said != (now.state, now.wave, now.because):
+            if output.json:
+                output.document(now)
+            else:
+                output.line(progress_line(now))
+        said = (now.state, now.wave, now.because)
+        if now.ended:
+            return 0 if now.state == "completed" else 1
+    return 1
+
+
+def progress_line(rollout: Rollout) -> str:
+    """State, wave and reason in one line."""
+    name = rollout.waves[rollout.wave].name if 0 <= rollout.wave < len(rollout.waves) else "none"
+    return f"{rollout.state}\twave {rollout.wave + 1} of {len(rollout.waves)} ({name})\t{rollout.because}"

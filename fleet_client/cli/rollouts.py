@@ -1,0 +1,159 @@
+"""`vedette rollouts ...`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.lazy import HELP
+from fleet_client.cli.output import ago
+from fleet_client.cli.rollout_screen import follow, show_rollout
+from fleet_client.policy import policy_of, read_policy
+from fleet_client.views import Rollout
+
+
+@click.group(context_settings=HELP)
+def rollouts() -> None:
+    """Roll a version out, watch it, hold it, take it back."""
+
+
+@rollouts.command("list")
+@click.option("--model", help="Of this model.")
+@click.option("--state", help="In this state (running, paused, completed, reverted, ...).")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
+@hub_command
+def list_rollouts(session: Session, model: str | None, state: str | None, limit: int, watch: bool) -> None:
+    """List rollouts, newest first."""
+    for _ in session.follow(watch, ["rollouts"]):
+        found = session.client.rollouts.page(model=model, state=state, limit=limit).items
+        if session.output.json:
+            session.output.document(found)
+            continue
+        session.output.table(
+            ["rollout", "model", "version", "state", "wave", "devices", "changed", "because"],
+            [_row(rollout) for rollout in found],
+            "No rollout yet. Start one: vedette rollouts create MODEL VERSION",
+        )
+
+
+@rollouts.command(
+    epilog="""\b
+Examples:
+  vedette rollouts create digits 2 --watch
+  vedette rollouts create digits 2 --wave 1 --wave 10% --wave 100% --soak 600 --minimum-records 5000
+  vedette rollouts create digits 2 --label site=lyon --on-stop pause
+  vedette rollouts create digits 2 --policy careful.json
+"""
+)
+@click.argument("model")
+@click.argument("version", type=int)
+@click.option("--wave", "waves", multiple=True, metavar="N|N%", help="A wave: so many devices, or a share of them. "
+              "[default: 1, 50%, 100%]")  # fmt: skip
+@click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only devices with this label.")
+@click.option("--target", "targets", multiple=True, help="Only devices of this hardware target.")
+@click.option(
+    "--soak", "soak_seconds", type=click.FloatRange(0), metavar="SECONDS", help="How long each wave must run."
+)
+@click.option("--minimum-records", type=click.IntRange(0), help="How many records each wave must have answered.")
+@click.option("--success", "success_percent", type=click.FloatRange(0, 100), help="Share of devices that must run it.")
+@click.option("--on-stop", type=click.Choice(["revert", "pause"]), help="What becomes of it when a gate fails.")
+@click.option(
+    "--policy", "file", type=click.Path(path_type=Path), help="A policy as JSON; the options above go over it."
+)
+@click.option("--watch", "-w", is_flag=True, help="Follow it until it ends; exit 0 only when it completed.")
+@hub_command
+def create(
+    session: Session,
+    model: str,
+    version: int,
+    waves: tuple[str, ...],
+    labels: tuple[str, ...],
+    targets: tuple[str, ...],
+    file: Path | None,
+    watch: bool,
+    **settings: Any,
+) -> int:
+    """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
+    policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings)
+    made = session.client.rollouts.create(model, version, policy)
+    if watch:
+        return follow(session.client, session.output, made.id)
+    show_rollout(session.output, made)
+    if session.output.terminal:
+        session.output.line(f"\nNext: vedette rollouts watch {made.id}")
+    return 0
+
+
+@rollouts.command()
+@click.argument("rollout")
+@hub_command
+def show(session: Session, rollout: str) -> None:
+    """Show one rollout: how far it is, on what evidence, and what holds it."""
+    show_rollout(session.output, session.client.rollouts.get(rollout))
+
+
+@rollouts.command()
+@click.argument("rollout")
+@hub_command
+def watch(session: Session, rollout: str) -> int:
+    """Follow a rollout until it ends; exit 0 when it completed, 1 when it was stopped, reverted or replaced."""
+    return follow(session.client, session.output, rollout)
+
+
+@rollouts.command()
+@click.argument("rollout")
+@click.option("--reason", default="", help="Why, for whoever reads its history.")
+@hub_command
+def pause(session: Session, rollout: str, reason: str) -> None:
+    """Hold a rollout: nobody new is offered the version, nobody loses it."""
+    show_rollout(session.output, session.client.rollouts.pause(rollout, reason))
+
+
+@rollouts.command()
+@click.argument("rollout")
+@click.option("--reason", default="", help="Why, for whoever reads its history.")
+@hub_command
+def resume(session: Session, rollout: str, reason: str) -> None:
+    """Let a rollout that was paused or stopped go on."""
+    show_rollout(session.output, session.client.rollouts.resume(rollout, reason))
+
+
+@rollouts.command()
+@click.argument("rollout")
+@click.option("--reason", default="", help="Why, for whoever reads its history.")
+@hub_command
+def abort(session: Session, rollout: str, reason: str) -> None:
+    """Take the version back from every device that it was offered to."""
+    show_rollout(session.output, session.client.rollouts.abort(rollout, reason))
+
+
+@rollouts.command()
+@click.argument("rollout")
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@hub_command
+def decisions(session: Session, rollout: str, limit: int) -> None:
+    """List what the hub decided on a rollout, when, and why."""
+    found = session.client.rollouts.decisions(rollout, limit=limit).items
+    if session.output.json:
+        session.output.document(found)
+        return
+    session.output.table(
+        ["number", "at (UTC)", "state", "wave", "because"],
+        [[str(one.number), f"{one.at:%Y-%m-%d %H:%M:%S}", one.state, str(one.wave + 1), str(one.because)]
+         for one in found],
+    )  # fmt: skip
+
+
+def _row(rollout: Rollout) -> list[str]:
+    return [
+        rollout.id,
+        rollout.model,
+        str(rollout.version),
+        rollout.state,
+        f"{rollout.wave + 1} of {len(rollout.waves)}",
+        f"{rollout.counts.succeeded} of {rollout.counts.eligible}",
+        ago(rollout.updated_at),
+        str(rollout.because),
+    ]

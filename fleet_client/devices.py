@@ -1,0 +1,105 @@
+"""The fleet's devices: find them, label them, let new ones join."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from fleet_client import paging
+from fleet_client.http import API, Http, Query
+from fleet_client.views import Device, DeviceEvent, Page, Token
+
+
+class Devices:
+    """`client.devices`. Every method raises `HubUnreachable`, `HubRefused` or `AnswerWrong`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def page(
+        self,
+        *,
+        q: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        target: str | None = None,
+        presence: str | None = None,
+        model: str | None = None,
+        version: int | None = None,
+        phase: str | None = None,
+        rollout: str | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Device]:
+        """A page of the devices for which all that is given holds; `sort` is a field, with "-" for falling."""
+        query = _query(q, labels, target, presence, model, version, phase, rollout, sort)
+        return paging.page(self._http, Device, f"{API}/devices", query, limit, cursor)
+
+    def all(
+        self,
+        *,
+        q: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        target: str | None = None,
+        presence: str | None = None,
+        model: str | None = None,
+        version: int | None = None,
+        phase: str | None = None,
+        rollout: str | None = None,
+        sort: str | None = None,
+    ) -> Iterator[Device]:
+        """All devices for which all that is given holds, page after page."""
+        query = _query(q, labels, target, presence, model, version, phase, rollout, sort)
+        return paging.every(self._http, Device, f"{API}/devices", query)
+
+    def get(self, device: str) -> Device:
+        return self._http.get(Device, _path(device))
+
+    def events(self, device: str, *, limit: int = 50, cursor: str | None = None) -> Page[DeviceEvent]:
+        """A page of what changed on `device`, newest first."""
+        return paging.page(self._http, DeviceEvent, f"{_path(device)}/events", {}, limit, cursor)
+
+    def label(self, device: str, labels: Mapping[str, str | None]) -> Device:
+        """Sets `labels`; one that is None is taken away, others stay."""
+        return self._http.send(Device, "PATCH", _path(device), {"labels": dict(labels)})
+
+    def token(
+        self,
+        device: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        target: str | None = None,
+        expires_in_seconds: int = 86_400,
+    ) -> Token:
+        """A join token that works once, for `device` or for one that the hub names."""
+        wanted = {"device": device, "target": target, "labels": dict(labels or {})}
+        body = {key: value for key, value in wanted.items() if value is not None}
+        return self._http.send(
+            Token, "POST", f"{API}/devices/tokens", {**body, "expires_in_seconds": expires_in_seconds}
+        )
+
+
+def _path(device: str) -> str:
+    return f"{API}/devices/{quote(device, safe='')}"
+
+
+def _query(
+    q: str | None,
+    labels: Mapping[str, str] | None,
+    target: str | None,
+    presence: str | None,
+    model: str | None,
+    version: int | None,
+    phase: str | None,
+    rollout: str | None,
+    sort: str | None,
+) -> Query:
+    return {
+        "q": q,
+        "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+        "target": target,
+        "presence": presence,
+        "model": model,
+        "version": version,
+        "phase": phase,
+        "rollout": rollout,
+        "sort": sort,
+    }

@@ -1,0 +1,61 @@
+"""Rollouts: start one, see why it is where it is, hold it, let it go on, take it back."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from fleet_client import paging
+from fleet_client.http import API, Http
+from fleet_client.views import Decision, Page, Rollout
+
+
+class Rollouts:
+    """`client.rollouts`. Every method raises `HubUnreachable`, `HubRefused` or `AnswerWrong`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def page(
+        self, *, model: str | None = None, state: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page[Rollout]:
+        """A page of rollouts, newest first."""
+        query = {"model": model, "state": state}
+        return paging.page(self._http, Rollout, f"{API}/rollouts", query, limit, cursor)
+
+    def all(self, *, model: str | None = None, state: str | None = None) -> Iterator[Rollout]:
+        return paging.every(self._http, Rollout, f"{API}/rollouts", {"model": model, "state": state})
+
+    def get(self, rollout: str) -> Rollout:
+        return self._http.get(Rollout, _path(rollout))
+
+    def decisions(self, rollout: str, *, limit: int = 50, cursor: str | None = None) -> Page[Decision]:
+        """A page of what the hub decided on `rollout`, and why."""
+        return paging.page(self._http, Decision, f"{_path(rollout)}/decisions", {}, limit, cursor)
+
+    def create(self, model: str, version: int, policy: Mapping[str, Any] | None = None) -> Rollout:
+        """Starts to roll `version` out. What `policy` leaves out is the hub's default.
+
+        {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], "selector": {"labels": {}, "targets": []},
+        "success_percent": 95, "soak_seconds": 60, "minimum_records": 200, "stop_failed_percent": 5,
+        "on_stop": "revert", "gates": {...}}
+        """
+        body = {"model": model, "version": version, "policy": dict(policy or {})}
+        return self._http.send(Rollout, "POST", f"{API}/rollouts", body)
+
+    def pause(self, rollout: str, reason: str = "") -> Rollout:
+        """Holds it: nobody new is offered the version, nobody loses it."""
+        return self._verb(rollout, "pause", reason)
+
+    def resume(self, rollout: str, reason: str = "") -> Rollout:
+        return self._verb(rollout, "resume", reason)
+
+    def abort(self, rollout: str, reason: str = "") -> Rollout:
+        """Takes the version back from every device that it was offered to."""
+        return self._verb(rollout, "abort", reason)
+
+    def _verb(self, rollout: str, verb: str, reason: str) -> Rollout:
+        return self._http.send(Rollout, "POST", f"{_path(rollout)}/{verb}", {"reason": reason})
+
+
+def _path(rollout: str) -> str:
+    return f"{API}/rollouts/{quote(rollout, safe='')}"

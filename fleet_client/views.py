@@ -1,0 +1,247 @@
+"""What the hub shows over REST, as frozen structs. Fields that a newer hub adds are ignored."""
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from fleet_contract.because import Because
+from fleet_contract.report import Release, SpoolReport
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some of `total` items; `next` is the cursor of those that follow, or None at the end."""
+
+    items: tuple[T, ...]
+    total: int
+    next: str | None = None
+
+
+class BrokerAddress(msgspec.Struct, frozen=True):
+    """Where the devices' MQTT broker listens."""
+
+    host: str
+    port: int
+
+
+class Health(msgspec.Struct, frozen=True):
+    """`status` is "ok", or "degraded" with what is wrong in `troubles`."""
+
+    status: str
+    version: str
+    troubles: tuple[Because, ...] = ()
+    broker: BrokerAddress | None = None
+
+
+class DeviceModel(msgspec.Struct, frozen=True):
+    """One model on a device, as the device said itself."""
+
+    model: str
+    phase: str
+    because: Because
+    since: datetime
+    wanted: Release | None = None
+    running: Release | None = None
+    previous: Release | None = None
+    rollout: str | None = None
+
+
+class Device(msgspec.Struct, frozen=True):
+    """One device. `last_heard_at` is when it was last proven to live, by the hub's clock."""
+
+    id: str
+    fleet: str
+    labels: dict[str, str]
+    target: str
+    presence: str
+    last_heard_at: datetime | None
+    joined_at: datetime
+    presence_because: Because | None = None
+    agent_version: str = ""
+    hostname: str = ""
+    generation_wanted: int = 0
+    generation_reported: int = 0
+    models: tuple[DeviceModel, ...] = ()
+    refused: Because | None = None
+    spool: SpoolReport | None = None
+    troubles: tuple[Because, ...] = ()
+    inventory: dict[str, Any] | None = None
+
+    def model(self, name: str) -> DeviceModel | None:
+        """The model `name` on this device, if it said anything of it."""
+        return next((one for one in self.models if one.model == name), None)
+
+
+class DeviceEvent(msgspec.Struct, frozen=True):
+    """Something that changed on a device; `number` rises."""
+
+    number: int
+    at: datetime
+    kind: str
+    because: Because
+    model: str | None = None
+    phase: str | None = None
+    version: int | None = None
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A one-time join token for `device`, or for a device whose name the hub chooses."""
+
+    token: str
+    expires_at: datetime
+    device: str | None = None
+
+
+class Model(msgspec.Struct, frozen=True):
+    """One model: its newest version, how many there are, and the targets that the newest is built for."""
+
+    name: str
+    newest_version: int
+    versions: int
+    task: str = ""
+    targets: tuple[str, ...] = ()
+    created_at: datetime | None = None
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """One artifact. Accuracies and agreement are shares, 0 to 1; `manifest` is what the release key signed."""
+
+    target: str
+    runtime: str
+    digest: str
+    size_bytes: int
+    accuracy: float
+    source_accuracy: float
+    golden_agreement: float | None = None
+    manifest: dict[str, Any] = {}
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One version of a model with its artifacts."""
+
+    model: str
+    version: int
+    created_at: datetime
+    artifacts: tuple[Artifact, ...]
+    notes: str = ""
+    task: str = ""
+    labels: tuple[str, ...] = ()
+
+
+class Wave(msgspec.Struct, frozen=True):
+    """One wave of a rollout. `covers` devices are exposed once it is open. State: waiting, open, done, stopped or
+    reverted."""
+
+    name: str
+    exposed_percent: float
+    state: str
+    covers: int = 0
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Devices of a rollout: eligible; offered its version; of those, heard from since, and how they fared."""
+
+    eligible: int = 0
+    offered: int = 0
+    heard: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    pending: int = 0
+    unheard: int = 0
+
+
+class Cohort(msgspec.Struct, frozen=True):
+    """The telemetry of one cohort since the rollout started."""
+
+    records: int = 0
+    errors: int = 0
+    devices: int = 0
+    predictions: dict[str, int] = {}
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """`treated` ran the rollout's version, `control` any other in the same time."""
+
+    treated: Cohort = Cohort()
+    control: Cohort = Cohort()
+    wave_records: int = 0
+    """Records of the treated since the open wave began."""
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One gate: "pass", "fail" or "not-enough-evidence", and the sentence that says why."""
+
+    name: str
+    verdict: str
+    sentence: str
+    value: float = 0.0
+    lower: float = 0.0
+    upper: float = 0.0
+    threshold: float = 0.0
+
+
+class Rollout(msgspec.Struct, frozen=True):
+    """One rollout. `wave` is the newest open wave, from 0, or -1 before the first."""
+
+    id: str
+    model: str
+    version: int
+    state: str
+    wave: int
+    waves: tuple[Wave, ...]
+    because: Because
+    counts: Counts
+    policy: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    evidence: Evidence = Evidence()
+    gates: tuple[Gate, ...] = ()
+    revision: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will happen to it any more unless a person acts."""
+        return self.state in ENDED
+
+
+#: The states that a rollout does not leave by itself.
+ENDED = frozenset({"completed", "reverted", "stopped", "aborted", "superseded"})
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """One decision on a rollout, and what it rested on."""
+
+    number: int
+    at: datetime
+    state: str
+    wave: int
+    because: Because
+    counts: Counts = Counts()
+    evidence: Evidence = Evidence()
+    gates: tuple[Gate, ...] = ()
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table or of a query's answer, with its type in the lake's words."""
+
+    name: str
+    type: str
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """What a query found; `truncated` when there were more rows than asked for."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool = False
+
+
+class LakeTable(msgspec.Struct, frozen=True):
+    """A table of the lake."""
+
+    name: str
+    columns: tuple[Column, ...] = ()
+    rows: int | None = None
+    description: str = ""
