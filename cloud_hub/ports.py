@@ -7,7 +7,7 @@ from cloud_hub.errors import CannotStart
 
 
 def listen(host: str, port: int, flag: str, *, remembered: int | None = None) -> socket.socket:
-    """A bound socket on `port`. For port 0: on the `remembered` one if that is free, else on any.
+    """A listening socket on `port`. For port 0: on the `remembered` one if that is free, else on any.
 
     Raises `CannotStart` ("port-taken", "address-wrong"); `flag` is how to choose another.
     """
@@ -59,6 +59,8 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(address)
+        # At once: of two that only bind, the second to listen would fail, and late.
+        found.listen(2048)
     except OSError:
         found.close()
         raise

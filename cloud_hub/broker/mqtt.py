@@ -115,7 +115,7 @@ class MqttLink:
     def publish(self, address: Address, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
         if len(payload) > MAX_MESSAGE_BYTES:
             raise MessageTooLarge(
-                f"A {channel} message for {address.device!r} has {len(payload)} bytes; {MAX_MESSAGE_BYTES} are the most."
+                f"A {channel} message for {address.device!r} has {len(payload)} bytes, above {MAX_MESSAGE_BYTES}."
             )
         result = self._client.publish(topic(address, channel), payload, qos=1, retain=retain)
         if result.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):

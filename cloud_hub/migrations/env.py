@@ -18,6 +18,8 @@ context.configure(
     # SQLite cannot alter most of a column; Alembic then makes the table anew and copies it.
     render_as_batch=True,
     compare_type=True,
+    # True of SQLite too with the BEGIN that `Database` sends: a hub killed in between finds nothing half done.
+    transactional_ddl=True,
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -63,6 +63,53 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_join_tokens_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
+        "models",
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("newest", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "window_slices",
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("started_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
+        sa.Column("latency", sa.Text(), nullable=False),
+        sa.Column("predictions", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("model", "version", "started_at_ms"),
+    )
+    with op.batch_alter_table("window_slices", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_window_slices_started_at_ms"), ["started_at_ms"], unique=False)
+
+    op.create_table(
+        "windows",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("boot", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("started_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("ingested_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("records", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
+        sa.Column("latency", sa.Text(), nullable=False),
+        sa.Column("predictions", sa.Text(), nullable=False),
+        sa.Column("confidence", sa.Text(), nullable=False),
+        sa.Column("error_codes", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("device", "boot", "sequence", name="uq_windows_device_boot_sequence"),
+    )
+    with op.batch_alter_table("windows", schema=None) as batch_op:
+        batch_op.create_index("ix_windows_device_started", ["device", "started_at_ms"], unique=False)
+        batch_op.create_index(batch_op.f("ix_windows_ingested_at"), ["ingested_at"], unique=False)
+        batch_op.create_index("ix_windows_model_number", ["model", "number"], unique=False)
+
+    op.create_table(
         "device_events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
@@ -114,8 +161,145 @@ def upgrade() -> None:
         batch_op.create_index("ix_device_models_model_version", ["model", "running_version"], unique=False)
         batch_op.create_index("ix_device_models_rollout_phase", ["rollout", "phase"], unique=False)
 
+    op.create_table(
+        "offers",
+        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("rollout", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("offered_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("device", "model"),
+    )
+    with op.batch_alter_table("offers", schema=None) as batch_op:
+        batch_op.create_index("ix_offers_model", ["model"], unique=False)
+        batch_op.create_index("ix_offers_rollout_wave", ["rollout", "wave"], unique=False)
+
+    op.create_table(
+        "orders",
+        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("issued_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("signed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("device"),
+    )
+    with op.batch_alter_table("orders", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_orders_expires_at"), ["expires_at"], unique=False)
+
+    op.create_table(
+        "rollouts",
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("salt", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("exposed", sa.BigInteger(), nullable=False),
+        sa.Column("ordered", sa.BigInteger(), nullable=False),
+        sa.Column("aborted", sa.Boolean(), nullable=False),
+        sa.Column("in_force", sa.Boolean(), nullable=False),
+        sa.Column("wave_started_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("soaking_since", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("because_code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("because_sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("cause", sa.JSON(), nullable=True),
+        sa.Column("policy", sa.JSON(), nullable=False),
+        sa.Column("seen", sa.JSON(), nullable=False),
+        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model"],
+            ["models.name"],
+        ),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("rollouts", schema=None) as batch_op:
+        batch_op.create_index("ix_rollouts_model_number", ["model", "number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollouts_state"), ["state"], unique=False)
+
+    op.create_table(
+        "versions",
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("notes", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("task", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("labels", sa.JSON(), nullable=False),
+        sa.Column("content", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model"],
+            ["models.name"],
+        ),
+        sa.PrimaryKeyConstraint("model", "version"),
+    )
+    op.create_table(
+        "artifacts",
+        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("runtime", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("golden_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("accuracy", sa.Float(), nullable=False),
+        sa.Column("source_accuracy", sa.Float(), nullable=False),
+        sa.Column("golden_agreement", sa.Float(), nullable=False),
+        sa.Column("signed", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model", "version"],
+            ["versions.model", "versions.version"],
+        ),
+        sa.PrimaryKeyConstraint("model", "version", "target"),
+    )
+    op.create_table(
+        "decisions",
+        sa.Column("rollout", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("wave", sa.Integer(), nullable=False),
+        sa.Column("because_code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("because_sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("evidence", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["rollout"],
+            ["rollouts.id"],
+        ),
+        sa.PrimaryKeyConstraint("rollout", "number"),
+    )
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_decisions_at"), ["at"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("decisions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_decisions_at"))
+
+    op.drop_table("decisions")
+    op.drop_table("artifacts")
+    op.drop_table("versions")
+    with op.batch_alter_table("rollouts", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_rollouts_state"))
+        batch_op.drop_index("ix_rollouts_model_number")
+
+    op.drop_table("rollouts")
+    with op.batch_alter_table("orders", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_orders_expires_at"))
+
+    op.drop_table("orders")
+    with op.batch_alter_table("offers", schema=None) as batch_op:
+        batch_op.drop_index("ix_offers_rollout_wave")
+        batch_op.drop_index("ix_offers_model")
+
+    op.drop_table("offers")
     with op.batch_alter_table("device_models", schema=None) as batch_op:
         batch_op.drop_index("ix_device_models_rollout_phase")
         batch_op.drop_index("ix_device_models_model_version")
@@ -130,6 +314,17 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_device_events_at"))
 
     op.drop_table("device_events")
+    with op.batch_alter_table("windows", schema=None) as batch_op:
+        batch_op.drop_index("ix_windows_model_number")
+        batch_op.drop_index(batch_op.f("ix_windows_ingested_at"))
+        batch_op.drop_index("ix_windows_device_started")
+
+    op.drop_table("windows")
+    with op.batch_alter_table("window_slices", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_window_slices_started_at_ms"))
+
+    op.drop_table("window_slices")
+    op.drop_table("models")
     with op.batch_alter_table("join_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_join_tokens_expires_at"))
 
