@@ -1,0 +1,135 @@
+"""A real hub and real agents as processes, for tests: started, killed, started again, and always stopped."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from fleet_client import Client
+from fleet_client.demo.child import Child
+from fleet_client.demo.gateway import Gateway
+from fleet_client.demo.programs import free_port, join, start_agent, start_hub
+from fleet_client.errors import HubUnreachable
+from fleet_client.views import Device
+
+T = TypeVar("T")
+
+
+def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> T:
+    """The first thing that `probe` gives that is true. Fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = probe()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"After {seconds:g} s still not so: {what}"
+        time.sleep(pause)
+
+
+class Hub:
+    """A hub process with its broker, on ports that stay the same when it is started again."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.data = folder, folder / "data"
+        self.port, self.mqtt_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = Client(self.url)
+        self._options = options
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, again after `stop` or `kill`, and waits until it answers."""
+        self.child = start_hub(self.data, self.folder / "hub.log", self.port, self.mqtt_port, *self._options)
+
+        def answers() -> bool:
+            assert self.child.returncode is None, f"The hub ended:\n{self.child.tail(40)}"
+            with suppress(HubUnreachable):
+                return bool(self.client.health())
+            return False
+
+        eventually(answers, "the hub answers", 60)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, nobody is told."""
+        self.child.kill()
+
+    @property
+    def log(self) -> str:
+        return self.child.log.read_text(errors="replace")
+
+
+class Agent:
+    """An agent process with a state folder of its own, joined to a hub."""
+
+    def __init__(self, hub: Hub, gateway: Gateway) -> None:
+        self.name, self.gateway, self.hub = gateway.name, gateway, hub
+        self._log = gateway.folder / "agent.log"
+        token = hub.client.devices.token(gateway.name, labels=gateway.labels, target=gateway.target).token
+        join(gateway.name, token, gateway.config, gateway.folder / "join.log").finish(60)
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, again after `stop` or `kill`."""
+        self.child = start_agent(self.name, self.gateway.config, self._log)
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    def kill(self) -> None:
+        self.child.kill()
+
+    @property
+    def state(self) -> Path:
+        return self.gateway.folder / "state"
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def seen(self) -> Device:
+        """The device as the hub shows it."""
+        return self.hub.client.devices.get(self.name)
+
+    def online(self) -> Device:
+        """Waits until the hub has heard from it."""
+
+        def heard() -> Device | None:
+            assert self.child.returncode is None, f"The agent ended:\n{self.child.tail(40)}"
+            device = self.seen()
+            return device if device.presence == "online" else None
+
+        return eventually(heard, f"{self.name} is online")
+
+    def runs(self, model: str, version: int, seconds: float = 60.0) -> Device:
+        """Waits until it says that it has settled on `version`."""
+
+        def settled() -> Device | None:
+            assert self.child.returncode is None, f"The agent ended:\n{self.child.tail(40)}"
+            device = self.seen()
+            one = device.model(model)
+            right = one is not None and one.running is not None and one.running.version == version
+            return device if right and one is not None and one.phase == "settled" else None
+
+        return eventually(settled, f"{self.name} runs {model} {version}; it is {self.seen().model(model)}", seconds)
+
+
+AgentFactory = Callable[..., Agent]
+
+
+def make_agent(
+    hub: Hub,
+    folder: Path,
+    replay: Path,
+    name: str,
+    labels: Mapping[str, str] | None = None,
+    target: str = "cpu-vnni",
+    rate_per_second: float = 40.0,
+) -> Agent:
+    """A joined agent that replays `replay` into digits."""
+    gateway = Gateway(name, dict(labels or {}), target, folder / name)
+    gateway.configure(replay, rate_per_second=rate_per_second)
+    return Agent(hub, gateway)
