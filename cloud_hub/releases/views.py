@@ -32,6 +32,8 @@ class ArtifactView(_View):
     source_accuracy: float
     golden_agreement: float
     manifest: dict[str, Any]
+    signed_by: list[str] = []
+    """Fingerprints of the keys that signed the manifest."""
 
 
 class VersionView(_View):

@@ -72,8 +72,9 @@ class Snapshot:
 
     `reach(n)` is the exposure that covers exactly n of the eligible devices; it is asked only when a wave opens.
     `counts` are of all devices that this rollout has offered its version to, `fresh` of those that the open wave
-    added; `wave_records` came from the treated since it opened. `returning` are heard-from devices that still have
-    the version after a revert, `unreachable` those not heard from. `carried_out`: orders are where exposure is.
+    added (of all, where it added none); `wave_records` came from the treated since it opened. `returning` are
+    heard-from devices that still have the version after a revert, `unreachable` those not heard from.
+    `carried_out`: orders are where exposure is.
     """
 
     eligible: int = 0
@@ -172,7 +173,12 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     if held is not None:
         return Decision(replace(rollout, because=held))
     if rollout.wave + 1 < len(policy.waves):
-        return _open_next(rollout, policy, snapshot, now)
+        if rollout.exposed < snapshot.reach(snapshot.eligible):
+            return _open_next(rollout, policy, snapshot, now)
+        # Later waves would add no device that is here, and so no evidence: they are done with this one.
+        last = len(policy.waves) - 1
+        exposed = BUCKETS if policy.waves[last].everyone else rollout.exposed
+        rollout = replace(rollout, wave=last, exposed=exposed)
     counts = snapshot.counts
     sentence = (
         f"All {len(policy.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
@@ -215,7 +221,7 @@ def _evidence(snapshot: Snapshot) -> str:
 def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
     """Why it must stop, if it must."""
     for counts in (snapshot.counts, snapshot.fresh):
-        if counts.failed and counts.failed_percent > policy.stop_failed_percent:
+        if counts.failed_percent > policy.stop_failed_percent:
             return Because(
                 "too-many-failed",
                 f"{counts.failed} of {counts.heard} devices heard from failed ({counts.failed_percent:.1f} %), and at "

@@ -1,5 +1,6 @@
 """What a person may ask of a rollout: whom it is for, in which waves, on what evidence, and what if it goes wrong."""
 
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal, Self
 
@@ -52,7 +53,7 @@ class Selector(_Part):
     def everyone(self) -> bool:
         return not self.labels and not self.targets
 
-    def matches(self, labels: dict[str, str], target: str) -> bool:
+    def matches(self, labels: Mapping[str, str], target: str) -> bool:
         return (not self.targets or target in self.targets) and self.labels.items() <= labels.items()
 
 

@@ -52,7 +52,7 @@ class DecisionRow(SQLModel, table=True):
 
     rollout: str = Field(primary_key=True, foreign_key="rollouts.id")
     number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    at: datetime = Field(sa_type=UtcDateTime)
+    at: datetime = Field(sa_type=UtcDateTime, index=True)
     state: str
     wave: int
     because_code: str

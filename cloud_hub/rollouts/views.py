@@ -90,6 +90,19 @@ class DecisionView(_View):
     gates: list[GateView]
 
 
+class LatestDecisionView(_View):
+    """One decision, told among those of other rollouts."""
+
+    rollout: str
+    model: str
+    version: int
+    number: int
+    at: datetime
+    state: str
+    wave: int
+    because: BecauseView
+
+
 class RolloutIn(BaseModel):
     """A rollout to start."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from cloud_hub.rollouts.policy import Selector
-from cloud_hub.rollouts.waves import bucket
+from cloud_hub.rollouts.waves import BUCKETS, bucket
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Candidate:
 class Claim:
     """What one rollout in force says: `version` of `model`, for those that it selects and exposes.
 
-    `number` rises with each rollout; `targets` are the hardware targets that the version has an artifact for.
+    `number` rises with each rollout; `artifacts` are the version's digests by hardware target.
     """
 
     rollout: str
@@ -31,10 +31,10 @@ class Claim:
     exposed: int
     wave: int
     selector: Selector
-    targets: frozenset[str]
+    artifacts: Mapping[str, str]
 
     def eligible(self, device: Candidate) -> bool:
-        return device.target in self.targets and self.selector.matches(device.labels, device.target)
+        return device.target in self.artifacts and self.selector.matches(device.labels, device.target)
 
     def covers(self, device: Candidate) -> bool:
         return self.eligible(device) and bucket(self.salt, device.id) < self.exposed
@@ -62,6 +62,7 @@ def hides(newer: Claim, older: Claim) -> bool:
     return (
         newer.model == older.model
         and newer.number > older.number
+        and newer.exposed >= BUCKETS
         and newer.selector.everyone
-        and older.targets <= newer.targets
+        and older.artifacts.keys() <= newer.artifacts.keys()
     )

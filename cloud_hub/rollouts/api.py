@@ -1,0 +1,54 @@
+"""Rollouts over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+
+from cloud_hub.page import Page, PageQuery
+from cloud_hub.rollouts.service import RolloutService
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.views import DecisionView, RolloutIn, RolloutView, VerbIn
+
+
+def router(rollouts: RolloutService) -> APIRouter:
+    """The routes /rollouts."""
+    routes = APIRouter(tags=["rollouts"])
+
+    @routes.get("/rollouts", summary="List rollouts, newest first")
+    def list_rollouts(
+        page: PageQuery,
+        model: Annotated[str | None, Query(description="Of this model")] = None,
+        state: State | None = None,
+    ) -> Page[RolloutView]:
+        """Sorts: created_at, updated_at, model, state."""
+        return rollouts.page(page, model=model, state=state.value if state else None)
+
+    @routes.post("/rollouts", status_code=status.HTTP_201_CREATED, summary="Start a rollout")
+    def create(rollout: RolloutIn) -> RolloutView:
+        """A newer rollout of a model takes over from an unfinished one."""
+        return rollouts.create(rollout)
+
+    @routes.get("/rollouts/{rollout}", summary="Show one rollout")
+    def show(rollout: str) -> RolloutView:
+        return rollouts.get(rollout)
+
+    @routes.get("/rollouts/{rollout}/decisions", summary="List a rollout's decisions, newest first")
+    def decisions(rollout: str, page: PageQuery) -> Page[DecisionView]:
+        return rollouts.decisions(rollout, page)
+
+    @routes.post("/rollouts/{rollout}/pause", summary="Pause a rollout")
+    def pause(rollout: str, said: VerbIn | None = None) -> RolloutView:
+        """Devices that have the version keep it; no other is offered it."""
+        return rollouts.pause(rollout, said.reason if said else "")
+
+    @routes.post("/rollouts/{rollout}/resume", summary="Resume a paused or stopped rollout")
+    def resume(rollout: str, said: VerbIn | None = None) -> RolloutView:
+        """Gates go on watching, and stop it again if they must."""
+        return rollouts.resume(rollout, said.reason if said else "")
+
+    @routes.post("/rollouts/{rollout}/abort", summary="Abort a rollout and revert it")
+    def abort(rollout: str, said: VerbIn | None = None) -> RolloutView:
+        """Each of its devices is ordered back to what it ran before. This cannot be undone."""
+        return rollouts.abort(rollout, said.reason if said else "")
+
+    return routes

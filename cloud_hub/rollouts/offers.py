@@ -1,0 +1,199 @@
+"""All SQL on what devices are offered and ordered: candidates, offers, orders, and what became of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select
+from sqlmodel import Session, col
+
+from cloud_hub.database import upsert
+from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
+from cloud_hub.rollouts.engine import Counts
+from cloud_hub.rollouts.policy import Selector
+from cloud_hub.rollouts.tables import Offer, Order
+from cloud_hub.rollouts.wanted import Candidate
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A device with its order, if it has one, and what it is offered. `reported` is the generation that it follows."""
+
+    device: Candidate
+    fleet: str
+    reported: int
+    order: Order | None
+    offers: Mapping[str, Offer]
+
+
+def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[ColumnElement[bool]]:
+    """The conditions on `Device` for those that `selector` matches, on one of `targets` (None: any)."""
+    conditions: list[ColumnElement[bool]] = [
+        exists().where(
+            col(DeviceLabel.device) == col(Device.id), col(DeviceLabel.key) == key, col(DeviceLabel.value) == value
+        )
+        for key, value in selector.labels.items()
+    ]
+    if selector.targets:
+        conditions.append(col(Device.target).in_(selector.targets))
+    if targets is not None:
+        conditions.append(col(Device.target).in_(list(targets)))
+    return conditions
+
+
+def count_by_target(session: Session, selector: Selector) -> dict[str, int]:
+    """How many devices `selector` matches, by hardware target."""
+    target = col(Device.target)
+    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).tuples())
+
+
+def ids(session: Session, selector: Selector, targets: Iterable[str]) -> list[str]:
+    """The devices that are eligible for an artifact on one of `targets`."""
+    return list(session.execute(select(col(Device.id)).where(*selected(selector, targets))).scalars())
+
+
+def offered_ids(session: Session, rollout: str) -> list[str]:
+    """The devices that `rollout` offers its version to."""
+    return list(session.execute(select(col(Offer.device)).where(col(Offer.rollout) == rollout)).scalars())
+
+
+def ids_after(session: Session, device: str, limit: int) -> list[str]:
+    """The next devices after `device`, by id."""
+    statement = select(col(Device.id)).where(col(Device.id) > device).order_by(col(Device.id)).limit(limit)
+    return list(session.execute(statement).scalars())
+
+
+def expiring_ids(session: Session, before: datetime, limit: int) -> list[str]:
+    """Devices whose order expires before `before`, the soonest first."""
+    expiry = col(Order.expires_at)
+    statement = select(col(Order.device)).where(expiry < before).order_by(expiry).limit(limit)
+    return list(session.execute(statement).scalars())
+
+
+def standings(session: Session, devices: Sequence[str], *, lock: bool = False) -> list[Standing]:
+    """Where `devices` stand, those that are known. `lock` keeps other hubs from ordering them until the commit."""
+    statement = select(Device).where(col(Device.id).in_(devices)).order_by(col(Device.id))
+    if lock:
+        statement = statement.with_for_update()
+    rows = list(session.execute(statement.execution_options(populate_existing=True)).scalars())
+    labels: dict[str, dict[str, str]] = {}
+    for label in session.execute(select(DeviceLabel).where(col(DeviceLabel.device).in_(devices))).scalars():
+        labels.setdefault(label.device, {})[label.key] = label.value
+    offers: dict[str, dict[str, Offer]] = {}
+    for offer in session.execute(select(Offer).where(col(Offer.device).in_(devices))).scalars():
+        offers.setdefault(offer.device, {})[offer.model] = offer
+    orders = {order.device: order for order in orders_of(session, devices)}
+    return [
+        Standing(
+            Candidate(row.id, row.target, labels.get(row.id, {})),
+            row.fleet,
+            row.generation,
+            orders.get(row.id),
+            offers.get(row.id, {}),
+        )
+        for row in rows
+    ]
+
+
+def orders_of(session: Session, devices: Sequence[str]) -> list[Order]:
+    return list(session.execute(select(Order).where(col(Order.device).in_(devices))).scalars())
+
+
+def generations_wanted(session: Session, devices: Sequence[str]) -> Mapping[str, int]:
+    """The generation of the desired state of each of `devices`, for those that have one."""
+    columns = select(col(Order.device), col(Order.generation)).where(col(Order.device).in_(devices))
+    return dict(session.execute(columns).tuples())
+
+
+def save(session: Session, order: Order, offers: Iterable[Offer], gone: Iterable[str]) -> None:
+    """Replaces a device's order, writes those `offers`, and takes away its offers of the models in `gone`."""
+    models = list(gone)
+    if models:
+        session.execute(delete(Offer).where(col(Offer.device) == order.device, col(Offer.model).in_(models)))
+    insert = upsert(session, Order).values(**order.model_dump())
+    fresh = {name: insert.excluded[name] for name in ("generation", "issued_at", "expires_at", "signed")}
+    session.execute(insert.on_conflict_do_update(index_elements=["device"], set_=fresh))
+    for offer in offers:
+        put = upsert(session, Offer).values(**offer.model_dump())
+        names = ("version", "digest", "rollout", "wave", "generation", "offered_at")
+        session.execute(
+            put.on_conflict_do_update(
+                index_elements=["device", "model"], set_={name: put.excluded[name] for name in names}
+            )
+        )
+
+
+def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int, Counts]:
+    """What became of the devices that `rollout` offers its version to, by the wave that they were offered it in.
+
+    A device speaks for its offer only once it follows the order that holds it: what it said before is about another.
+    """
+    answered = col(Device.generation) >= col(Offer.generation)
+    runs = and_(
+        answered,
+        col(DeviceModel.phase) == "settled",
+        col(DeviceModel.running_version) == col(Offer.version),
+        col(DeviceModel.running_digest) == col(Offer.digest),
+    )
+    failed = and_(
+        answered,
+        col(DeviceModel.phase) == "rejected",
+        col(DeviceModel.wanted_version) == col(Offer.version),
+        col(DeviceModel.wanted_digest) == col(Offer.digest),
+    )
+    heard = or_(answered, col(Device.last_heard_at) >= col(Offer.offered_at), _connected(silent_before))
+    outcome = case((runs, "succeeded"), (failed, "failed"), (heard, "pending"), else_="unheard")
+    statement = _offers_and_reports().where(col(Offer.rollout) == rollout)
+    grouped = statement.add_columns(col(Offer.wave), outcome, func.count()).group_by(col(Offer.wave), outcome)
+    found: dict[int, dict[str, int]] = {}
+    for wave, name, count in session.execute(grouped).tuples():
+        found.setdefault(wave, {})[name] = count
+    return {
+        wave: Counts(
+            offered=sum(by.values()),
+            heard=sum(by.values()) - by.get("unheard", 0),
+            succeeded=by.get("succeeded", 0),
+            failed=by.get("failed", 0),
+        )
+        for wave, by in found.items()
+    }
+
+
+def returning(session: Session, model: str, version: int, silent_before: datetime) -> tuple[int, int]:
+    """Of the devices that have `version`, or are about to, and should not: those heard from, and those not."""
+    wants = exists().where(
+        col(Offer.device) == col(DeviceModel.device), col(Offer.model) == model, col(Offer.version) == version
+    )
+    connected = _connected(silent_before)
+    statement = (
+        select(connected, func.count())
+        .select_from(DeviceModel)
+        .join(Device, col(Device.id) == col(DeviceModel.device))
+        .where(
+            col(DeviceModel.model) == model,
+            or_(col(DeviceModel.running_version) == version, col(DeviceModel.wanted_version) == version),
+            ~wants,
+        )
+        .group_by(connected)
+    )
+    by = {bool(heard): count for heard, count in session.execute(statement).tuples()}
+    return by.get(True, 0), by.get(False, 0)
+
+
+def others_run(session: Session, model: str, version: int) -> bool:
+    """Whether any device runs another version of `model`, and so can be a control."""
+    other = select(col(DeviceModel.device)).where(
+        col(DeviceModel.model) == model, col(DeviceModel.running_version) != version
+    )
+    return session.execute(other.limit(1)).first() is not None
+
+
+def _connected(silent_before: datetime) -> ColumnElement[bool]:
+    return and_(col(Device.presence) == "online", func.coalesce(col(Device.last_heard_at) >= silent_before, False))
+
+
+def _offers_and_reports() -> Select[tuple[()]]:
+    reported = and_(col(DeviceModel.device) == col(Offer.device), col(DeviceModel.model) == col(Offer.model))
+    return (
+        select().select_from(Offer).join(Device, col(Device.id) == col(Offer.device)).outerjoin(DeviceModel, reported)
+    )

@@ -1,0 +1,278 @@
+"""Tells each device what it should run: signed, numbered, published, and told again until the device follows it.
+
+What a device should run is derived (`wanted.py`) and compared with what it was ordered; only where the two differ is
+there a new order, with a higher generation. So it does not matter who notices a difference, how often, or whether an
+earlier attempt was killed half-way. Orders are committed before they are published; a device whose reports name
+another generation gets its order again.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import islice
+
+from sqlmodel import Session
+
+from cloud_hub.blobs.store import Blobs
+from cloud_hub.broker.link import Link
+from cloud_hub.database import Database
+from cloud_hub.releases import store as releases
+from cloud_hub.releases.tables import Artifact
+from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts.offers import Standing
+from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
+from cloud_hub.rollouts.wanted import Claim, wanted
+from cloud_hub.rollouts.waves import bucket
+from fleet_contract.because import Because
+from fleet_contract.desired import Assignment, Desired, sign_desired
+from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode, encode
+from fleet_contract.signing import PrivateKey, Signed
+from fleet_contract.topics import Address, Channel
+
+logger = logging.getLogger(__name__)
+
+#: How long an order may be followed. It is renewed at half of that, so a device may be away for the other half.
+VALID = timedelta(days=7)
+#: A device is not told the same again within this: it says so several times while it takes up a new order.
+TOLD_AGAIN_AFTER = timedelta(seconds=2)
+_BATCH = 500
+_TOLD_KEPT = 10_000
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What a device should be told instead of what it was."""
+
+    standing: Standing
+    claims: dict[str, Claim]
+
+
+class Orders:
+    """Thread-safe. `now` gives aware UTC datetimes; `hub_key` signs desired states."""
+
+    def __init__(
+        self, database: Database, link: Link, blobs: Blobs, hub_key: PrivateKey, now: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._link = link
+        self._blobs = blobs
+        self._hub_key = hub_key
+        self._now = now
+        self._lock = threading.Lock()
+        self._touched: set[str] = set()
+        self._heard: dict[str, int] = {}
+        self._told: dict[str, tuple[int, datetime]] = {}
+        self._too_large: dict[str, Because] = {}
+        self._swept_to: str | None = ""
+        self._artifact = lru_cache(maxsize=1024)(self._read_artifact)
+
+    def touch(self, device: str) -> None:
+        """What `device` should run may have changed."""
+        with self._lock:
+            self._touched.add(device)
+
+    def hear(self, device: str, generation: int) -> None:
+        """`device` says that it follows `generation`."""
+        with self._lock:
+            self._heard[device] = generation
+
+    def sweep(self) -> None:
+        """From now on every device is looked at once more, a batch at each `work`: what a crash left is found."""
+        with self._lock:
+            self._swept_to = ""
+            self._told.clear()
+
+    def troubles(self) -> list[Because]:
+        """What keeps devices from being ordered what they should be."""
+        with self._lock:
+            return list(self._too_large.values())
+
+    def work(self) -> None:
+        """Does all that is owed now, and some of what is not urgent."""
+        self._carry_out()
+        with self._lock:
+            touched, self._touched = self._touched, set()
+            heard, self._heard = self._heard, {}
+        for batch in _batches(sorted(touched)):
+            self.bring(batch)
+        for batch in _batches(sorted(heard)):
+            self._answer(batch, heard)
+        self._renew()
+        self._sweep_on()
+
+    def bring(self, devices: Sequence[str], *, renew: bool = False) -> set[str]:
+        """Orders `devices` to what they should run, where they are not; with `renew`, where they are, too.
+
+        Gives those that have a new order.
+        """
+        with self._database.reading() as session:
+            if not _changes(session, devices, renew, lock=False):
+                return set()
+        with self._database.session() as session:
+            written = [self._order(session, change) for change in _changes(session, devices, renew, lock=True)]
+        orders = [order for order in written if order is not None]
+        for fleet, order in orders:
+            self._tell(Address(fleet, order.device), order)
+        return {order.device for _, order in orders}
+
+    def _carry_out(self) -> None:
+        with self._database.reading() as session:
+            owed = store.owed(session)
+        for row in owed:
+            with self._database.reading() as session:
+                devices = _moved(session, row)
+            for batch in _batches(devices):
+                self.bring(batch)
+            # Only once all are committed: killed before this, the same devices are compared again.
+            with self._database.session() as session:
+                store.set_ordered(session, row.id, row.exposed)
+
+    def _answer(self, devices: Sequence[str], heard: dict[str, int]) -> None:
+        with self._database.reading() as session:
+            found = offers.standings(session, devices)
+        for standing in found:
+            order, said = standing.order, heard[standing.device.id]
+            if order is None or said > order.generation:
+                # It has no order yet, or follows one that this database does not know: it was restored from a copy.
+                self.bring([standing.device.id], renew=said > 0)
+            elif said < order.generation:
+                self._tell(Address(standing.fleet, order.device), order)
+
+    def _renew(self) -> None:
+        with self._database.reading() as session:
+            expiring = offers.expiring_ids(session, self._now() + VALID / 2, _BATCH)
+        if expiring:
+            self.bring(expiring, renew=True)
+
+    def _sweep_on(self) -> None:
+        with self._lock:
+            after = self._swept_to
+        if after is None:
+            return
+        with self._database.reading() as session:
+            batch = offers.ids_after(session, after, _BATCH)
+            found = offers.standings(session, batch)
+        ordered = self.bring(batch)
+        for standing in found:
+            order = standing.order
+            if order is not None and order.device not in ordered and standing.reported != order.generation:
+                self._tell(Address(standing.fleet, order.device), order)
+        with self._lock:
+            if self._swept_to == after:
+                self._swept_to = batch[-1] if batch else None
+
+    def _order(self, session: Session, change: _Change) -> tuple[str, Order] | None:
+        standing, now = change.standing, self._now()
+        device = standing.device
+        generation = max(standing.order.generation if standing.order else 0, standing.reported) + 1
+        expires_at = now + VALID
+        assignments, given = [], []
+        for model, claim in sorted(change.claims.items()):
+            artifact, manifest = self._artifact(model, claim.version, device.target)
+            assignments.append(
+                Assignment(
+                    model=model,
+                    version=claim.version,
+                    manifest=manifest,
+                    artifact_url=self._blobs.url(artifact.digest, expires_at),
+                    golden_url=self._blobs.url(artifact.golden_digest, expires_at),
+                    because=_because(claim),
+                    rollout=claim.rollout,
+                )
+            )
+            if not _same(standing.offers.get(model), claim, device.target):
+                given.append(_offer(device.id, claim, artifact.digest, generation, now))
+        desired = Desired(standing.fleet, device.id, generation, now, expires_at, tuple(assignments))
+        signed = encode(sign_desired(desired, self._hub_key))
+        if not self._fits(device.id, signed):
+            return None
+        order = Order(device=device.id, generation=generation, issued_at=now, expires_at=expires_at, signed=signed)
+        offers.save(session, order, given, standing.offers.keys() - change.claims.keys())
+        return standing.fleet, order
+
+    def _fits(self, device: str, signed: bytes) -> bool:
+        with self._lock:
+            self._too_large.pop(device, None)
+            if len(signed) <= MAX_MESSAGE_BYTES:
+                return True
+            self._too_large[device] = Because(
+                "order-too-large",
+                f"What device {device} should run takes {len(signed):,} bytes to say, and a message has at most "
+                f"{MAX_MESSAGE_BYTES:,}: it keeps its order. Roll out fewer models to it.",
+            )
+        logger.error("%s", self._too_large[device])
+        return False
+
+    def _tell(self, address: Address, order: Order) -> None:
+        now = self._now()
+        with self._lock:
+            generation, at = self._told.get(order.device, (0, now - VALID))
+            if generation == order.generation and now - at < TOLD_AGAIN_AFTER:
+                return
+            if len(self._told) > _TOLD_KEPT:
+                self._told = {device: told for device, told in self._told.items() if now - told[1] < TOLD_AGAIN_AFTER}
+            self._told[order.device] = (order.generation, now)
+        self._link.publish(address, Channel.DESIRED, order.signed, retain=True)
+
+    def _read_artifact(self, model: str, version: int, target: str) -> tuple[Artifact, Signed]:
+        with self._database.reading() as session:
+            artifact = releases.artifact(session, model, version, target)
+        return artifact, decode(artifact.signed.encode(), Signed)
+
+
+def _changes(session: Session, devices: Sequence[str], renew: bool, *, lock: bool) -> list[_Change]:
+    # Devices first, then claims: what is read under the lock is at least as new as what was decided before it.
+    found = offers.standings(session, devices, lock=lock)
+    claims = store.claims(session)
+    changes = []
+    for standing in found:
+        want = wanted(standing.device, claims)
+        target, given = standing.device.target, standing.offers
+        same = want.keys() == given.keys() and all(_same(given[model], want[model], target) for model in want)
+        if renew or not same or (want and standing.order is None):
+            changes.append(_Change(standing, want))
+    return changes
+
+
+def _moved(session: Session, row: RolloutRow) -> list[str]:
+    """The devices between where orders are and where the exposure of `row` is."""
+    if row.exposed < row.ordered:
+        return offers.offered_ids(session, row.id)
+    selector = store.policy_of(row).selector
+    targets = releases.targets(session, row.model, row.version)
+    eligible = offers.ids(session, selector, targets)
+    return [device for device in eligible if row.ordered <= bucket(row.salt, device) < row.exposed]
+
+
+def _same(offer: Offer | None, claim: Claim, target: str) -> bool:
+    return offer is not None and (offer.rollout, offer.digest) == (claim.rollout, claim.artifacts[target])
+
+
+def _offer(device: str, claim: Claim, digest: str, generation: int, now: datetime) -> Offer:
+    return Offer(
+        device=device,
+        model=claim.model,
+        version=claim.version,
+        digest=digest,
+        rollout=claim.rollout,
+        wave=claim.wave,
+        generation=generation,
+        offered_at=now,
+    )
+
+
+def _because(claim: Claim) -> Because:
+    sentence = (
+        f"Rollout {claim.rollout} offers version {claim.version} of {claim.model} to this device, which is among the "
+        f"{claim.wave + 1}. wave."
+    )
+    return Because("rollout-offers", sentence)
+
+
+def _batches(devices: Iterable[str]) -> Iterator[list[str]]:
+    iterator = iter(devices)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch

@@ -1,0 +1,131 @@
+"""What is known of a rollout now: counted in the database, for the engine to decide on and for people to see."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlmodel import Session
+
+from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.gates import Gate, Tolerances, baseline, judge
+from cloud_hub.monitoring.service import EvidenceReader
+from cloud_hub.monitoring.views import EvidenceView
+from cloud_hub.releases import store as releases
+from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts.engine import Counts, Snapshot
+from cloud_hub.rollouts.policy import Gates, Policy
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.tables import RolloutRow
+from cloud_hub.rollouts.views import CohortsView, CountsView, GateView
+from cloud_hub.rollouts.waves import reach
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A snapshot, and the same as it is stored and shown."""
+
+    snapshot: Snapshot
+    seen: dict[str, Any]
+
+
+class Observer:
+    """Looks at rollouts again and again; only what is new in telemetry is read each time. Thread-safe."""
+
+    def __init__(self, silent_after: timedelta) -> None:
+        self._silent_after = silent_after
+        self._evidence = EvidenceReader()
+
+    def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
+        """What is known of `row` now. The snapshot asks `session` once more when it is asked how far to go."""
+        silent_before = now - self._silent_after
+        newer, carried_out = store.newer(session, row), row.exposed == row.ordered
+        if State(row.state) is State.REVERTING:
+            returning, unreachable = offers.returning(session, row.model, row.version, silent_before)
+            snapshot = Snapshot(newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable)
+            # What it was stopped for stays to be seen.
+            return Outlook(snapshot, row.seen)
+        targets = releases.targets(session, row.model, row.version)
+        by_target = offers.count_by_target(session, policy.selector)
+        by_wave = offers.counts(session, row.id, silent_before)
+        total = _sum(by_wave.values())
+        treated, control, gates, wave_records = self._telemetry(session, row, policy.gates)
+        snapshot = Snapshot(
+            eligible=sum(count for target, count in by_target.items() if target in targets),
+            reach=partial(_reach, session, row.salt, policy, targets),
+            counts=total,
+            fresh=by_wave.get(row.wave, total),
+            wave_records=wave_records,
+            gates=gates,
+            newer=newer,
+            carried_out=carried_out,
+        )
+        return Outlook(snapshot, _seen(snapshot, treated, control))
+
+    def _telemetry(
+        self, session: Session, row: RolloutRow, asked: Gates
+    ) -> tuple[Evidence, Evidence, tuple[Gate, ...], int]:
+        if row.wave_started_at is None:
+            return Evidence(), Evidence(), (), 0
+        treated = self._evidence.evidence(session, row.model, row.created_at, version=row.version)
+        control = self._evidence.evidence(session, row.model, row.created_at, not_version=row.version)
+        of_wave = self._evidence.evidence(session, row.model, row.wave_started_at, version=row.version)
+        about = releases.reference(session, row.model, row.version)
+        concurrent = offers.others_run(session, row.model, row.version)
+        tolerances = Tolerances(
+            error_increase=asked.errors.max_increase if asked.errors else None,
+            prediction_shift=asked.predictions.max_shift if asked.predictions else None,
+            false_alarms=asked.false_alarms,
+        )
+        against = baseline(control, about.predictions, concurrent=concurrent)
+        return treated, control, judge(treated, against, about.labels, tolerances), of_wave.records
+
+
+def nothing_seen() -> dict[str, Any]:
+    """What is stored of a rollout that nobody has looked at yet."""
+    return _seen(Snapshot(), Evidence(), Evidence())
+
+
+def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence) -> dict[str, Any]:
+    counts = snapshot.counts
+    return {
+        "counts": CountsView(
+            eligible=snapshot.eligible,
+            offered=counts.offered,
+            heard=counts.heard,
+            succeeded=counts.succeeded,
+            failed=counts.failed,
+            pending=counts.pending,
+            unheard=counts.unheard,
+        ).model_dump(mode="json"),
+        "evidence": CohortsView(
+            treated=EvidenceView.of(treated), control=EvidenceView.of(control), wave_records=snapshot.wave_records
+        ).model_dump(mode="json"),
+        "gates": [
+            GateView(
+                name=gate.name,
+                verdict=gate.verdict.value,
+                sentence=gate.sentence,
+                value=gate.value,
+                lower=gate.lower,
+                upper=gate.upper,
+                threshold=gate.threshold,
+            ).model_dump(mode="json")
+            for gate in snapshot.gates
+        ],
+    }
+
+
+def _sum(many: Iterable[Counts]) -> Counts:
+    counts = list(many)
+    return Counts(
+        offered=sum(one.offered for one in counts),
+        heard=sum(one.heard for one in counts),
+        succeeded=sum(one.succeeded for one in counts),
+        failed=sum(one.failed for one in counts),
+    )
+
+
+def _reach(session: Session, salt: str, policy: Policy, targets: list[str], count: int) -> int:
+    return reach(salt, offers.ids(session, policy.selector, targets), count)

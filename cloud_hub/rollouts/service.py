@@ -1,0 +1,204 @@
+"""What can be asked of rollouts and done to them; used by the API, the console and the clock alike."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from cloud_hub.changes import Changes
+from cloud_hub.database import Database
+from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.page import Page, PageRequest
+from cloud_hub.releases import store as releases
+from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts.engine import Verb, command, decide
+from cloud_hub.rollouts.orders import Orders
+from cloud_hub.rollouts.outlook import Observer, nothing_seen
+from cloud_hub.rollouts.shown import decision_view, latest_view, rollout_view
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.tables import RolloutRow
+from cloud_hub.rollouts.views import (
+    DecisionView,
+    LatestDecisionView,
+    RolloutIn,
+    RolloutView,
+)
+from cloud_hub.rollouts.wanted import hides
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+
+
+class RolloutService:
+    """Thread-safe. `woken`, when set, is called whenever the clock has something to do."""
+
+    def __init__(
+        self,
+        database: Database,
+        orders: Orders,
+        changes: Changes,
+        now: Callable[[], datetime],
+        *,
+        silent_after_seconds: float,
+    ) -> None:
+        self._database = database
+        self._orders = orders
+        self._changes = changes
+        self._now = now
+        self._observer = Observer(timedelta(seconds=silent_after_seconds))
+        self.woken: Callable[[], None] = lambda: None
+
+    def page(
+        self,
+        request: PageRequest = PageRequest(),  # noqa: B008  (frozen)
+        *,
+        model: str | None = None,
+        state: str | None = None,
+    ) -> Page[RolloutView]:
+        """The newest first. Raises `Invalid` for a sort or cursor that is not this list's."""
+        with self._database.reading() as session:
+            found = store.page_of_rollouts(session, request, model, state)
+            return Page(items=[rollout_view(row[0]) for row in found.rows], total=found.total, next=found.next)
+
+    def get(self, rollout: str) -> RolloutView:
+        """Raises `NotFound`."""
+        return rollout_view(self._row(rollout))
+
+    def decisions(self, rollout: str, request: PageRequest = PageRequest()) -> Page[DecisionView]:  # noqa: B008
+        """The newest first. Raises `NotFound`, `Invalid`."""
+        self._row(rollout)
+        with self._database.reading() as session:
+            found = store.page_of_decisions(session, rollout, request)
+            views = [decision_view(row[0]) for row in found.rows]
+            return Page(items=views, total=found.total, next=found.next)
+
+    def latest_decisions(self, limit: int = 20) -> list[LatestDecisionView]:
+        """The newest decisions on any rollout, the newest first."""
+        with self._database.reading() as session:
+            return [latest_view(decision, row) for decision, row in store.latest_decisions(session, limit)]
+
+    def create(self, wanted: RolloutIn) -> RolloutView:
+        """Starts a rollout; its first wave opens at once.
+
+        Raises `NotFound` for an unknown model or version, `Invalid` ("artifact-missing") when the version has no
+        artifact for a device that the policy selects.
+        """
+        now = self._now()
+        with self._database.session() as session:
+            releases.version(session, wanted.model, wanted.version)
+            targets = releases.targets(session, wanted.model, wanted.version)
+            counts = offers.count_by_target(session, wanted.policy.selector)
+            _check_targets(wanted, targets, counts)
+            eligible = sum(counts.values())
+            row = RolloutRow(
+                id=f"{wanted.model}-v{wanted.version}-{secrets.token_hex(3)}",
+                model=wanted.model,
+                version=wanted.version,
+                salt=secrets.token_hex(8),
+                state=State.RUNNING.value,
+                because_code="created",
+                because_sentence=(
+                    f"Created for {eligible} devices, in {len(wanted.policy.waves)} waves; the first is about to open."
+                ),
+                policy=wanted.policy.model_dump(mode="json"),
+                seen=nothing_seen(),
+                created_at=now,
+                updated_at=now,
+            )
+            store.create(session, row)
+        logger.info("Rollout %s: %s", row.id, row.because_sentence)
+        self._tell(row.id)
+        return self.get(row.id)
+
+    def pause(self, rollout: str, reason: str = "") -> RolloutView:
+        """No further device is offered the version. Raises `NotFound`, `VerbRefused`."""
+        return self._command(rollout, "pause", reason)
+
+    def resume(self, rollout: str, reason: str = "") -> RolloutView:
+        """A paused or stopped rollout goes on. Raises `NotFound`, `VerbRefused`."""
+        return self._command(rollout, "resume", reason)
+
+    def abort(self, rollout: str, reason: str = "") -> RolloutView:
+        """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`."""
+        return self._command(rollout, "abort", reason)
+
+    def tick(self) -> None:
+        """Decides each rollout that is not over, and orders devices to what was decided.
+
+        One that cannot be decided keeps no other from it; the first such error is raised at the end.
+        """
+        with self._database.reading() as session:
+            rows = store.unfinished(session)
+        failures = []
+        for row in rows:
+            try:
+                self._decide(row)
+            except Exception as error:
+                logger.exception("Rollout %s cannot be decided", row.id)
+                failures.append(error)
+        self._orders.work()
+        if failures:
+            raise failures[0]
+
+    def _decide(self, row: RolloutRow) -> None:
+        now = self._now()
+        policy = store.policy_of(row)
+        with self._database.reading() as session:
+            outlook = self._observer.look(session, row, policy, now)
+            decided = decide(store.rollout_of(row), policy, outlook.snapshot, now).rollout
+        if store.same(row, decided, outlook.seen):
+            return
+        with self._database.session() as session:
+            if not store.save(session, row, decided, outlook.seen, now):
+                return
+            if decided.state is State.COMPLETED:
+                _retire_hidden(session, row.id)
+        if decided.because.code != row.because_code or decided.state.value != row.state:
+            logger.info("Rollout %s is %s: %s", row.id, decided.state, decided.because)
+        self._changes.bump("rollouts", f"rollout:{row.id}")
+
+    def _command(self, rollout: str, verb: Verb, reason: str) -> RolloutView:
+        for _ in range(_ATTEMPTS):
+            row = self._row(rollout)
+            decided = command(store.rollout_of(row), verb, reason).rollout
+            with self._database.session() as session:
+                saved = store.save(session, row, decided, row.seen, self._now())
+            if saved:
+                logger.info("Rollout %s is %s: %s", rollout, decided.state, decided.because)
+                self._tell(rollout)
+                return self.get(rollout)
+        raise Conflict(f"Rollout {rollout} changes faster than it can be told to {verb}.", "Try again.")
+
+    def _row(self, rollout: str) -> RolloutRow:
+        with self._database.reading() as session:
+            found = store.find(session, rollout)
+        if found is None:
+            raise NotFound(
+                f"There is no rollout {rollout!r}.", "`vedette rollouts list` shows all.", code="rollout-unknown"
+            )
+        return found
+
+    def _tell(self, rollout: str) -> None:
+        self._changes.bump("rollouts", f"rollout:{rollout}")
+        self.woken()
+
+
+def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:
+    missing = {target: count for target, count in sorted(counts.items()) if target not in targets}
+    if missing:
+        devices = ", ".join(f"{count} on {target}" for target, count in missing.items())
+        raise Invalid(
+            f"Version {wanted.version} of {wanted.model} has no artifact for {sum(missing.values())} of the devices "
+            f"that would be offered it: {devices}. It has artifacts for {', '.join(targets)}.",
+            "Compile it for these targets too, or select devices by target.",
+            code="artifact-missing",
+        )
+
+
+def _retire_hidden(session: Session, completed: str) -> None:
+    claims = store.claims(session)
+    newest = next(claim for claim in claims if claim.rollout == completed)
+    store.retire(session, [claim.rollout for claim in claims if hides(newest, claim)])

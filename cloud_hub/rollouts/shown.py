@@ -1,0 +1,99 @@
+"""Rows of rollouts and decisions as they are shown."""
+
+from typing import Any
+
+from cloud_hub.because import BecauseView
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.store import policy_of
+from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
+from cloud_hub.rollouts.views import (
+    CohortsView,
+    CountsView,
+    DecisionView,
+    GateView,
+    LatestDecisionView,
+    RolloutView,
+    WaveView,
+)
+
+_BACK = frozenset({State.REVERTING, State.REVERTED, State.ABORTED})
+_HELD = frozenset({State.STOPPED, State.SUPERSEDED})
+
+
+def rollout_view(row: RolloutRow) -> RolloutView:
+    policy = policy_of(row)
+    return RolloutView(
+        id=row.id,
+        model=row.model,
+        version=row.version,
+        state=row.state,
+        wave=row.wave,
+        waves=_waves(row, policy),
+        **_seen(row.seen),
+        because=BecauseView(code=row.because_code, sentence=row.because_sentence),
+        policy=policy,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        revision=row.revision,
+    )
+
+
+def decision_view(row: DecisionRow) -> DecisionView:
+    return DecisionView(
+        number=row.number,
+        at=row.at,
+        state=row.state,
+        wave=row.wave,
+        because=BecauseView(code=row.because_code, sentence=row.because_sentence),
+        **_seen(row.evidence),
+    )
+
+
+def latest_view(decision: DecisionRow, row: RolloutRow) -> LatestDecisionView:
+    return LatestDecisionView(
+        rollout=row.id,
+        model=row.model,
+        version=row.version,
+        number=decision.number,
+        at=decision.at,
+        state=decision.state,
+        wave=decision.wave,
+        because=BecauseView(code=decision.because_code, sentence=decision.because_sentence),
+    )
+
+
+def _seen(seen: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "counts": CountsView.model_validate(seen["counts"]),
+        "evidence": CohortsView.model_validate(seen["evidence"]),
+        "gates": [GateView.model_validate(gate) for gate in seen["gates"]],
+    }
+
+
+def _waves(row: RolloutRow, policy: Policy) -> list[WaveView]:
+    eligible: int = row.seen["counts"]["eligible"]
+    state = State(row.state)
+    views = []
+    for number, wave in enumerate(policy.waves):
+        covers = wave.covers(eligible)
+        percent = 100 * covers / eligible if eligible else wave.percent or 0.0
+        views.append(
+            WaveView(
+                name=wave.name,
+                exposed_percent=round(percent, 2),
+                covers=covers,
+                state=_wave_state(number, row.wave, state),
+            )
+        )
+    return views
+
+
+def _wave_state(number: int, open_wave: int, state: State) -> str:
+    if number > open_wave:
+        return "waiting"
+    if state in _BACK:
+        return "reverted"
+    if number < open_wave or state is State.COMPLETED:
+        return "done"
+    return "stopped" if state in _HELD else "open"

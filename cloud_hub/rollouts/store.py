@@ -1,0 +1,221 @@
+"""All SQL on rollouts and decisions. Each write names the revision that it was decided on."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import asdict
+from sqlalchemy import select, tuple_, update
+from sqlmodel import Session, col
+
+from cloud_hub.page import PageRequest, Rows, fetch
+from cloud_hub.releases.tables import Artifact
+from cloud_hub.rollouts.engine import Rollout
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import UNFINISHED, State
+from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
+from cloud_hub.rollouts.wanted import Claim
+from fleet_contract.because import Because
+
+
+def find(session: Session, rollout: str) -> RolloutRow | None:
+    return session.execute(select(RolloutRow).where(col(RolloutRow.id) == rollout)).scalar_one_or_none()
+
+
+def page_of_rollouts(session: Session, request: PageRequest, model: str | None, state: str | None) -> Rows:
+    """A page of `RolloutRow`, the newest first."""
+    statement = select(RolloutRow)
+    if model:
+        statement = statement.where(col(RolloutRow.model) == model)
+    if state:
+        statement = statement.where(col(RolloutRow.state) == state)
+    number = col(RolloutRow.number)
+    return fetch(
+        session,
+        statement,
+        request,
+        sorts={
+            "created_at": number,
+            "updated_at": col(RolloutRow.updated_at),
+            "model": col(RolloutRow.model),
+            "state": col(RolloutRow.state),
+        },
+        default_sort="-created_at",
+        key=col(RolloutRow.id),
+    )
+
+
+def unfinished(session: Session) -> list[RolloutRow]:
+    """Those that something may still happen to, the oldest first."""
+    statement = select(RolloutRow).where(col(RolloutRow.state).in_([state.value for state in UNFINISHED]))
+    return list(session.execute(statement.order_by(col(RolloutRow.number))).scalars())
+
+
+def owed(session: Session) -> list[RolloutRow]:
+    """Those whose orders are not where their exposure is, the oldest first."""
+    statement = select(RolloutRow).where(col(RolloutRow.exposed) != col(RolloutRow.ordered))
+    return list(session.execute(statement.order_by(col(RolloutRow.number))).scalars())
+
+
+def newer(session: Session, row: RolloutRow) -> str | None:
+    """The newest rollout of the same model that is newer than `row`."""
+    statement = (
+        select(col(RolloutRow.id))
+        .where(col(RolloutRow.model) == row.model, col(RolloutRow.number) > row.number)
+        .order_by(col(RolloutRow.number).desc())
+        .limit(1)
+    )
+    return session.execute(statement).scalar_one_or_none()
+
+
+def claims(session: Session) -> list[Claim]:
+    """What the rollouts in force say, the newest first."""
+    statement = select(RolloutRow).where(col(RolloutRow.in_force), col(RolloutRow.exposed) > 0)
+    rows = list(session.execute(statement.order_by(col(RolloutRow.number).desc())).scalars())
+    artifacts: dict[tuple[str, int], dict[str, str]] = {}
+    columns = select(col(Artifact.model), col(Artifact.version), col(Artifact.target), col(Artifact.digest))
+    versions = {(row.model, row.version) for row in rows}
+    of_them = tuple_(col(Artifact.model), col(Artifact.version)).in_(versions)
+    for model, version, target, digest in session.execute(columns.where(of_them)).tuples():
+        artifacts.setdefault((model, version), {})[target] = digest
+    return [
+        Claim(
+            rollout=row.id,
+            number=row.number or 0,
+            model=row.model,
+            version=row.version,
+            salt=row.salt,
+            exposed=row.exposed,
+            wave=row.wave,
+            selector=policy_of(row).selector,
+            artifacts=artifacts.get((row.model, row.version), {}),
+        )
+        for row in rows
+    ]
+
+
+def create(session: Session, row: RolloutRow) -> None:
+    """Adds a rollout with its first decision."""
+    session.add(row)
+    session.flush()
+    session.add(_decision(row.id, row.revision, rollout_of(row), row.seen, row.created_at))
+
+
+def same(row: RolloutRow, rollout: Rollout, seen: dict[str, Any]) -> bool:
+    """Whether there is nothing to save."""
+    return rollout_of(row) == rollout and row.seen == seen
+
+
+def save(session: Session, row: RolloutRow, rollout: Rollout, seen: dict[str, Any], now: datetime) -> bool:
+    """Makes `row` what was decided on it. False when another has changed it since it was read: decide again.
+
+    Whatever changes more than the numbers in the reason's sentence is a decision, and is kept with what it rested on.
+    """
+    before = rollout_of(row)
+    decided = before.because.code != rollout.because.code or any(
+        getattr(before, name) != getattr(rollout, name) for name in _DECIDED
+    )
+    values: dict[str, Any] = {
+        "because_code": rollout.because.code,
+        "because_sentence": rollout.because.sentence,
+        "seen": seen,
+    }
+    if decided:
+        values |= {
+            "state": rollout.state.value,
+            "wave": rollout.wave,
+            "exposed": rollout.exposed,
+            "aborted": rollout.aborted,
+            "wave_started_at": rollout.wave_started_at,
+            "soaking_since": rollout.soaking_since,
+            "cause": None if rollout.cause is None else asdict(rollout.cause),
+            "updated_at": now,
+            "revision": row.revision + 1,
+        }
+    if rollout.state in (State.REVERTED, State.ABORTED):
+        values["in_force"] = False
+    changed = session.execute(
+        update(RolloutRow)
+        .where(col(RolloutRow.id) == row.id, col(RolloutRow.revision) == row.revision)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE's result is a CursorResult
+        return False
+    if decided:
+        session.add(_decision(row.id, row.revision + 1, rollout, seen, now))
+    return True
+
+
+_DECIDED = ("state", "wave", "exposed", "aborted", "wave_started_at", "soaking_since", "cause")
+
+
+def set_ordered(session: Session, rollout: str, exposed: int) -> None:
+    """Notes that orders have been brought to `exposed`, if that is still where they should be."""
+    session.execute(
+        update(RolloutRow)
+        .where(col(RolloutRow.id) == rollout, col(RolloutRow.exposed) == exposed)
+        .values(ordered=exposed)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def retire(session: Session, rollouts: list[str]) -> None:
+    """Notes that nothing can depend on `rollouts` any more."""
+    session.execute(
+        update(RolloutRow)
+        .where(col(RolloutRow.id).in_(rollouts))
+        .values(in_force=False)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def page_of_decisions(session: Session, rollout: str, request: PageRequest) -> Rows:
+    """A page of `DecisionRow` of one rollout, the newest first."""
+    number = col(DecisionRow.number)
+    statement = select(DecisionRow).where(col(DecisionRow.rollout) == rollout)
+    return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
+
+
+def latest_decisions(session: Session, limit: int) -> list[tuple[DecisionRow, RolloutRow]]:
+    """The newest decisions of all rollouts, the newest first."""
+    statement = (
+        select(DecisionRow, RolloutRow)
+        .join(RolloutRow, col(RolloutRow.id) == col(DecisionRow.rollout))
+        .order_by(col(DecisionRow.at).desc(), col(DecisionRow.number).desc())
+        .limit(limit)
+    )
+    return [(decision, rollout) for decision, rollout in session.execute(statement).tuples()]
+
+
+def rollout_of(row: RolloutRow) -> Rollout:
+    """What the engine needs of `row`."""
+    return Rollout(
+        id=row.id,
+        model=row.model,
+        version=row.version,
+        state=State(row.state),
+        because=Because(row.because_code, row.because_sentence),
+        wave=row.wave,
+        exposed=row.exposed,
+        aborted=row.aborted,
+        wave_started_at=row.wave_started_at,
+        soaking_since=row.soaking_since,
+        cause=None if row.cause is None else Because(**row.cause),
+    )
+
+
+def policy_of(row: RolloutRow) -> Policy:
+    return Policy.model_validate(row.policy)
+
+
+def _decision(rollout_id: str, number: int, rollout: Rollout, seen: dict[str, Any], at: datetime) -> DecisionRow:
+    return DecisionRow(
+        rollout=rollout_id,
+        number=number,
+        at=at,
+        state=rollout.state.value,
+        wave=rollout.wave,
+        because_code=rollout.because.code,
+        because_sentence=rollout.because.sentence,
+        evidence=seen,
+    )
