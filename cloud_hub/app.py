@@ -25,6 +25,7 @@ from cloud_hub.broker.embedded import EmbeddedBroker
 from cloud_hub.broker.link import Handlers
 from cloud_hub.broker.mqtt import BrokerAddress, MqttLink
 from cloud_hub.changes import Changes
+from cloud_hub.compiles.admission import CompilerCheck
 from cloud_hub.database import Database
 from cloud_hub.devices import api as devices_api
 from cloud_hub.devices.intake import ReportIntake
@@ -40,6 +41,13 @@ from cloud_hub.lake.service import LakeService
 from cloud_hub.monitoring import api as monitoring_api
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.refusals import Refusals
+from cloud_hub.releases import api as releases_api
+from cloud_hub.releases.service import ReleaseService
+from cloud_hub.rollouts import api as rollouts_api
+from cloud_hub.rollouts.clock import RolloutClock
+from cloud_hub.rollouts.offers import generations_wanted
+from cloud_hub.rollouts.orders import Orders
+from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.settings import LOOPBACK, Settings
 from fleet_contract.join import Broker
 
@@ -79,7 +87,10 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     link = MqttLink(broker, settings.fleet, refusals)
 
     monitoring = MonitoringService(database, _now)
-    devices = DeviceService(database, changes, _now, silent_after_seconds=settings.silent_after_seconds)
+    silent_after = settings.silent_after_seconds
+    devices = DeviceService(
+        database, changes, _now, silent_after_seconds=silent_after, generations_wanted=generations_wanted
+    )
     intake = ReportIntake(database, devices, refusals, _now)
     place = Place(settings.fleet, url, Broker(broker.host, broker.port))
     joining = JoinService(database, devices, keys, place, _now)
@@ -87,8 +98,14 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     lake = LakeService(location)
     ingest = Ingest(location, database, link, changes, refusals, _now)
 
+    releases = ReleaseService(database, blobs, CompilerCheck(), keys.release, changes, _now)
+    orders = Orders(database, link, blobs, keys.hub, _now)
+    rollouts = RolloutService(database, orders, changes, _now, silent_after_seconds=silent_after)
+    rollout_clock = RolloutClock(rollouts, orders)
+    devices.listen(rollout_clock)
+
     status = health.HealthService(health.BrokerView(host=broker.host, port=broker.port), refusals)
-    status.parts += [link.troubles, intake.troubles, ingest.troubles]
+    status.parts += [link.troubles, intake.troubles, ingest.troubles, rollout_clock.troubles]
     if embedded is not None:
         status.parts.append(embedded.troubles)
 
@@ -99,6 +116,8 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         devices_api.router(devices),
         blobs_api.router(blobs, settings.max_blob_bytes),
         monitoring_api.router(monitoring),
+        releases_api.router(releases),
+        rollouts_api.router(rollouts),
         lake_api.router(lake),
         health.router(status),
     ):
@@ -128,8 +147,10 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         stack.callback(ingest.stop)
         stack.callback(changes.close)
         stack.callback(link.stop)
-        link.start(Handlers(on_report=intake.offer, on_telemetry=ingest.offer))
+        link.start(Handlers(on_report=intake.offer, on_telemetry=ingest.offer, on_connected=rollout_clock.connected))
         link.wait_connected(_LINK_SECONDS)
+        rollout_clock.start()
+        stack.callback(rollout_clock.stop)
 
     return Hub(app, changes, broker, start)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, ForeignKeyConstraint, Text
+from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Text
 from sqlmodel import Field, SQLModel
 
 from cloud_hub.database import UtcDateTime
@@ -44,7 +44,7 @@ class Artifact(SQLModel, table=True):
     target: str = Field(primary_key=True)
     runtime: str
     digest: str
-    size_bytes: int
+    size_bytes: int = Field(sa_type=BigInteger)
     golden_digest: str
     accuracy: float
     source_accuracy: float

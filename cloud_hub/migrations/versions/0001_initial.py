@@ -247,7 +247,7 @@ def upgrade() -> None:
         sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("runtime", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("golden_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("accuracy", sa.Float(), nullable=False),
         sa.Column("source_accuracy", sa.Float(), nullable=False),
