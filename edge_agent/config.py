@@ -48,7 +48,7 @@ def load(path: Path) -> Config:
     """The config in `path`. Relative paths in it start at its folder. Raises `ConfigWrong`."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        config = msgspec.convert(table, Config)
+        config = msgspec.convert(table, Config, dec_hook=_path)
     except OSError as error:
         raise ConfigWrong(f"Cannot read the config {path}: {error.strerror}.", "Name it with --config FILE.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -64,6 +64,13 @@ def load(path: Path) -> Config:
         state_dir=folder / config.state_dir,
         sources=tuple(msgspec.structs.replace(one, path=folder / one.path) for one in config.sources),
     )
+
+
+def _path(kind: type, text: object) -> Path:
+    # msgspec knows no paths of its own; they are all that it asks about.
+    if kind is not Path or not isinstance(text, str):
+        raise ValueError(f"Expected `{kind.__name__}`, got `{type(text).__name__}`")
+    return Path(text)
 
 
 def _check(config: Config, path: Path) -> None:

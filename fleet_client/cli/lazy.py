@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-
 #: `-h` as well as `--help`, and room for examples.
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -21,10 +20,10 @@ class LazyGroup(click.Group):
         super().__init__(*args, **options)
         self._places = commands_at
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self._places)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in self._places:
             return None
         module, _, name = self._places[cmd_name][0].partition(":")
@@ -42,6 +41,6 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(128 + signal.SIGPIPE) from None
         return outcome
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in self._places.items()])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from fleet_client import Client
-from fleet_client.demo.child import Child
 from fleet_client.demo.gateway import Gateway
 from fleet_client.demo.programs import free_port, join, start_agent, start_hub
 from fleet_client.errors import HubUnreachable

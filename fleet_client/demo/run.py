@@ -1,0 +1,113 @@
+"""`vedette demo`: makes the folder, tells the story, sums it up, stays up or leaves, and cleans up whatever happens."""
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import msgspec
+
+from fleet_client.demo.child import ChildFailed
+from fleet_client.demo.ending import show, summarise
+from fleet_client.demo.fleet import Fleet
+from fleet_client.demo.stage import Stage, open_stage
+from fleet_client.demo.story import tell
+from fleet_client.errors import ClientError
+from fleet_contract.errors import VedetteError
+
+
+class FolderTaken(ClientError):
+    """The demo's folder is not empty, or cannot be made."""
+
+    code = "folder-taken"
+
+
+def run(*, agents: int, data: Path | None, port: int, leave: bool, as_json: bool) -> int:
+    """Plays the demo. The exit code: 0, or 1 when the story went wrong."""
+    started = time.monotonic()
+    stream = sys.stderr if as_json else sys.stdout
+    stage = open_stage(stream)
+    folder = _folder(data)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    fleet = Fleet(folder, port)
+    ok = False
+    try:
+        with _stopping(fleet, stage):
+            told = tell(fleet, stage, agents)
+            with stage.step("Sum it up"):
+                summary = summarise(fleet, told, started)
+            show(stage, summary)
+            if as_json:
+                sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
+                sys.stdout.flush()
+            ok = summary.ok
+            if not leave:
+                stage.say("")
+                stage.say(f"Open {fleet.url} in a browser. Everything runs until you press Ctrl-C.", "bold")
+                stage.say(f"  in another terminal: vedette --hub {fleet.url} devices list --watch")
+                _stay(fleet)
+    except VedetteError as error:
+        _explain(stage, error)
+    finally:
+        if data is None and (ok or not fleet.logs.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+    if not ok:
+        stage.say(f"All logs are in {fleet.logs}.")
+    return 0 if ok else 1
+
+
+def _folder(data: Path | None) -> Path:
+    if data is None:
+        return Path(tempfile.mkdtemp(prefix="vedette-demo-"))
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        taken = any(data.iterdir())
+    except OSError as error:
+        raise FolderTaken(
+            f"The demo cannot use {data}: {error.strerror}.", "Name a folder that you may write to."
+        ) from error
+    if taken:
+        raise FolderTaken(f"{data} is not empty.", "Name an empty or new folder: the demo starts from nothing.")
+    return data.absolute()
+
+
+@contextmanager
+def _stopping(fleet: Fleet, stage: Stage) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        stage.say("Stopping agents and hub ...")
+        fleet.stop()
+
+
+def _stay(fleet: Fleet) -> None:
+    """Until somebody interrupts. Raises `ChildFailed` when a part of the fleet ends."""
+    try:
+        while True:
+            fleet.check()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        return
+
+
+def _explain(stage: Stage, error: VedetteError) -> None:
+    stage.say("")
+    stage.say(f"The demo failed: {error.what} [{error.code}]", "bold red")
+    if isinstance(error, ChildFailed) and error.tail:
+        stage.say(f"The end of {error.log}:")
+        for line in error.tail.splitlines():
+            stage.say(f"  | {line}")
+    if error.remedy:
+        stage.say(error.remedy)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  (the signature of a handler)
+    # A closed terminal or a polite kill ends the demo as Ctrl-C does: children first.
+    raise KeyboardInterrupt
