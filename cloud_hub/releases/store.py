@@ -43,7 +43,7 @@ def about(session: Session, models: Sequence[Model]) -> dict[str, About]:
     """What there is to say of `models`, by name."""
     names = [one.name for one in models]
     count = select(col(Version.model), func.count()).where(col(Version.model).in_(names)).group_by(col(Version.model))
-    versions = dict(session.execute(count).tuples())
+    versions = dict(session.execute(count).tuples().all())
     tasks = dict(
         session.execute(
             select(col(Version.model), col(Version.task))

@@ -44,7 +44,7 @@ def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[C
 def count_by_target(session: Session, selector: Selector) -> dict[str, int]:
     """How many devices `selector` matches, by hardware target."""
     target = col(Device.target)
-    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).tuples())
+    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).tuples().all())
 
 
 def ids(session: Session, selector: Selector, targets: Iterable[str]) -> list[str]:
@@ -102,7 +102,7 @@ def orders_of(session: Session, devices: Sequence[str]) -> list[Order]:
 def generations_wanted(session: Session, devices: Sequence[str]) -> Mapping[str, int]:
     """The generation of the desired state of each of `devices`, for those that have one."""
     columns = select(col(Order.device), col(Order.generation)).where(col(Order.device).in_(devices))
-    return dict(session.execute(columns).tuples())
+    return dict(session.execute(columns).tuples().all())
 
 
 def save(session: Session, order: Order, offers: Iterable[Offer], gone: Iterable[str]) -> None:

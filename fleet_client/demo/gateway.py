@@ -50,7 +50,7 @@ def fleet_of(count: int, folder: Path) -> Sequence[Gateway]:
     for number in range(count):
         site, line = _SITES[number % len(_SITES)], number // len(_SITES) + 1
         name = f"{site}-line-{line}"
-        # By site and line, so that no target is a site's or a line's alone.
-        target = TARGETS[(number + number // len(_SITES)) % len(TARGETS)]
+        # So that no target is all of a site, or all of a line.
+        target = TARGETS[(number % len(_SITES) + number // len(_SITES)) % len(TARGETS)]
         gateways.append(Gateway(name, {"site": site, "line": str(line)}, target, folder / name))
     return gateways
