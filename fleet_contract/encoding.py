@@ -25,7 +25,7 @@ def decode(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """The `kind` that `data` holds. Unknown fields are ignored. Raises `Undecodable`."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not a {kind.__name__}: {error}.") from error
 
 

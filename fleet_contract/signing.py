@@ -89,5 +89,5 @@ def envelope(data: bytes) -> Signed:
     """The signed envelope that `data` holds. Raises `Undecodable`."""
     try:
         return msgspec.json.decode(data, type=Signed)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not a signed document: {error}.") from error

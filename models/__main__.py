@@ -13,6 +13,7 @@ import msgspec
 
 from fleet_contract.errors import VedetteError
 from models import catalog
+from models.compiler.folder import check_free
 from models.compiler.targets import TARGETS, target
 from models.errors import FolderTaken, ToolMissing
 from models.recipe import Options
@@ -69,6 +70,7 @@ def build(name: str, out: Path, train_images: int | None, seed: int, targets: st
     with _errors(output):
         entry = catalog.find(name)
         wanted = [target(one.strip()) for one in targets.split(",") if one.strip()]
+        check_free(out)
         recipe = entry.recipe()
         with _tools():
             from models.compiler.building import build as run

@@ -101,7 +101,7 @@ def verdict(artifact: Path, manifest: Path, golden_set: Path) -> Admitted | Refu
     try:
         return admit(artifact, manifest, golden_set)
     except (ArtifactUnfit, ContractError) as error:
-        return Refused(error.code, error.what, error.remedy)
+        return Refused(error.code, error.what, error.remedy or "Hand in a folder that `vedette models build` made.")
     except MemoryError:
         return Refused(
             "model-unreadable",

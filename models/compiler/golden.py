@@ -14,7 +14,7 @@ from fleet_contract.manifest import Tensor
 from models.errors import ArtifactUnfit
 
 #: A golden set travels to every device, so no honest one is larger.
-MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 
 Arrays = Mapping[str, NDArray[Any]]
 
