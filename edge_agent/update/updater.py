@@ -1,25 +1,40 @@
-"""Keeps what runs on this device as the hub's newest signed order says. (Interface first; the body follows.)"""
+"""Keeps what runs on this device as the hub's newest signed order says, with or without a network."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.core.journal import fresh
+from edge_agent.core.steps import Action, Fetch, Trial, Wait
+from edge_agent.failures import TryLater, disk_trouble
 from edge_agent.live import LiveModel
+from edge_agent.runtimes import open_session
+from edge_agent.store.artifacts import ArtifactStore
+from edge_agent.store.disk import Disk
+from edge_agent.store.journals import JournalStore
+from edge_agent.update.fetcher import Fetcher
+from edge_agent.update.intake import Accepted, Trust, accept
+from edge_agent.update.preflight import Limits, OpenSession, Preflight
+from edge_agent.update.reconciler import Reconciler, Surroundings
 from fleet_contract.because import Because
+from fleet_contract.errors import ContractError
 from fleet_contract.report import ModelReport
-from fleet_contract.signing import PublicKey
-from fleet_contract.topics import Address
 
+__all__ = ["Trust", "Updater", "UpdaterState"]
 
-@dataclass(frozen=True)
-class Trust:
-    """Who this device is, and whose signatures it follows: the hub's for orders, the release key's for models."""
+_log = logging.getLogger(__name__)
 
-    address: Address
-    target: str
-    hub_keys: tuple[PublicKey, ...]
-    release_keys: tuple[PublicKey, ...]
+#: How long a stop may go unseen when nobody calls `wake`.
+GLANCE_SECONDS = 1.0
+#: How long a model is left alone after a fault of the agent's own.
+FAULT_SECONDS = 5.0
+_LIMITS = Limits()
+_TRIAL = Trial()
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -32,34 +47,198 @@ class UpdaterState:
     troubles: tuple[Because, ...] = ()
 
 
+def _utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
 class Updater:
     """`receive` on any thread; `run` on a thread of its own; `slot` gives what inference reads.
 
-    `folder` is the updater's own, made when missing; `hub` is the URL that relative URLs start from.
+    `folder` is the updater's own, made when missing; `hub` is the URL that relative URLs start from. Starting reads
+    the folder, and raises OSError when that is not possible.
     """
 
-    on_change: Callable[[], None]
-    """Called after each change of `state()`, on the thread that made it; must return soon and not raise."""
+    def __init__(
+        self,
+        folder: Path,
+        trust: Trust,
+        hub: str,
+        *,
+        limits: Limits = _LIMITS,
+        trial: Trial = _TRIAL,
+        disk: Disk | None = None,
+        opener: OpenSession = open_session,
+        now: Callable[[], datetime] = _utcnow,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after each change of `state()`, on the thread that made it; must return soon and not raise."""
+        self._trust = trust
+        self._now = now
+        self._monotonic = monotonic
+        self._disk = disk or Disk()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._document = folder / "desired.json"
+        self._artifacts = ArtifactStore(folder / "artifacts", self._disk)
+        self._journals = JournalStore(folder / "journals", self._disk)
+        self._around = Surroundings(self._artifacts, self._journals, Preflight(opener, limits), trial, now, monotonic)
+        self._fetcher = Fetcher(self._artifacts, hub, self.wake)
 
-    def __init__(self, folder: Path, trust: Trust, hub: str) -> None:
-        raise NotImplementedError
+        self._changed = threading.Condition()
+        # Guarded by the condition; all else below belongs to the thread that runs.
+        self._slots: dict[str, LiveModel] = {}
+        self._inbox: Accepted | None = None
+        self._refused: Because | None = None
+        self._woken = False
+        self._state = UpdaterState()
+
+        self._following: Accepted | None = None
+        self._unsaved: Because | None = None
+        self._eviction: Because | None = None
+        self._faults: dict[str, tuple[float, Because]] = {}
+        self._reconcilers = {
+            model: Reconciler(journal, self.slot(model), self._around, saved=True)
+            for model, journal in self._journals.load().items()
+        }
+        self._recall()
+        self._publish()
 
     def slot(self, model: str) -> LiveModel:
         """The slot of `model`: always the same one, also before anything is known of the model."""
-        raise NotImplementedError
+        with self._changed:
+            return self._slots.setdefault(model, LiveModel())
 
     def receive(self, payload: bytes) -> None:
         """Takes in a desired state. Never raises on bad content: `state().refused` says why it is not followed."""
-        raise NotImplementedError
+        with self._changed:
+            newest = self._inbox or self._following
+            try:
+                self._inbox = accept(payload, self._trust, newest, self._now())
+                self._refused = None
+            except ContractError as error:
+                _log.warning("A desired state is refused: %s", error.because)
+                self._refused = error.because
+            self._woken = True
+            self._changed.notify_all()
 
     def run(self, stop: threading.Event) -> None:
         """Reconciles until `stop` is set and `wake` was called (or a second has passed); then empties all slots."""
-        raise NotImplementedError
+        try:
+            while not stop.is_set():
+                seconds = self._round()
+                with self._changed:
+                    self._changed.wait_for(lambda: self._woken or stop.is_set(), min(seconds, GLANCE_SECONDS))
+                    self._woken = False
+        finally:
+            self._fetcher.aim(())
+            for reconciler in self._reconcilers.values():
+                reconciler.close()
+            self._publish()
 
     def wake(self) -> None:
-        """Makes `run` look at `stop` at once."""
-        raise NotImplementedError
+        """Makes `run` look around at once."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
 
     def state(self) -> UpdaterState:
         """What is, for the next report."""
-        raise NotImplementedError
+        with self._changed:
+            return self._state
+
+    def _recall(self) -> None:
+        """Goes on with the desired state of before the reboot, however old: offline it is the newest there is."""
+        try:
+            payload = self._document.read_bytes()
+            # It was in time when it was accepted.
+            self._follow(accept(payload, self._trust, None, _LONG_AGO))
+        except FileNotFoundError:
+            return
+        except (OSError, ContractError) as error:
+            # The journals still name what was wanted of each model.
+            self._unsaved = Because("desired-unreadable", f"The last desired state cannot be read back: {error}.")
+            _log.error("%s", self._unsaved)
+
+    def _follow(self, accepted: Accepted) -> None:
+        for model in accepted.wanted:
+            if model not in self._reconcilers:
+                journal = fresh(model, self._now())
+                self._reconcilers[model] = Reconciler(journal, self.slot(model), self._around, saved=False)
+        for model, reconciler in self._reconcilers.items():
+            reconciler.want(accepted.wanted.get(model))
+        with self._changed:
+            self._following = accepted
+
+    def _round(self) -> float:
+        """One step of each model. The seconds until the next is due."""
+        self._take_in()
+        actions = [self._turn(model, reconciler) for model, reconciler in self._reconcilers.items()]
+        self._evict()
+        self._fetcher.aim([action for action in actions if isinstance(action, Fetch)])
+        self._publish()
+        if any(not isinstance(action, Fetch | Wait) for action in actions):
+            return 0.0
+        waits = [action.seconds for action in actions if isinstance(action, Wait)]
+        return max(0.0, min((seconds for seconds in waits if seconds is not None), default=GLANCE_SECONDS))
+
+    def _take_in(self) -> None:
+        for result in self._fetcher.results():
+            reconciler = self._reconcilers[result.fetch.manifest.model]
+            if result.error is None:
+                reconciler.fetched(result.fetch)
+            else:
+                reconciler.failed(result.fetch, result.error)
+        with self._changed:
+            accepted, self._inbox = self._inbox, None
+        if accepted is not None and (self._following is None or accepted.text != self._following.text):
+            _log.info("Desired state %d is followed.", accepted.generation)
+            self._follow(accepted)
+            self._unsaved = Because("unsaved", "The desired state is not on disk yet.")
+        if self._unsaved is not None and self._following is not None:
+            try:
+                self._disk.replace(self._document, self._following.payload)
+                self._unsaved = None
+            except OSError as error:
+                # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.
+                self._unsaved = disk_trouble(error, "writing the desired state").because
+
+    def _turn(self, model: str, reconciler: Reconciler) -> Action:
+        until, _ = self._faults.get(model, (0.0, None))
+        if (left := until - self._monotonic()) > 0:
+            return Wait(left)
+        self._faults.pop(model, None)
+        try:
+            return reconciler.turn()
+        except Exception as error:  # noqa: BLE001, see below
+            # A fault of ours, with one model, must not stop the others, nor the thread.
+            _log.exception("The updater failed with %s.", model)
+            trouble = Because("agent-fault", f"The updater failed with {model}: {error!r}.")
+            self._faults[model] = self._monotonic() + FAULT_SECONDS, trouble
+            return Wait(FAULT_SECONDS)
+
+    def _evict(self) -> None:
+        kept: set[str] = set()
+        for reconciler in self._reconcilers.values():
+            kept |= reconciler.kept()
+        try:
+            self._artifacts.keep(kept)
+            self._eviction = None
+        except TryLater as error:
+            self._eviction = error.because
+
+    def _publish(self) -> None:
+        own = [one for one in (self._unsaved, self._eviction) if one is not None]
+        troubles = [*self._journals.troubles, *own, *(trouble for _, trouble in self._faults.values())]
+        for reconciler in self._reconcilers.values():
+            troubles += reconciler.troubles()
+        with self._changed:
+            before = self._state
+            self._state = UpdaterState(
+                generation=0 if self._following is None else self._following.generation,
+                models=tuple(self._reconcilers[model].report() for model in sorted(self._reconcilers)),
+                refused=self._refused,
+                troubles=tuple(dict.fromkeys(troubles)),
+            )
+            changed = self._state != before
+        if changed:
+            self.on_change()

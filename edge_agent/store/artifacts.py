@@ -1,0 +1,173 @@
+"""Artifacts by their content: a file under its final name is whole, and its hash was read back from disk."""
+
+import contextlib
+import hashlib
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
+from edge_agent.store.disk import Disk
+from fleet_contract.manifest import Blob
+
+#: Updates leave this much of the disk to others.
+RESERVE_BYTES = 16 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Part:
+    """The bytes of a blob that have come so far, open for the next. Its methods raise `TryLater`."""
+
+    def __init__(self, path: Path, blob: Blob, disk: Disk) -> None:
+        self._path = path
+        self._tag = path.with_suffix(".etag")
+        self._blob = blob
+        self._disk = disk
+        try:
+            path.touch(mode=0o600)
+            self._file: BinaryIO = path.open("r+b")
+            self.size_bytes = self._file.seek(0, 2)
+            self.etag = self._tag.read_text() if self._tag.exists() else ""
+        except OSError as error:
+            raise disk_trouble(error, f"starting to write {path.name}") from error
+
+    def restart(self, etag: str) -> None:
+        """Forgets what has come: what comes now is the whole, as the server knows it by `etag`."""
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            if etag:
+                self._tag.write_text(etag)
+            else:
+                self._tag.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_trouble(error, f"writing {self._path.name}") from error
+        self.size_bytes, self.etag = 0, etag
+
+    def write(self, data: bytes) -> None:
+        """Appends. Raises `ArtifactRejected` when there is more than the blob has."""
+        if self.size_bytes + len(data) > self._blob.size_bytes:
+            raise wrong_size(self._blob, "more")
+        try:
+            self._disk.append(self._file, data)
+        except OSError as error:
+            raise disk_trouble(error, f"writing {self._path.name}") from error
+        self.size_bytes += len(data)
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._disk.sync(self._file)
+            self._file.close()
+        except OSError as problem:
+            # Closing flushes, and so can fail again; the descriptor is gone after the second.
+            with contextlib.suppress(OSError):
+                self._file.close()
+            if kind is None:
+                raise disk_trouble(problem, f"writing {self._path.name}") from problem
+
+
+class ArtifactStore:
+    """One folder of blobs, named by their hashes. One thread verifies and evicts; another may write parts."""
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self._folder = folder
+        self._disk = disk
+        self._verified: set[str] = set()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob of `digest` is, once it was verified."""
+        return self._folder / digest.removeprefix("sha256:")
+
+    def is_whole(self, blob: Blob) -> bool:
+        """Whether all bytes are on disk; they may still be the wrong ones."""
+        return _size(self.path(blob.digest)) == blob.size_bytes or _size(self._part(blob)) == blob.size_bytes
+
+    def is_verified(self, blob: Blob) -> bool:
+        """Whether this process has read all bytes back from disk, and they were the right ones."""
+        return blob.digest in self._verified and _size(self.path(blob.digest)) == blob.size_bytes
+
+    def part(self, blob: Blob) -> Part:
+        """What has come of `blob`, to go on with. Raises `TryLater`, "disk-full", when the rest would not fit."""
+        come = _size(self._part(blob)) or 0
+        try:
+            free = self._disk.free_bytes(self._folder)
+        except OSError as error:
+            raise disk_trouble(error, "looking for room") from error
+        if blob.size_bytes - come + RESERVE_BYTES > free:
+            raise TryLater(
+                f"The disk is full: {blob.size_bytes - come} bytes are to come, {free} are free, and updates leave "
+                f"{RESERVE_BYTES} to others.",
+                "Free some space; it goes on by itself.",
+                code="disk-full",
+            )
+        return Part(self._part(blob), blob, self._disk)
+
+    def verify(self, blob: Blob) -> None:
+        """Reads `blob` back from disk. Raises `ArtifactRejected`, "digest-wrong", and keeps nothing, when the bytes
+        are not what the digest names; `TryLater` when the disk fails."""
+        final, part = self.path(blob.digest), self._part(blob)
+        path = final if _size(final) == blob.size_bytes else part
+        self._verified.discard(blob.digest)
+        try:
+            found = _digest(path)
+            if found != blob.digest:
+                path.unlink()
+            elif path == part:
+                self._disk.rename(part, final)
+                part.with_suffix(".etag").unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_trouble(error, f"reading {path.name} back") from error
+        if found != blob.digest:
+            raise ArtifactRejected(
+                f"The bytes have the digest {found[:19]}, and the manifest names {blob.digest[:19]}.",
+                "They were damaged on their way or where they lie; build and register the version again.",
+                code="digest-wrong",
+            )
+        self._verified.add(blob.digest)
+
+    def keep(self, digests: AbstractSet[str]) -> None:
+        """Evicts all else. Raises `TryLater`."""
+        names = {self.path(digest).name for digest in digests}
+        try:
+            for path in self._folder.iterdir():
+                if path.stem not in names:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_trouble(error, "evicting old artifacts") from error
+        self._verified &= digests
+
+    def _part(self, blob: Blob) -> Path:
+        return self.path(blob.digest).with_suffix(".part")
+
+
+def wrong_size(blob: Blob, found: str) -> ArtifactRejected:
+    """The error of an artifact that cannot have its digest, for it has not its size."""
+    return ArtifactRejected(
+        f"The server has {found} bytes for {blob.digest[:19]}, and the manifest names {blob.size_bytes}.",
+        "Register the version again.",
+        code="digest-wrong",
+    )
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # Missing, or as good as missing: it is then fetched, and the disk's trouble shows there.
+        return None
+
+
+def _digest(path: Path) -> str:
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    return f"sha256:{hasher.hexdigest()}"

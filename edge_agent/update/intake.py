@@ -1,0 +1,101 @@
+"""What a desired state asks of this device, once all its signatures have been checked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from edge_agent.core.journal import Order, Refused
+from fleet_contract.desired import Assignment, Desired, open_desired
+from fleet_contract.encoding import canonical, decode
+from fleet_contract.errors import ContractError, ManifestWrong, Undecodable
+from fleet_contract.manifest import Manifest, open_manifest
+from fleet_contract.report import Release
+from fleet_contract.signing import PublicKey, envelope
+from fleet_contract.topics import Address, check_id
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who this device is, and whose signatures it follows: the hub's for orders, the release key's for models."""
+
+    address: Address
+    target: str
+    hub_keys: tuple[PublicKey, ...]
+    release_keys: tuple[PublicKey, ...]
+
+
+class GenerationReused(ContractError):
+    """Another content under a generation that this device has accepted."""
+
+    code = "generation-reused"
+
+
+class TargetWrong(ContractError):
+    """Built for other hardware."""
+
+    code = "target-wrong"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A desired state that this device follows. `payload` is how it came, `text` what was signed."""
+
+    generation: int
+    payload: bytes
+    text: bytes
+    wanted: dict[str, Order | Refused]
+
+
+def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime) -> Accepted:
+    """The desired state in `payload`, if this device may follow it after `before`.
+
+    An assignment that cannot be followed is `Refused` by itself: it must not keep the others from being followed.
+    Raises `ContractError`.
+    """
+    generation = 0 if before is None else before.generation
+    desired = open_desired(payload, trust.hub_keys, trust.address, generation, now)
+    text = canonical(envelope(payload).signed)
+    if before is not None and desired.generation == before.generation and text != before.text:
+        raise GenerationReused(
+            f"Desired state {desired.generation} came again with another content.",
+            "The hub must count on for a new content.",
+        )
+    return Accepted(desired.generation, payload, text, _wanted(desired, trust))
+
+
+def _wanted(desired: Desired, trust: Trust) -> dict[str, Order | Refused]:
+    wanted: dict[str, Order | Refused] = {}
+    for assignment in desired.assignments:
+        # It names files on this device.
+        check_id(assignment.model, "model name")
+        if assignment.model in wanted:
+            raise ContractError(
+                f"Desired state {desired.generation} lists {assignment.model} twice.", code="model-repeated"
+            )
+        wanted[assignment.model] = _order(assignment, trust)
+    return wanted
+
+
+def _order(assignment: Assignment, trust: Trust) -> Order | Refused:
+    try:
+        manifest = open_manifest(assignment.manifest, trust.release_keys)
+        if (manifest.model, manifest.version) != (assignment.model, assignment.version):
+            raise ManifestWrong(
+                f"The manifest is of {manifest.model} version {manifest.version}, and was assigned as "
+                f"{assignment.model} version {assignment.version}."
+            )
+        if manifest.target != trust.target:
+            raise TargetWrong(
+                f"Version {manifest.version} is built for {manifest.target}, and this device is {trust.target}.",
+                "Build the version for this target, or leave this device out of the rollout.",
+            )
+    except ContractError as error:
+        return Refused(Release(assignment.version, _claimed_digest(assignment)), error.because, assignment.rollout)
+    return Order(manifest, assignment.artifact_url, assignment.golden_url, assignment.because, assignment.rollout)
+
+
+def _claimed_digest(assignment: Assignment) -> str:
+    """The digest that a manifest which nobody vouches for names: only to be shown."""
+    try:
+        return decode(assignment.manifest.signed, Manifest).artifact.digest
+    except Undecodable:
+        return ""

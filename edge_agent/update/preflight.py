@@ -1,0 +1,181 @@
+"""Before a model may answer: it loads here, is what its manifest says, answers, and answers what it should."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from edge_agent.failures import ArtifactRejected, TryLater
+from edge_agent.live import Loaded
+from edge_agent.runtimes.session import Array, InferenceFailed, Session
+from fleet_contract.manifest import Manifest, Tensor
+
+OpenSession: TypeAlias = Callable[[str, Path], Session]
+
+_MEMINFO = Path("/proc/meminfo")
+_STATM = Path("/proc/self/statm")
+#: What loading takes besides the artifact itself, in memory, measured for small models.
+_LOAD_BYTES = 16 * 1024 * 1024
+_NUMPY_DTYPES = {
+    "BOOL": "bool",
+    "FP16": "float16",
+    "FP32": "float32",
+    "FP64": "float64",
+    "BYTES": "object",
+    **{f"{kind}INT{bits}": f"{kind.lower()}int{bits}" for kind in ("", "U") for bits in (8, 16, 32, 64)},
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model may take of this device: the median of the golden replay, and the agent's memory with it."""
+
+    latency_ms: float | None = None
+    resident_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Loads models with `open_session`, inside `limits`."""
+
+    open_session: OpenSession
+    limits: Limits = Limits()
+
+    def load(self, manifest: Manifest, artifact: Path) -> Loaded:
+        """The model, loaded and warmed up.
+
+        Raises `ArtifactRejected` ("model-unreadable", "signature-mismatch", "runtime-missing", "warm-up-failed",
+        "memory-exceeded") or `TryLater` ("memory-short").
+        """
+        self._check_room(manifest)
+        try:
+            session = self.open_session(manifest.runtime, artifact)
+        except MemoryError as error:
+            raise _short(manifest, "there was too little") from error
+        try:
+            check_signature(manifest, session)
+            try:
+                session.run({tensor.name: _zeros(tensor) for tensor in session.inputs})
+            except InferenceFailed as error:
+                raise ArtifactRejected(
+                    f"The model cannot answer a record of zeros: {error.what}",
+                    "Build the version again.",
+                    code="warm-up-failed",
+                ) from error
+            self._check_resident(manifest)
+        except BaseException:
+            session.close()
+            raise
+        return Loaded(manifest, session)
+
+    def prove(self, loaded: Loaded, golden: Path) -> str:
+        """Replays the golden set; a sentence with what it measured.
+
+        Raises `ArtifactRejected` ("golden-unreadable", "golden-disagrees", "golden-failed", "latency-exceeded").
+        """
+        # NumPy comes with the first model, not with the agent.
+        from edge_agent.golden import replay
+
+        try:
+            verdict = replay(loaded.session, loaded.manifest, golden)
+        except InferenceFailed as error:
+            raise ArtifactRejected(
+                f"The model cannot answer its golden set: {error.what}",
+                "Build the version again.",
+                code="golden-failed",
+            ) from error
+        if self.limits.latency_ms is not None and verdict.median_ms > self.limits.latency_ms:
+            raise ArtifactRejected(
+                f"A record takes {verdict.median_ms:.2f} ms, and may take {self.limits.latency_ms:.2f} ms here.",
+                "Compile a faster version for this target.",
+                code="latency-exceeded",
+            )
+        return str(verdict)
+
+    def _check_room(self, manifest: Manifest) -> None:
+        available = _available_bytes()
+        needed = 2 * manifest.artifact.size_bytes + _LOAD_BYTES
+        if available is not None and available < needed:
+            raise _short(manifest, f"{available} bytes are available and {needed} are needed")
+
+    def _check_resident(self, manifest: Manifest) -> None:
+        resident = _resident_bytes()
+        if self.limits.resident_bytes is not None and resident > self.limits.resident_bytes:
+            raise ArtifactRejected(
+                f"With version {manifest.version} loaded the agent takes {resident} bytes of memory, and may take "
+                f"{self.limits.resident_bytes}.",
+                "Compile a smaller version for this target.",
+                code="memory-exceeded",
+            )
+
+
+def check_signature(manifest: Manifest, session: Session) -> None:
+    """Raises `ArtifactRejected`, "signature-mismatch", unless `session` takes what the manifest says that it takes,
+    and gives what it says that it gives."""
+    problems = []
+    takes, gives = ({tensor.name: tensor for tensor in side} for side in (session.inputs, session.outputs))
+    if set(takes) != {tensor.name for tensor in manifest.inputs}:
+        named = ", ".join(tensor.name for tensor in manifest.inputs)
+        problems.append(f"it takes {', '.join(takes)}, and the manifest names {named}")
+    for promised in manifest.inputs:
+        found = takes.get(promised.name)
+        # Free in the model, fixed in the manifest: fine, the model takes that size too.
+        if found is not None and not _fits(promised, found, free=found):
+            problems.append(f"input {_shown(found)} is {_shown(promised)} in the manifest")
+    for promised in manifest.outputs:
+        found = gives.get(promised.name)
+        if found is None:
+            problems.append(f"it gives {', '.join(gives)}, and not {promised.name}")
+        # Free in the model: known only when it answers.
+        elif not _fits(promised, found, free=promised) and not _fits(promised, found, free=found):
+            problems.append(f"output {_shown(found)} is {_shown(promised)} in the manifest")
+    if problems:
+        raise ArtifactRejected(
+            f"The artifact is not what its manifest says: {'; '.join(problems)}.",
+            "Build and register the version again.",
+            code="signature-mismatch",
+        )
+
+
+def _fits(promised: Tensor, found: Tensor, free: Tensor) -> bool:
+    return (
+        promised.dtype == found.dtype
+        and len(promised.shape) == len(found.shape)
+        and all(a == b or c == -1 for a, b, c in zip(promised.shape, found.shape, free.shape, strict=True))
+    )
+
+
+def _shown(tensor: Tensor) -> str:
+    return f"{tensor.name} {tensor.dtype}[{','.join(str(size) for size in tensor.shape)}]"
+
+
+def _zeros(tensor: Tensor) -> Array:
+    import numpy as np
+
+    shape = tuple(1 if size < 0 else size for size in tensor.shape)
+    if tensor.dtype == "BYTES":
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, dtype=_NUMPY_DTYPES[tensor.dtype])
+
+
+def _short(manifest: Manifest, how: str) -> TryLater:
+    return TryLater(
+        f"Memory is short for version {manifest.version}: {how}.",
+        "Stop something else on this device; it goes on by itself.",
+        code="memory-short",
+    )
+
+
+def _available_bytes() -> int | None:
+    """What may be allocated without swapping, or None where the kernel does not tell."""
+    try:
+        fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def _resident_bytes() -> int:
+    import resource
+
+    return int(_STATM.read_text().split()[1]) * resource.getpagesize()
