@@ -19,13 +19,14 @@ from cloud_hub.access.sessions import Sessions
 from cloud_hub.blobs import api as blobs_api
 from cloud_hub.blobs.capability import Capabilities
 from cloud_hub.blobs.folder import FolderBlobs
-from cloud_hub.blobs.s3 import S3Blobs
 from cloud_hub.blobs.store import Blobs
 from cloud_hub.broker.embedded import EmbeddedBroker
 from cloud_hub.broker.link import Handlers
 from cloud_hub.broker.mqtt import BrokerAddress, MqttLink
 from cloud_hub.changes import Changes
 from cloud_hub.compiles.admission import CompilerCheck
+from cloud_hub.console.pages import OPEN_PATHS, Console
+from cloud_hub.console.parts import Parts
 from cloud_hub.database import Database
 from cloud_hub.devices import api as devices_api
 from cloud_hub.devices.intake import ReportIntake
@@ -125,13 +126,19 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     app.include_router(api)
     app.include_router(blobs_api.downloads(blobs, capabilities, _now))
     token = settings.api_token.get_secret_value() if settings.api_token else None
+    sessions = Sessions(token, _now) if token else None
+    parts = Parts(
+        devices, releases, rollouts, monitoring, lake, changes, status.troubles, _now, settings.fleet, health.VERSION
+    )
+    console = Console(parts, sessions)
+    app.include_router(console.router)
     app.add_middleware(
         Guard,
         token=token,
-        sessions=Sessions(token, _now) if token else None,
+        sessions=sessions,
         hosts=_hosts(settings, url),
-        open_paths=(),
-        answer=problems.install(app),
+        open_paths=OPEN_PATHS,
+        answer=problems.install(app, console.problem),
     )
 
     def start(stack: ExitStack) -> None:
@@ -164,6 +171,7 @@ def _app() -> FastAPI:
         # The pages of FastAPI for it load scripts from elsewhere, and none of ours may.
         docs_url=None,
         redoc_url=None,
+        responses=problems.DOCUMENTED,
     )
 
     @app.get("/healthz", include_in_schema=False)
@@ -176,6 +184,9 @@ def _app() -> FastAPI:
 def _blobs(settings: Settings, folder: DataFolder, capabilities: Capabilities) -> Blobs:
     parts = urlsplit(settings.blobs_url or str(folder.part("blobs")))
     if parts.scheme == "s3" and parts.netloc:
+        # boto3 takes half a second to import, and most hubs have no use for it.
+        from cloud_hub.blobs.s3 import S3Blobs
+
         return S3Blobs(parts.netloc, parts.path, _now, settings.max_blob_bytes, endpoint_url=settings.s3_endpoint_url)
     if parts.scheme in ("", "file") and not parts.netloc and parts.path:
         return FolderBlobs(Path(parts.path).absolute(), capabilities, settings.max_blob_bytes)

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 
 #: A watcher hears at most so often; what comes in between is told together.
@@ -82,7 +82,7 @@ class Changes:
             with self._lock:
                 self._listeners.discard(listener)
 
-    async def watch(self, *subjects: str) -> AsyncIterator[set[str]]:
+    async def watch(self, *subjects: str) -> AsyncGenerator[set[str], None]:
         """What changed, each time something does, at most every `COALESCE_SECONDS`. Ends when the hub stops."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
         with self.listener(*subjects) as listener:

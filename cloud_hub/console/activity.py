@@ -14,7 +14,7 @@ SPAN_MINUTES = 15
 #: How far back "now" reaches, in seconds.
 NOW_SECONDS = 60
 #: More lines than this cannot be told apart: the busiest are drawn.
-MAX_LINES = 6
+MAX_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,20 @@ class Activity:
             view = self._monitoring.series(model, device=self._device, minutes=SPAN_MINUTES)
             times, bucket_seconds = view.times, view.bucket_seconds
             lines += [Line(f"{model} v{one.version}", colour(one.version), one) for one in view.versions]
+        end = self._end(times, bucket_seconds, lines)
         lines.sort(key=lambda line: sum(line.series.records), reverse=True)
-        return times, bucket_seconds, lines[:MAX_LINES]
+        # One model's versions have the colours that they have everywhere; several models' lines must only differ.
+        several = len(self._models) > 1
+        lines = [
+            Line(line.label, colour(place) if several else line.colour, _until(line.series, end))
+            for place, line in enumerate(lines[:MAX_LINES], 1)
+        ]
+        return times[:end], bucket_seconds, lines
 
     @cached_property
     def now(self) -> Now:
         times, bucket_seconds, lines = self._series
-        recent = self._recent(times, bucket_seconds, lines)
+        recent = slice(max(0, len(times) + NOW_SECONDS // -bucket_seconds), len(times))
         records = sum(sum(line.series.records[recent]) for line in lines)
         errors = sum(sum(line.series.errors[recent]) for line in lines)
         seconds = len(times[recent]) * bucket_seconds
@@ -82,13 +89,13 @@ class Activity:
         )
 
     @staticmethod
-    def _recent(times: list[int], bucket_seconds: int, lines: list[Line]) -> slice:
-        # Windows take some seconds to arrive: the buckets in which nothing is there yet say nothing about now.
-        wanted = -(-NOW_SECONDS // bucket_seconds)
+    def _end(times: list[int], bucket_seconds: int, lines: list[Line]) -> int:
+        # Windows take some seconds to arrive: a newest bucket in which nothing is yet says nothing, and is not drawn.
         end = len(times)
-        while end > max(0, len(times) - wanted) and not any(line.series.records[end - 1] for line in lines):
+        least = end - -(-NOW_SECONDS // bucket_seconds)
+        while end > max(0, least) and not any(line.series.records[end - 1] for line in lines):
             end -= 1
-        return slice(max(0, end - wanted), end)
+        return end
 
     @property
     def rate_series(self) -> dict[str, Any]:
@@ -113,6 +120,11 @@ class Activity:
             f"Now {words.rate(now.rate)} a second.",
             f"Now p95 {words.latency(now.p95)}, p50 {words.latency(now.p50)}.",
         )
+
+
+def _until(series: VersionSeries, end: int) -> VersionSeries:
+    names = ("records", "errors", "records_per_second", "error_share", "latency_p50_us", "latency_p95_us")
+    return series.model_copy(update={name: getattr(series, name)[:end] for name in names})
 
 
 def _drawn(line: Line, values: Sequence[float | None], *, name: str = "", fill: bool = False) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _find_node() -> tuple[Path, list[str]]:
 
 
 def _major(node: str) -> int:
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"v(\d+)", version)
     return int(match[1]) if match else 0
 
@@ -111,15 +111,21 @@ def _bundle(folder: Path, out: Path, node: Path) -> dict[str, str]:
     metafile = out.with_name("dist.meta.json")
     entries = [f"{Path(name).stem}={source}" for name, source in ENTRIES.items() if not name.endswith(".svg")]
     entries += [source for name, source in ENTRIES.items() if name.endswith(".svg")]
-    _run(
-        [str(node), "node_modules/esbuild/bin/esbuild", *entries]
-        + ["--bundle", "--minify", "--format=iife", "--target=es2022", "--charset=utf8", "--legal-comments=none"]
-        + ["--loader:.svg=copy", "--entry-names=[name]-[hash]", "--asset-names=[name]-[hash]", "--log-level=warning"]
-        + [f"--outdir={out}", f"--metafile={metafile}"],
-        folder,
-        node,
-        "esbuild could not bundle the console's assets",
-    )
+    options = [
+        "--bundle",
+        "--minify",
+        "--format=iife",
+        "--target=es2022",
+        "--charset=utf8",
+        "--legal-comments=none",
+        "--loader:.svg=copy",
+        "--entry-names=[name]-[hash]",
+        "--asset-names=[name]-[hash]",
+        "--log-level=warning",
+    ]
+    places = [f"--outdir={out}", f"--metafile={metafile}"]
+    esbuild = [str(node), "node_modules/esbuild/bin/esbuild"]
+    _run([*esbuild, *entries, *options, *places], folder, node, "esbuild could not bundle the console's assets")
     outputs = json.loads(metafile.read_text())["outputs"]
     metafile.unlink()
     wanted = {source: name for name, source in ENTRIES.items()}
@@ -147,7 +153,7 @@ def _licenses(folder: Path) -> Iterator[str]:
 
 def _run(command: list[str], folder: Path, node: Path, failed: str) -> None:
     path = f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
     )
     if done.returncode:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud_hub.console.drawing import Drawing, bins, histogram
-from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.views import EvidenceView
 
 #: So many labels have bars of their own; of more, only the most frequent.
 MAX_LABELS = 32
@@ -16,7 +16,7 @@ class Cohort:
 
     css: str
     name: str
-    evidence: Evidence
+    evidence: EvidenceView
 
 
 def predictions(labels: Sequence[str], cohorts: Sequence[Cohort]) -> Drawing | None:
@@ -33,27 +33,33 @@ def predictions(labels: Sequence[str], cohorts: Sequence[Cohort]) -> Drawing | N
     return histogram(known, series, {cohort.css: cohort.name for cohort in cohorts})
 
 
-def confidence(edges: Mapping[str, tuple[float, ...]], cohorts: Sequence[Cohort]) -> Drawing | None:
+def confidence(
+    edges: Mapping[str, tuple[float, ...]],
+    counted: Mapping[str, Mapping[str, tuple[int, ...]]],
+    cohorts: Sequence[Cohort],
+) -> Drawing | None:
     """How sure the cohorts were; None before the first record.
 
-    `edges` are those of each artifact, by digest. Only artifacts on the same edges can be drawn together: those
-    are chosen that have the most records.
+    `edges` are those of each artifact, by digest; `counted` are counts over them, by the cohort's class and digest.
+    Only artifacts on the same edges can be drawn together: those are chosen that have the most records.
     """
     weights: dict[tuple[float, ...], int] = {}
-    for cohort in cohorts:
-        for digest, counts in cohort.evidence.confidence.items():
+    for by_digest in counted.values():
+        for digest, counts in by_digest.items():
             if len(counts) == len(edges.get(digest, ())) + 1:
                 weights[edges[digest]] = weights.get(edges[digest], 0) + sum(counts)
     if not weights:
         return None
     chosen = max(weights, key=lambda one: weights[one])
-    series = {cohort.css: _added(edges, chosen, cohort.evidence) for cohort in cohorts}
+    series = {css: _added(edges, chosen, by_digest) for css, by_digest in counted.items()}
     return histogram(bins(chosen), series, {cohort.css: cohort.name for cohort in cohorts})
 
 
-def _added(edges: Mapping[str, tuple[float, ...]], chosen: tuple[float, ...], evidence: Evidence) -> list[int]:
+def _added(
+    edges: Mapping[str, tuple[float, ...]], chosen: tuple[float, ...], by_digest: Mapping[str, tuple[int, ...]]
+) -> list[int]:
     total = [0] * (len(chosen) + 1)
-    for digest, counts in evidence.confidence.items():
+    for digest, counts in by_digest.items():
         if edges.get(digest) == chosen and len(counts) == len(total):
             total = [a + b for a, b in zip(total, counts, strict=True)]
     return total

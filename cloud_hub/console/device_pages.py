@@ -92,9 +92,9 @@ class OneDevice(Activity):
     """One device's page."""
 
     def __init__(self, parts: Parts, device: str) -> None:
-        super().__init__(parts.monitoring, device=device)
-        self._parts = parts
         self.device = parts.devices.get(device)
+        super().__init__(parts.monitoring, [model.model for model in self.device.models], device)
+        self._parts = parts
 
     @cached_property
     def events(self) -> Sequence[DeviceEventView]:
@@ -112,8 +112,6 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     @api.get("/devices/{device}")
     def device(request: Request, device: str) -> Response:
         subjects = (f"device:{device}", "telemetry")
-        return renderer.page(
-            request, "device.html", view=OneDevice(parts, device), subjects=subjects, charts=True
-        )
+        return renderer.page(request, "device.html", view=OneDevice(parts, device), subjects=subjects, charts=True)
 
     return api

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 WIDTH, HEIGHT, BASE, TOP = 640, 190, 162, 10
 #: Past so many groups, only some are named under the axis.
@@ -49,6 +50,28 @@ class Segment:
     title: str
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A measured value with its bounds, and a threshold, on a line 100 wide."""
+
+    low: float
+    value: float
+    high: float
+    threshold: float
+    label: str
+
+
+def interval(low: float, value: float, high: float, threshold: float, label: str) -> Interval:
+    """Where these four lie on a line that has room for all of them and for 0."""
+    start, end = min(0.0, low), max(high, threshold) * 1.1
+    width = (end - start) or 1.0
+
+    def place(number: float) -> float:
+        return round((number - start) / width * 100, 2)
+
+    return Interval(place(low), place(value), place(high), place(threshold), label)
+
+
 def histogram(groups: Sequence[str], series: Mapping[str, Sequence[int]], names: Mapping[str, str]) -> Drawing | None:
     """Bars side by side for each group, every series as shares of its own total, so that cohorts of any size compare.
 
@@ -77,7 +100,11 @@ def bins(edges: Sequence[float]) -> list[str]:
     """What the bins of a histogram over `edges` are called: one more than there are edges."""
     if not edges:
         return ["all"]
-    return [f"<{edges[0]:g}", *(f"{low:g}–{high:g}" for low, high in zip(edges, edges[1:], strict=False)), f"≥{edges[-1]:g}"]
+    return [
+        f"<{edges[0]:g}",
+        *(f"{low:g}–{high:g}" for low, high in pairwise(edges)),
+        f"≥{edges[-1]:g}",
+    ]
 
 
 def stack(parts: Sequence[tuple[str, int, str]]) -> tuple[Segment, ...]:

@@ -1,7 +1,6 @@
 """Asking the lake in SQL: a form, an answer, the tables there are, and questions to start from."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,9 +8,10 @@ from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
 from cloud_hub.errors import HubError
-from cloud_hub.lake.views import QueryView, TableView
+from cloud_hub.lake.views import QueryRequest, QueryView, TableView
 
 _ROWS_SHOWN = 200
+_SQL_LONGEST = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,19 @@ class Lake:
     example = EXAMPLES[0].sql
 
     def __init__(self, parts: Parts, sql: str) -> None:
-        self._parts, self.sql = parts, sql
+        self.sql = sql
         self.answer: QueryView | None = None
         self.problem: HubError | None = None
+        self.tables: list[TableView] = []
+        try:
+            self.tables = parts.lake.tables()
+        except HubError as error:
+            self.problem = error
         if sql:
             try:
-                self.answer = parts.lake.query(sql, limit=_ROWS_SHOWN)
+                self.answer = parts.lake.query(QueryRequest(sql=sql[:_SQL_LONGEST], limit=_ROWS_SHOWN))
             except HubError as error:
                 self.problem = error
-
-    @cached_property
-    def tables(self) -> list[TableView]:
-        return self._parts.lake.tables()
 
 
 def router(parts: Parts, renderer: Renderer) -> APIRouter:

@@ -18,6 +18,7 @@ from cloud_hub.rollouts.views import LatestDecisionView, RolloutView
 #: States in which a rollout still changes something by itself.
 UNDER_WAY = ("running", "paused", "reverting")
 _TROUBLED_SHOWN = 5
+_ACTIVE_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,27 @@ class Overview(Activity):
 
     @cached_property
     def active(self) -> list[RolloutView]:
-        return [one for state in UNDER_WAY for one in self._parts.rollouts.page(state=state).items]
+        return [
+            one
+            for state in UNDER_WAY
+            for one in self._parts.rollouts.page(PageRequest(limit=_ACTIVE_SHOWN), state=state).items
+        ]
 
     @cached_property
     def newest(self) -> RolloutView | None:
-        return next(iter(self._parts.rollouts.page(request=PageRequest(limit=1)).items), None)
+        return next(iter(self._parts.rollouts.page(PageRequest(limit=1)).items), None)
 
     @cached_property
     def decisions(self) -> Sequence[LatestDecisionView]:
-        return self._parts.rollouts.latest_decisions(limit=12)
+        return self._parts.rollouts.latest_decisions(limit=8)
 
     @property
     def running(self) -> list[RunningModel]:
         return by_model(self.summary.running)
+
+
+def _models(parts: Parts) -> list[str]:
+    return [model.name for model in parts.releases.models(PageRequest(limit=500)).items]
 
 
 def router(parts: Parts, renderer: Renderer) -> APIRouter:

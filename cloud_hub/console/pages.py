@@ -1,8 +1,8 @@
 """The console as one router, and how it shows errors. Wiring:
 
-    console = Console(Parts(...), sessions)         # sessions: None while no API token is set
-    problems.install(app, console.problem)
-    app.include_router(console.router)
+console = Console(Parts(...), sessions)         # sessions: None while no API token is set
+problems.install(app, console.problem)
+app.include_router(console.router)
 """
 
 from fastapi import APIRouter

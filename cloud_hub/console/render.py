@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cloud_hub.console import words
 from cloud_hub.console.assets import Assets, takes_gzip
@@ -49,11 +49,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {
-            "count": words.count, "rate": words.rate, "size": words.size, "percent": words.percent,
-            "latency": words.latency, "short": words.short, "tone": words.tone, "duration": words.duration,
-            "plural": words.plural, "when": self._when, "json": lambda value: json.dumps(value, separators=(",", ":")),
-        }  # fmt: skip
+        self._environment.filters |= {name: getattr(words, name) for name in words.FILTERS}
+        self._environment.filters |= {"when": self._when, "json": _json, "marked": marked}
         self._environment.globals |= {
             "asset": assets.url, "fleet": fleet, "version": version, "nav": _NAV, "signed_in": signed_in,
         }  # fmt: skip
@@ -99,9 +96,9 @@ class _Address:
 
     def live(self, part: str, *subjects: str, every_ms: int = 1000) -> Markup:
         """The attributes of a fragment that is fetched again when one of `subjects` changes."""
-        return Markup(
-            'data-live="{}" data-every="{}" hx-get="{}" hx-trigger="refresh" hx-swap="outerMorph"'
-        ).format(" ".join(subjects), every_ms, self.link(part=part))
+        return Markup('data-live="{}" data-every="{}" hx-get="{}" hx-trigger="refresh" hx-swap="outerMorph"').format(
+            " ".join(subjects), every_ms, self.link(part=part)
+        )
 
 
 def respond(request: Request, text: str, status: int = 200) -> Response:
@@ -111,3 +108,15 @@ def respond(request: Request, text: str, status: int = 200) -> Response:
         return HTMLResponse(body, status, headers=HEADERS)
     return HTMLResponse(gzip.compress(body, 6, mtime=0), status, headers=HEADERS | {"Content-Encoding": "gzip"})
 
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def marked(text: str) -> Markup:
+    """`text` with what stands between backticks as code."""
+    parts = [
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+        for index, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)

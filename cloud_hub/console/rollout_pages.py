@@ -1,7 +1,8 @@
 """Rollouts: the list, and one rollout with its waves, gates, evidence, history, and what a person may do to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated
 
@@ -10,8 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from cloud_hub.console import words
 from cloud_hub.console.comparison import Cohort, confidence, predictions
-from cloud_hub.console.drawing import Drawing
-from cloud_hub.console.origin import refuse_foreign
+from cloud_hub.console.drawing import Drawing, Interval, interval
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
@@ -20,10 +20,12 @@ from cloud_hub.devices.views import DeviceView
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, RolloutView
+from cloud_hub.rollouts.views import DecisionView, GateView, RolloutView
 
 _DECISIONS_SHOWN = 50
 _DEVICES_SHOWN = 12
+MAX_REASON = 300
+_CONFIDENCE_WITHIN = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,31 @@ class OneRollout:
     def decisions(self) -> Sequence[DecisionView]:
         return self._parts.rollouts.decisions(self.rollout.id, PageRequest(limit=_DECISIONS_SHOWN)).items
 
+    @property
+    def turned(self) -> DecisionView | None:
+        """The decision that turned against the version, where the newest only tells what came of it."""
+        against = {State.REVERTING, State.STOPPED}
+        found = next((one for one in self.decisions if one.state in against), None)
+        over = self.rollout.state in {State.REVERTED, State.ABORTED}
+        return found if over and found and found.because != self.rollout.because else None
+
+    @staticmethod
+    def interval(gate: GateView) -> Interval:
+        low, high, allowed = (words.percent(share) for share in (gate.lower, gate.upper, gate.threshold))
+        label = f"Between {low} and {high}, allowed {allowed}"
+        return interval(gate.lower, gate.value, gate.upper, gate.threshold, label)
+
     @cached_property
     def devices(self) -> Page[DeviceView]:
         return self._parts.devices.page(DeviceFilter(rollout=self.rollout.id), PageRequest(limit=_DEVICES_SHOWN))
 
-    @cached_property
+    @property
     def cohorts(self) -> tuple[Cohort, Cohort]:
         """The devices that run this version, and those that run any other of the model in the same time."""
-        model, since, version = self.rollout.model, self.rollout.created_at, self.rollout.version
+        evidence = self.rollout.evidence
         return (
-            Cohort("treated", f"v{version}", self._parts.monitoring.evidence(model, since, version=version)),
-            Cohort("control", "others", self._parts.monitoring.evidence(model, since, not_version=version)),
+            Cohort("treated", f"v{self.rollout.version}", evidence.treated),
+            Cohort("control", "others", evidence.control),
         )
 
     @property
@@ -94,13 +110,20 @@ class OneRollout:
 
     @property
     def confidence(self) -> Drawing | None:
-        versions = self._parts.releases.versions(self.rollout.model, PageRequest(limit=500)).items
+        """How sure both cohorts were; None once that was too long ago to add it up for a page."""
+        model, since, version = self.rollout.model, self.rollout.created_at, self.rollout.version
+        if self._parts.now() - since > _CONFIDENCE_WITHIN:
+            return None
+        versions = self._parts.releases.versions(model, PageRequest(limit=500)).items
         edges = {
             artifact.digest: tuple(artifact.manifest["reference"]["confidence"]["edges"])
-            for version in versions
-            for artifact in version.artifacts
+            for one in versions
+            for artifact in one.artifacts
         }
-        return confidence(edges, self.cohorts)
+        monitoring = self._parts.monitoring
+        treated = monitoring.evidence(model, since, version=version).confidence
+        control = monitoring.evidence(model, since, not_version=version).confidence
+        return confidence(edges, {"treated": treated, "control": control}, self.cohorts)
 
 
 def describe(policy: Policy) -> str:
@@ -119,7 +142,7 @@ def actions(rollout: RolloutView) -> tuple[Action, ...]:
     abort = Action(
         "abort",
         "Abort",
-        f"{running} that run v{rollout.version} go back to the version they ran before, and nobody else is offered it. "
+        f"Those that run v{rollout.version}, {running}, go back to the version before, and nobody else is offered it. "
         "This cannot be undone; a new rollout can be started.",
         "Abort the rollout and go back",
         "danger",
@@ -127,7 +150,8 @@ def actions(rollout: RolloutView) -> tuple[Action, ...]:
     resume = Action(
         "resume",
         "Resume",
-        "The rollout goes on from this wave. The gates keep watching it, and stop it again if the evidence is against it.",
+        "The rollout goes on from this wave. The gates keep watching it, and stop it again if the evidence is against "
+        "it.",
         "Resume the rollout",
     )
     match State(rollout.state):
@@ -135,8 +159,8 @@ def actions(rollout: RolloutView) -> tuple[Action, ...]:
             pause = Action(
                 "pause",
                 "Pause",
-                f"No further device is offered v{rollout.version}. The {words.plural(rollout.counts.offered, 'device')} "
-                "that have been offered it keep it.",
+                f"No further device is offered v{rollout.version}. Those that have been offered it, "
+                f"{words.plural(rollout.counts.offered, 'device')}, keep it.",
                 "Pause the rollout",
             )
             return pause, abort
@@ -159,22 +183,20 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         subjects = (f"rollout:{rollout}", "devices", "telemetry")
         return renderer.page(request, "rollout.html", view=OneRollout(parts, rollout), subjects=subjects)
 
-    def act(request: Request, rollout: str, verb: str, reason: str) -> Response:
-        refuse_foreign(request)
-        getattr(parts.rollouts, verb)(rollout, reason.strip())
+    def act(verb: Callable[[str, str], object], rollout: str, reason: str) -> Response:
+        verb(rollout, reason.strip()[:MAX_REASON])
         return RedirectResponse(f"/rollouts/{rollout}", 303)
 
-    # One route a verb, so that only these three can be named.
     @api.post("/rollouts/{rollout}/pause")
-    def pause(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(request, rollout, "pause", reason)
+    def pause(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(parts.rollouts.pause, rollout, reason)
 
     @api.post("/rollouts/{rollout}/resume")
-    def resume(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(request, rollout, "resume", reason)
+    def resume(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(parts.rollouts.resume, rollout, reason)
 
     @api.post("/rollouts/{rollout}/abort")
-    def abort(request: Request, rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(request, rollout, "abort", reason)
+    def abort(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
+        return act(parts.rollouts.abort, rollout, reason)
 
     return api

@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from cloud_hub.changes import Changes
@@ -49,10 +49,11 @@ async def events(
                 waiting = None
             yield message(changed)
     finally:
+        # Who cancels us cancels every further wait too, so nothing here may wait: a cancelled wait ends the watch.
         if waiting is not None:
             waiting.cancel()
-            await asyncio.wait({waiting})
-        await watch.aclose()
+        else:
+            await watch.aclose()
 
 
 def router(changes: Changes) -> APIRouter:
@@ -60,7 +61,7 @@ def router(changes: Changes) -> APIRouter:
     api = APIRouter(include_in_schema=False)
 
     @api.get("/events")
-    async def stream(request: Request, subjects: str) -> StreamingResponse:
+    async def stream(subjects: str) -> StreamingResponse:
         named = tuple(sorted({name for name in subjects.split(",") if name}))
         if not 1 <= len(named) <= MAX_SUBJECTS:
             raise Invalid(f"A stream watches 1 to {MAX_SUBJECTS} subjects, and {len(named)} were named.")

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 
+#: What templates use, under the same names.
+FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural")
 #: Below so many of the first, say it in the third, so many of the first at a time. `assets/clock.js` knows the same.
 _AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"))
 _TONES = {
     "good": {"online", "settled", "completed", "pass", "ok", "done", "succeeded"},
     "info": {"running", "trial", "preflight", "fetching", "verifying", "active", "current", "closing"},
-    "warn": {"silent", "paused", "reverting", "degraded", "closed", "superseded", "undecided", "not-enough"},
+    "warn": {"silent", "waiting", "paused", "reverting", "degraded", "closed", "superseded", "undecided", "not-enough"},
     "bad": {"lost", "rejected", "fail", "failed", "stopped", "reverted", "aborted", "refused"},
 }
 _TONE_OF = {word: tone for tone, words in _TONES.items() for word in words}
@@ -76,7 +78,7 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 as "98.3 %"; "–" when there is none."""
     if share is None:
         return "–"
-    text = f"{share * 100:.{digits}f}"
+    text = f"{share * 100:.{digits}f}".replace("-", "−")
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 

@@ -269,6 +269,7 @@ def _version_views(session: Session, name: str, rows: Sequence[Version]) -> list
 
 
 def _artifact_view(row: Artifact) -> ArtifactView:
+    signed = msgspec.json.decode(row.signed, type=Signed)
     return ArtifactView(
         target=row.target,
         runtime=row.runtime,
@@ -277,5 +278,6 @@ def _artifact_view(row: Artifact) -> ArtifactView:
         accuracy=row.accuracy,
         source_accuracy=row.source_accuracy,
         golden_agreement=row.golden_agreement,
-        manifest=msgspec.json.decode(msgspec.json.decode(row.signed, type=Signed).signed),
+        manifest=msgspec.json.decode(signed.signed),
+        signed_by=[signature.key for signature in signed.signatures],
     )

@@ -32,7 +32,7 @@ class ArtifactView(_View):
     source_accuracy: float
     golden_agreement: float
     manifest: dict[str, Any]
-    signed_by: list[str] = []
+    signed_by: list[str]
     """Fingerprints of the keys that signed the manifest."""
 
 
