@@ -63,6 +63,15 @@ def test_what_the_hub_has_is_forgotten_over_a_restart(tmp_path):
     assert spool.backlog() == Backlog("b1", 3, 5)
 
 
+def test_what_the_hub_has_of_an_old_boot_is_remembered_by_all_later_starts(tmp_path):
+    spool = Spool(tmp_path, "b1", MEGABYTE)
+    for _ in range(5):
+        spool.append(a_window())
+    Spool(tmp_path, "b2", MEGABYTE).forget("b1", 3)
+    for boot in ("b3", "b4", "b5"):
+        assert Spool(tmp_path, boot, MEGABYTE).backlog() == Backlog("b1", 3, 5)
+
+
 def test_files_whose_windows_the_hub_has_are_removed(tmp_path):
     for boot in ("b1", "b2"):
         Spool(tmp_path, boot, MEGABYTE).append(a_window())
