@@ -58,6 +58,7 @@ def _runtimes(folders: Iterable[Path]) -> dict[str, str]:
 
 
 def _providers() -> tuple[str, ...]:
-    # Only once a model has loaded the runtime: an agent with no model stays small.
-    runtime = sys.modules.get("onnxruntime")
-    return tuple(runtime.get_available_providers()) if runtime is not None else ()
+    # Only once a model has loaded the runtime: an agent with no model stays small. While another thread is still
+    # importing it, the module is there and its functions are not.
+    ask = getattr(sys.modules.get("onnxruntime"), "get_available_providers", None)
+    return tuple(ask()) if ask is not None else ()
