@@ -79,7 +79,7 @@ class Fleet:
             if found := probe():
                 return found
             if time.monotonic() > deadline:
-                raise Stuck(f"After {seconds:g} s still not so: {what}. {failing()}", f"All logs are in {self.logs}.")
+                raise Stuck(f"After {seconds:g} s still not so: {what}. {failing()}".rstrip())
             time.sleep(_PAUSE_SECONDS)
 
     def finish(self, children: Sequence[Child], what: str, seconds: float) -> None:

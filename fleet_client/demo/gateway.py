@@ -21,7 +21,7 @@ class Gateway:
     def config(self) -> Path:
         return self.folder / "agent.toml"
 
-    def configure(self, replay: Path, *, model: str = "digits", rate_per_second: float = 40.0, seed: int = 0) -> None:
+    def configure(self, replay: Path, *, model: str = "digits", rate_per_second: float = 100.0, seed: int = 0) -> None:
         """Writes the agent's config: short windows and heartbeats, and `replay` (.npz) as what feeds its model."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(

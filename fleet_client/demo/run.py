@@ -37,7 +37,7 @@ def run(*, agents: int, data: Path | None, port: int, leave: bool, as_json: bool
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     fleet = Fleet(folder, port)
-    ok = False
+    failed = False
     try:
         with _stopping(fleet, stage):
             told = tell(fleet, stage, agents)
@@ -47,20 +47,21 @@ def run(*, agents: int, data: Path | None, port: int, leave: bool, as_json: bool
             if as_json:
                 sys.stdout.write(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode() + "\n")
                 sys.stdout.flush()
-            ok = summary.ok
+            failed = not summary.ok
             if not leave:
                 stage.say("")
                 stage.say(f"Open {fleet.url} in a browser. Everything runs until you press Ctrl-C.", "bold")
-                stage.say(f"  in another terminal: vedette --hub {fleet.url} devices list --watch")
+                stage.say(f"In another terminal: vedette --hub {fleet.url} devices list --watch")
                 _stay(fleet)
     except VedetteError as error:
+        failed = True
         _explain(stage, error)
     finally:
-        if data is None and (ok or not fleet.logs.exists()):
+        if data is None and not failed:
             shutil.rmtree(folder, ignore_errors=True)
-    if not ok:
+    if failed:
         stage.say(f"All logs are in {fleet.logs}.")
-    return 0 if ok else 1
+    return 1 if failed else 0
 
 
 def _folder(data: Path | None) -> Path:
