@@ -23,7 +23,7 @@ def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> list[Answer]:
     scores = outputs.get(name)
     if scores is None:
         raise OutputWrong(f"The model gave {', '.join(outputs)}, and no {name!r}.", code="output-missing")
-    if scores.ndim < 2 or scores[0].size != len(manifest.labels):
+    if scores.ndim < 2 or not len(scores) or scores[0].size != len(manifest.labels):
         raise OutputWrong(
             f"Output {name!r} has the shape {scores.shape}, and there are {len(manifest.labels)} labels.",
             code="output-shape",

@@ -1,0 +1,85 @@
+"""A replay gives every row once a round, in an order that its seed fixes, or says what is wrong with its file."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_agent.errors import SourceWrong
+from edge_agent.sources.replay import ReplaySource
+from fleet_contract.manifest import Tensor
+from tests.fakes.releases import a_manifest
+
+
+def file_of(folder: Path, **arrays: np.ndarray) -> Path:
+    path = folder / "replay.npz"
+    np.savez(path, **{f"inputs/{name}": array for name, array in arrays.items()})
+    return path
+
+
+def rows(path: Path, seed: int, count: int) -> list[float]:
+    records = ReplaySource("digits", path, 10, seed).records(a_manifest())
+    return [float(record["image"][0, 0]) for record in islice(records, count)]
+
+
+def test_each_round_gives_every_row_once_in_another_order(tmp_path):
+    path = file_of(tmp_path, image=np.arange(80, dtype=np.float32).reshape(20, 4))
+    seen = rows(path, 1, 40)
+    assert sorted(seen[:20]) == sorted(seen[20:]) == [row * 4.0 for row in range(20)]
+    assert seen[:20] != seen[20:]
+
+
+def test_the_same_seed_gives_the_same_order_and_another_seed_another(tmp_path):
+    path = file_of(tmp_path, image=np.arange(80, dtype=np.float32).reshape(20, 4))
+    assert rows(path, 1, 30) == rows(path, 1, 30)
+    assert rows(path, 1, 30) != rows(path, 2, 30)
+
+
+def test_a_record_is_one_row_of_each_input_together(tmp_path):
+    path = file_of(
+        tmp_path, image=np.arange(8, dtype=np.float32).reshape(2, 4), place=np.arange(2, dtype=np.int64).reshape(2, 1)
+    )
+    manifest = a_manifest(inputs=(Tensor("image", "FP32", (-1, 4)), Tensor("place", "INT64", (1, 1))))
+    for record in islice(ReplaySource("digits", path, 10, 0).records(manifest), 6):
+        assert record["image"].shape == (1, 4)
+        assert record["image"][0, 0] == record["place"][0, 0] * 4
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"picture": np.zeros((3, 4), np.float32)}, "no inputs/image"),
+        ({"image": np.zeros((3, 4), np.float64)}, "is float64"),
+        ({"image": np.zeros((3, 5), np.float32)}, "shape (3, 5)"),
+        ({"image": np.zeros(3, np.float32)}, "shape (3,)"),
+        ({"image": np.zeros((0, 4), np.float32)}, "number of rows"),
+        ({"image": np.array([[None]])}, "cannot be replayed"),
+    ],
+)
+def test_a_file_that_does_not_fit_the_model_says_why(tmp_path, arrays, words):
+    path = file_of(tmp_path, **arrays)
+    with pytest.raises(SourceWrong) as caught:
+        ReplaySource("digits", path, 10, 0).records(a_manifest())
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_npz_says_so(tmp_path, content):
+    path = tmp_path / "replay.npz"
+    path.write_bytes(content)
+    with pytest.raises(SourceWrong, match="cannot be replayed"):
+        ReplaySource("digits", path, 10, 0).records(a_manifest())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SourceWrong, match=r"no\.npz"):
+        ReplaySource("digits", tmp_path / "no.npz", 10, 0).records(a_manifest())
+
+
+def test_arrays_of_different_lengths_are_refused(tmp_path):
+    path = file_of(tmp_path, image=np.zeros((3, 4), np.float32), place=np.zeros((2, 1), np.float32))
+    manifest = a_manifest(inputs=(Tensor("image", "FP32", (-1, 4)), Tensor("place", "FP32", (-1, 1))))
+    with pytest.raises(SourceWrong, match="number of rows"):
+        ReplaySource("digits", path, 10, 0).records(manifest)

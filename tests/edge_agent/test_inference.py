@@ -1,0 +1,151 @@
+"""The loop feeds the live model at its pace, counts what comes of it, and outlives bad sources and bad models."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from edge_agent import inference as inference_module
+from edge_agent.errors import SourceWrong
+from edge_agent.inference import Inference
+from edge_agent.live import LiveModel, Loaded
+from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.telemetry.window import Recorder
+from fleet_contract.manifest import Tensor
+from tests.fakes.releases import a_manifest
+
+
+class FakeSession:
+    """Answers the label of its version, or does what `instead` does."""
+
+    inputs = outputs = (Tensor("any", "FP32", (-1, 4)),)
+
+    def __init__(self, label: int = 1, instead: Callable[[], None] = lambda: None) -> None:
+        self._scores = np.eye(3, dtype=np.float32)[[label]]
+        self._instead = instead
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._instead()
+        return {"scores": self._scores}
+
+    def close(self) -> None:
+        self._scores = None
+
+
+class FakeSource:
+    model = "digits"
+
+    def __init__(self, rate_per_second: float = 1_000.0) -> None:
+        self.rate_per_second = rate_per_second
+        self.fails = False
+        self.opened: list[int] = []
+
+    def records(self, manifest) -> Iterator[Mapping[str, np.ndarray]]:
+        if self.fails:
+            raise SourceWrong("There is nothing to replay.")
+        self.opened.append(manifest.version)
+        return iter(lambda: {"image": np.zeros((1, 4), np.float32)}, None)
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    def instead() -> None:
+        raise error
+
+    return instead
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@contextmanager
+def running(source: FakeSource, slot: LiveModel, recorder: Recorder) -> Iterator[Inference]:
+    stop = threading.Event()
+    inference = Inference(source, slot, recorder)
+    thread = threading.Thread(target=inference.run, args=(stop,))
+    thread.start()
+    try:
+        yield inference
+    finally:
+        stop.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_it_waits_for_a_model_and_then_counts_what_that_model_says():
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
+    with running(source, slot, recorder):
+        time.sleep(0.05)
+        assert source.opened == []
+        slot.switch(Loaded(a_manifest(), FakeSession(2)))
+        until(lambda: slot.health().count > 20)
+    (window,) = recorder.collect(0, everything=True)
+    assert window.count == slot.health().count
+    assert window.predictions == {"2": window.count}
+    assert window.errors == 0
+
+
+def test_a_switch_while_it_runs_loses_no_record_and_mixes_none():
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
+    slot.switch(Loaded(a_manifest(1), FakeSession(1)))
+    with running(source, slot, recorder):
+        for version in (2, 1, 2):
+            until(lambda: slot.health().count > 5)
+            slot.switch(Loaded(a_manifest(version), FakeSession(version)))
+        until(lambda: slot.health().count > 5)
+    windows = recorder.collect(0, everything=True)
+    assert [window.version for window in windows] == [1, 2, 1, 2]
+    assert all(window.predictions == {str(window.version): window.count} for window in windows)
+    assert source.opened == [1, 2, 1, 2]
+
+
+def test_it_keeps_the_pace_and_does_not_catch_up_in_a_burst():
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource(rate_per_second=50)
+    slow = iter([0.5])
+    slot.switch(Loaded(a_manifest(), FakeSession(1, lambda: time.sleep(next(slow, 0)))))
+    with running(source, slot, recorder):
+        time.sleep(1.0)
+    (window,) = recorder.collect(0, everything=True)
+    assert 5 <= window.count <= 30
+
+
+def test_records_that_the_model_fails_are_counted_by_code():
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
+    slot.switch(Loaded(a_manifest(), FakeSession(1, raising(InferenceFailed("No.")))))
+    with running(source, slot, recorder):
+        until(lambda: slot.health().errors > 3)
+    (window,) = recorder.collect(0, everything=True)
+    assert window.count == 0
+    assert window.error_codes == {"inference-failed": window.errors}
+    assert slot.health().errors == window.errors
+
+
+def test_a_model_that_breaks_its_promise_fails_the_record_and_not_the_loop():
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
+    slot.switch(Loaded(a_manifest(labels=("0", "1")), FakeSession(1)))
+    with running(source, slot, recorder):
+        until(lambda: slot.health().errors > 3)
+        slot.switch(Loaded(a_manifest(2), FakeSession(1, raising(ZeroDivisionError()))))
+        until(lambda: slot.health().errors > 3)
+    assert [set(window.error_codes) for window in recorder.collect(0, everything=True)] == [
+        {"output-shape"},
+        {"inference-broken"},
+    ]
+
+
+def test_a_source_that_fails_is_a_trouble_and_is_tried_again(monkeypatch):
+    monkeypatch.setattr(inference_module, "RETRY_SECONDS", 0.02)
+    slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
+    source.fails = True
+    slot.switch(Loaded(a_manifest(), FakeSession(1)))
+    with running(source, slot, recorder) as inference:
+        until(lambda: inference.trouble)
+        assert inference.trouble.code == "source-wrong"
+        assert "nothing to replay" in inference.trouble.sentence
+        source.fails = False
+        until(lambda: inference.trouble is None and slot.health().count > 3)
