@@ -1,0 +1,115 @@
+"""ONNX models of a few hundred bytes, with golden sets that they pass."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from fleet_contract.manifest import Golden, Manifest
+from tests.fakes.releases import a_manifest, blob_of
+
+SAMPLES = 8
+FEATURES = 4
+CLASSES = 3
+
+
+def a_linear_model(seed: int, *, batch: int | str = "n", input_name: str = "image", classes: int = CLASSES) -> bytes:
+    """scores = image @ weights, with weights of `seed`."""
+    weights = np.random.default_rng(seed).normal(size=(FEATURES, classes)).astype(np.float32)
+    return _model(
+        [helper.make_node("MatMul", [input_name, "weights"], ["scores"])],
+        [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, [batch, FEATURES])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, classes])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+
+
+def a_model_that_fails(on: str = "always") -> bytes:
+    """A model that loads, and whose `run` fails: always, or only on records that are not zero ("nonzero")."""
+    # An index beyond the table: 9, or the truncated first feature.
+    index = numpy_helper.from_array(np.array([9], dtype=np.int64), "index")
+    table = numpy_helper.from_array(np.zeros((1, CLASSES), dtype=np.float32), "table")
+    nodes = [
+        helper.make_node("Slice", ["image", "zero", "one", "one"], ["first"]),
+        helper.make_node("ReduceMax", ["first"], ["most"], keepdims=0),
+        helper.make_node("Ceil", ["most"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["position"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "position" if on == "nonzero" else "index"], ["row"]),
+        helper.make_node("Reshape", ["row", "shape"], ["scores"]),
+    ]
+    constants = [
+        index,
+        table,
+        numpy_helper.from_array(np.array([0], dtype=np.int64), "zero"),
+        numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+        numpy_helper.from_array(np.array([1, CLASSES], dtype=np.int64), "shape"),
+    ]
+    return _model(
+        nodes,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", FEATURES])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", CLASSES])],
+        constants,
+    )
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    constants: list[onnx.TensorProto],
+) -> bytes:
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def images(rows: int = SAMPLES, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(rows, FEATURES)).astype(np.float32)
+
+
+def scores_of(model_seed: int, rows: int = SAMPLES) -> np.ndarray:
+    weights = np.random.default_rng(model_seed).normal(size=(FEATURES, CLASSES)).astype(np.float32)
+    return images(rows) @ weights
+
+
+def a_golden_set(scores: np.ndarray, *, inputs: np.ndarray | None = None) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **{"inputs/image": images(len(scores)) if inputs is None else inputs, "outputs/scores": scores})
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Build:
+    """A release, with its bytes."""
+
+    manifest: Manifest
+    artifact: bytes
+    golden: bytes
+
+    @property
+    def blobs(self) -> dict[str, bytes]:
+        return {self.manifest.artifact.digest: self.artifact, self.manifest.golden.blob.digest: self.golden}
+
+
+def a_build(
+    version: int,
+    *,
+    model: str = "digits",
+    target: str = "cpu-vnni",
+    artifact: bytes | None = None,
+    golden: bytes | None = None,
+) -> Build:
+    """Version `version` of a model that works, unless its bytes are given."""
+    artifact = a_linear_model(version) if artifact is None else artifact
+    golden = a_golden_set(scores_of(version)) if golden is None else golden
+    manifest = a_manifest(
+        version,
+        model=model,
+        target=target,
+        artifact=blob_of(artifact),
+        golden=Golden(blob_of(golden), SAMPLES, min_agreement=0.9, max_abs_error=0.01),
+    )
+    return Build(manifest, artifact, golden)
