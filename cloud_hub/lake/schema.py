@@ -1,8 +1,9 @@
 """The table `windows`: its columns, and windows as rows of it. Readers of the open table rely on these names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ _count = pa.int64()
 _time = pa.timestamp("us", tz="UTC")
 _labelled = pa.map_(pa.string(), _count)
 _text = pa.map_(pa.string(), pa.string())
+_buckets = pa.map_(pa.int32(), _count)
+_features = pa.map_(pa.string(), pa.list_(_count))
 
 SCHEMA = pa.schema(
     [
@@ -34,13 +37,13 @@ SCHEMA = pa.schema(
         pa.field("ingested_at", _time, nullable=False),
         pa.field("count", _count, nullable=False),
         pa.field("errors", _count, nullable=False),
-        pa.field("latency", pa.map_(pa.int32(), _count)),
+        pa.field("latency", _buckets),
         pa.field("latency_p50_us", pa.float64()),
         pa.field("latency_p95_us", pa.float64()),
         pa.field("latency_p99_us", pa.float64()),
         pa.field("predictions", _labelled),
         pa.field("confidence", pa.list_(_count)),
-        pa.field("features", pa.map_(pa.string(), pa.list_(_count))),
+        pa.field("features", _features),
         pa.field("error_codes", _labelled),
         pa.field(PARTITION, pa.date32(), nullable=False),
     ]
@@ -66,44 +69,51 @@ class Row:
     window: Window
 
 
-def rows_table(rows: Iterable[Row], ingested_at: datetime) -> pa.Table:
+def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
     """`rows` as a table of `SCHEMA`, all of the ingest day of `ingested_at`."""
-    records = [_record(row) for row in rows]
-    day = ingested_at.astimezone(UTC).date()
-    constant = {"ingested_at": ingested_at, PARTITION: day}
-    columns = [
-        pa.array(
-            [constant[field.name]] * len(records) if field.name in constant else [one[field.name] for one in records],
-            field.type,
-        )
-        for field in SCHEMA
-    ]
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _record(row: Row) -> dict[str, Any]:
-    window = row.window
-    return {
-        "device": row.device,
-        "boot": row.boot,
-        "sequence": window.sequence,
-        "fleet": row.fleet,
-        "target": row.origin.target,
-        "labels": list(row.origin.labels.items()),
-        "model": window.model,
-        "version": window.version,
-        "digest": window.digest,
-        # An int64 of microseconds is exact; a float of seconds would not be.
-        "started_at": window.started_at_ms * 1000,
-        "ended_at": window.ended_at_ms * 1000,
-        "count": window.count,
-        "errors": window.errors,
-        "latency": list(window.latency.items()),
-        "latency_p50_us": latency_quantile(window.latency, 0.5),
-        "latency_p95_us": latency_quantile(window.latency, 0.95),
-        "latency_p99_us": latency_quantile(window.latency, 0.99),
-        "predictions": list(window.predictions.items()),
-        "confidence": list(window.confidence),
-        "features": list(window.features.items()),
-        "error_codes": list(window.error_codes.items()),
+    windows = [row.window for row in rows]
+    quantiles = [_quantiles(window.latency) for window in windows]
+    columns: dict[str, Any] = {
+        "device": [row.device for row in rows],
+        "boot": [row.boot for row in rows],
+        "sequence": [window.sequence for window in windows],
+        "fleet": [row.fleet for row in rows],
+        "target": [row.origin.target for row in rows],
+        "labels": _maps([row.origin.labels for row in rows], _text),
+        "model": [window.model for window in windows],
+        "version": [window.version for window in windows],
+        "digest": [window.digest for window in windows],
+        "started_at": [window.started_at_ms * 1000 for window in windows],
+        "ended_at": [window.ended_at_ms * 1000 for window in windows],
+        "ingested_at": pa.repeat(pa.scalar(ingested_at, _time), len(rows)),
+        "count": [window.count for window in windows],
+        "errors": [window.errors for window in windows],
+        "latency": _maps([window.latency for window in windows], _buckets),
+        "latency_p50_us": [p50 for p50, _, _ in quantiles],
+        "latency_p95_us": [p95 for _, p95, _ in quantiles],
+        "latency_p99_us": [p99 for _, _, p99 in quantiles],
+        "predictions": _maps([window.predictions for window in windows], _labelled),
+        "confidence": [window.confidence for window in windows],
+        "features": _maps([window.features for window in windows], _features),
+        "error_codes": _maps([window.error_codes for window in windows], _labelled),
+        PARTITION: pa.repeat(pa.scalar(ingested_at.astimezone(UTC).date(), pa.date32()), len(rows)),
     }
+    return pa.table(
+        [
+            pa.array(column, field.type) if isinstance(column := columns[field.name], list) else column
+            for field in SCHEMA
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _maps(maps: Sequence[Mapping[Any, Any]], kind: pa.MapType) -> pa.MapArray:
+    # Some five times as fast as handing pyarrow a list of pairs for each row.
+    offsets = pa.array(accumulate((len(one) for one in maps), initial=0), pa.int32())
+    keys = pa.array(list(chain.from_iterable(maps)), kind.key_type)
+    items = pa.array(list(chain.from_iterable(one.values() for one in maps)), kind.item_type)
+    return pa.MapArray.from_arrays(offsets, keys, items, type=kind)
+
+
+def _quantiles(latency: Mapping[int, int]) -> tuple[float | None, float | None, float | None]:
+    return latency_quantile(latency, 0.5), latency_quantile(latency, 0.95), latency_quantile(latency, 0.99)
