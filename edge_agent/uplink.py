@@ -49,6 +49,7 @@ class Uplink:
         self._spool = spool
         self._on_desired = on_desired
         self._heartbeat_seconds = heartbeat_seconds
+        recorder.on_due = self.wake
         self._news = threading.Event()
         self._inbox: deque[Ack | bool] = deque()
         self._connected = False
@@ -102,7 +103,7 @@ class Uplink:
             self._news.wait(max(0.0, self._turn() - time.monotonic()))
 
     def wake(self) -> None:
-        """Makes `run` look at `stop` at once."""
+        """Makes `run` turn at once, and look at `stop`."""
         self._news.set()
 
     def close(self, timeout_seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edge_agent.runtimes.session import Array
 from edge_agent.telemetry import features
@@ -50,7 +50,11 @@ class Recorder:
     Times come from the caller, in milliseconds of Unix time. Windows carry no sequence yet (0): the spool gives it.
     """
 
+    on_due: Callable[[], None]
+    """Called when `due_ms` has become earlier: a window has opened, or a switch of model has closed one."""
+
     def __init__(self, window_ms: int) -> None:
+        self.on_due = lambda: None
         self._window_ms = window_ms
         self._lock = threading.Lock()
         self._open: dict[tuple[str, int, str], _Open] = {}
@@ -66,7 +70,7 @@ class Recorder:
             (name, [features.value(name, inputs, row) for row in range(len(given))]) for name in reference.features
         ]
         with self._lock:
-            window = self._window(manifest, now_ms)
+            window, new = self._window(manifest, now_ms)
             window.count += len(given)
             window.latency[latency_bucket(latency_us)] += len(given)
             for one in given:
@@ -77,11 +81,16 @@ class Recorder:
                 for value in column:
                     if value is not None:
                         counts[bin_of(edges, value)] += 1
+        if new:
+            self.on_due()
 
     def failed(self, manifest: Manifest, code: str, now_ms: int) -> None:
         """Counts one record that the model could not answer."""
         with self._lock:
-            self._window(manifest, now_ms).error_codes[code] += 1
+            window, new = self._window(manifest, now_ms)
+            window.error_codes[code] += 1
+        if new:
+            self.on_due()
 
     def collect(self, now_ms: int, *, everything: bool = False) -> list[Window]:
         """The windows that closed since the last call, by time or by a switch of model; or all there are."""
@@ -99,17 +108,19 @@ class Recorder:
                 return 0
             return min((one.started_at_ms + self._window_ms for one in self._open.values()), default=None)
 
-    def _window(self, manifest: Manifest, now_ms: int) -> _Open:
+    def _window(self, manifest: Manifest, now_ms: int) -> tuple[_Open, bool]:
+        """The window for a record of now, and whether it has just been opened."""
         key = (manifest.model, manifest.version, manifest.artifact.digest)
         window = self._open.get(key)
         if window is not None and self._is_due(window, now_ms):
             self._close(key, now_ms)
             window = None
-        if window is None:
-            for other in [one for one in self._open if one[0] == manifest.model]:
-                self._close(other, now_ms)
-            window = self._open[key] = _Open(manifest, now_ms)
-        return window
+        if window is not None:
+            return window, False
+        for other in [one for one in self._open if one[0] == manifest.model]:
+            self._close(other, now_ms)
+        window = self._open[key] = _Open(manifest, now_ms)
+        return window, True
 
     def _is_due(self, window: _Open, now_ms: int) -> bool:
         # Also when the clock was set back far: else such a window would stay open until it is that late again.

@@ -158,7 +158,7 @@ def test_a_long_backlog_goes_out_in_messages_that_fit(bench):
     one.transport.connect()
     while one.spool.report().records:
         known = len(one.transport.batches)
-        until(lambda: one.transport.batches[known - 1 :])
+        until(lambda number=known: one.transport.batches[number - 1 :])
         one.ack(one.transport.batches[-1].windows[-1].sequence)
         time.sleep(0.01)
     sequences = [window.sequence for batch in one.transport.batches for window in batch.windows]
