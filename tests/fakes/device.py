@@ -89,11 +89,13 @@ class Device:
         self.until(lambda: self.seen(name) == (Phase.SETTLED, version) and self.running(name) == version)
 
     def until_rejected(self, code: str, name: str = "digits") -> None:
-        self.until_because(code, name)
-        assert self.model(name).phase is Phase.REJECTED
+        self.until(lambda: (Phase.REJECTED, code) in self.said(name))
 
     def until_because(self, code: str, name: str = "digits") -> None:
-        self.until(lambda: code in {one.because.code for one in self.updater.state().models if one.model == name})
+        self.until(lambda: code in {because for _, because in self.said(name)})
+
+    def said(self, name: str) -> list[tuple[Phase, str]]:
+        return [(one.phase, one.because.code) for one in self.updater.state().models if one.model == name]
 
     def seen(self, name: str = "digits") -> tuple[Phase, int | None] | None:
         for one in self.updater.state().models:
@@ -108,8 +110,8 @@ class Device:
 
 @contextmanager
 def running(folder: Path, server: BlobServer, generation: int = 0, **more: Any) -> Iterator[Device]:
-    """A device whose updater runs on a thread until the block ends. Its trials are short."""
-    more.setdefault("trial", Trial(records=10, seconds=0.2))
+    """A device whose updater runs on a thread until the block ends. Its trials end at once."""
+    more.setdefault("trial", Trial(seconds=0.0))
     device = Device(Updater(folder, TRUST, server.url, **more), server, generation)
     device.updater.on_change = lambda: device.states.append(device.updater.state())
     stop = threading.Event()
