@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
@@ -29,6 +31,31 @@ _STATUSES: dict[type[VedetteError], HTTPStatus] = {
     ContractError: HTTPStatus.UNPROCESSABLE_ENTITY,
     RequestWrong: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    where: str
+    what: str
+
+
+class Problem(BaseModel):
+    """An error. `code` is stable and for programs; `detail` and `remedy` are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    remedy: str
+    errors: list[Fault] | None = Field(default=None, description="With status 422: each fault of the request")
+    incident: str | None = Field(default=None, description="With status 500: what to look for in the hub's log")
+
+
+_DOCUMENTED = {"model": Problem, "description": "A problem (RFC 9457), as application/problem+json"}
+#: How routes say in OpenAPI what their errors look like.
+DOCUMENTED: dict[int | str, dict[str, Any]] = {"default": _DOCUMENTED, 422: _DOCUMENTED}
 #: An answer of another media type than problem+json, for those who asked for one (the console's pages).
 Renderer = Callable[[Request, dict[str, Any]], Response | None]
 
@@ -79,6 +106,12 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request
         what = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
         invalid = errors.Invalid(f"The request is not as it should be: {what}.", "See /api/v1/openapi.json.")
         return answer(request, problem(invalid) | {"errors": faults})
+
+    @app.exception_handler(DataError)
+    def _unstorable(request: Request, error: DataError) -> Response:
+        # PostgreSQL alone finds these: a NUL in a text, a number that is too large.
+        logger.info("%s %s brought what cannot be stored: %s", request.method, request.url.path, error.orig)
+        return answer(request, problem(errors.Invalid("The request holds a value that no database can hold.")))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:

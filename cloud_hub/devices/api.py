@@ -23,7 +23,7 @@ def router(devices: DeviceService) -> APIRouter:
         target: str | None = None,
         presence: Literal["online", "silent", "closing", "lost", "never"] | None = None,
         model: Annotated[str | None, Query(description="Has this model")] = None,
-        version: Annotated[int | None, Query(description="Runs this version of a model")] = None,
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Runs this version of a model")] = None,
         phase: str | None = None,
         rollout: str | None = None,
     ) -> Page[DeviceView]:

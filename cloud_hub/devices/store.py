@@ -142,19 +142,19 @@ def delete_events_before(session: Session, at: datetime) -> None:
 
 def count_by_presence(session: Session, silent_before: datetime) -> dict[str, int]:
     presence = presence_now(silent_before)
-    return dict(session.execute(select(presence, func.count()).group_by(presence)).tuples().all())
+    return dict(session.execute(select(presence, func.count()).group_by(presence)).all())
 
 
 def count_by_target(session: Session) -> dict[str, int]:
     target = col(Device.target)
-    return dict(session.execute(select(target, func.count()).group_by(target).order_by(target)).tuples().all())
+    return dict(session.execute(select(target, func.count()).group_by(target).order_by(target)).all())
 
 
 def count_running(session: Session) -> Sequence[tuple[str, int, int]]:
     """Model, version and number of devices that run it, in order of the first two."""
     model, version = col(DeviceModel.model), col(DeviceModel.running_version)
     statement = select(model, version, func.count()).where(version.is_not(None))
-    return session.execute(statement.group_by(model, version).order_by(model, version)).tuples().all()
+    return session.execute(statement.group_by(model, version).order_by(model, version)).all()
 
 
 def count_troubled(session: Session) -> int:
