@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, systemd
 from edge_agent.config import Config, Replay
-from edge_agent.errors import AgentError
+from edge_agent.errors import AgentError, StateUnusable
 from edge_agent.inference import Inference
 from edge_agent.reporting import Origin, Reporter
 from edge_agent.sources.replay import ReplaySource
@@ -56,7 +56,10 @@ class Agent:
         self._stop = threading.Event()
         self._spool = Spool(state.spool, boot, config.telemetry.spool_max_bytes)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
-        self._updater = Updater(state.path / "models", trust, who.hub)
+        try:
+            self._updater = Updater(state.models, trust, who.hub)
+        except OSError as error:
+            raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
         self._inferences = [
             Inference(_source(one), self._updater.slot(one.model), self._recorder, self._changed)

@@ -15,6 +15,9 @@ class StateFolder:
         self.identity = path / "identity.json"
         self.device_key = path / "device.key"
         self.spool = path / "spool"
+        self.models = path / "models"
+        """The updater's own folder."""
+        self.journals = self.models / "journals"
         self._lock: int | None = None
 
     def create(self) -> None:
