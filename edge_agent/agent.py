@@ -129,11 +129,17 @@ def run(config: Config) -> None:
     _limit_arenas()
     state = StateFolder(config.state_dir)
     state.lock()
+    try:
+        _run_until_told(Agent(config, state))
+    finally:
+        state.unlock()
+
+
+def _run_until_told(agent: Agent) -> None:
     # Waited for and not handled: a handler would run between any two steps of this thread, and must not take a lock.
     # Threads that start from here on have them blocked, too.
     stopping = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    agent = Agent(config, state)
     agent.start()
     systemd.notify("READY=1")
     beat = systemd.watchdog_seconds() or LONGEST_WAIT_SECONDS

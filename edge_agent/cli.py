@@ -64,8 +64,11 @@ def _join(options: argparse.Namespace) -> None:
     config = configuration.load(options.config) if options.config else Config()
     state = StateFolder((options.state or config.state_dir).absolute())
     state.lock()
-    joined = join(state, token, options.target or config.target or inventory.detect_target())
-    identity.save(state, joined)
+    try:
+        joined = join(state, token, options.target or config.target or inventory.detect_target())
+        identity.save(state, joined)
+    finally:
+        state.unlock()
     file = options.config or "FILE"
     sys.stdout.write(
         f"Joined fleet {joined.fleet} as {joined.device}, target {joined.target}.\n"

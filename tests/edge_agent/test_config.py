@@ -1,0 +1,85 @@
+"""The config says what may be set, and refuses what it does not know."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.config import Config, load
+from edge_agent.errors import ConfigWrong
+
+EXAMPLE = Path(__file__).parents[2] / "provisioning" / "agent.example.toml"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "agent.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_config_has_every_default(tmp_path):
+    assert load(written(tmp_path, "")) == Config()
+
+
+def test_the_example_as_it_is_changes_nothing():
+    assert load(EXAMPLE) == Config()
+
+
+def test_every_setting_of_the_example_is_known_and_shown_with_its_default(tmp_path):
+    text = "\n".join(
+        line[1:] if line.startswith("#") and not line.startswith("# ") else line
+        for line in EXAMPLE.read_text().splitlines()
+    )
+    config = load(written(tmp_path, text))
+    assert config.telemetry == Config().telemetry
+    assert config.state_dir == Config().state_dir
+    (source,) = config.sources
+    assert (source.model, source.path, source.rate_per_second, source.seed) == ("digits", tmp_path / "digits.npz", 1, 0)
+
+
+def test_relative_paths_start_at_the_configs_folder(tmp_path):
+    text = 'state_dir = "state"\n[[sources]]\nkind = "replay"\nmodel = "digits"\npath = "data/digits.npz"\n'
+    config = load(written(tmp_path, text))
+    assert config.state_dir == tmp_path / "state"
+    assert config.sources[0].path == tmp_path / "data" / "digits.npz"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hearbeat_seconds = 3", "hearbeat_seconds"),
+        ("[telemetry]\nwindow = 3", "window"),
+        ('[[sources]]\nkind = "replay"\nmodel = "digits"\npath = "x"\nrate = 3', "rate"),
+        ('[[sources]]\nkind = "camera"\nmodel = "digits"\npath = "x"', "camera"),
+        ('[[sources]]\nkind = "replay"\nmodel = "digits"', "path"),
+        ('heartbeat_seconds = "often"', "heartbeat_seconds"),
+        ("heartbeat_seconds = 0", "heartbeat_seconds is 0"),
+        ("heartbeat_seconds = nan", "heartbeat_seconds"),
+        ("[telemetry]\nwindow_seconds = -1", "telemetry.window_seconds"),
+        ("[telemetry]\nspool_max_bytes = 5", "spool_max_bytes"),
+        ('target = "CPU VNNI"', "hardware target"),
+        ('[[sources]]\nkind = "replay"\nmodel = "Digits"\npath = "x"', "model name"),
+        (
+            '[[sources]]\nkind = "replay"\nmodel = "digits"\npath = "x"\nrate_per_second = 0',
+            "sources[0].rate_per_second",
+        ),
+        ("state_dir = ", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file(tmp_path, text, words):
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigWrong) as caught:
+        load(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_config_says_how_to_name_one(tmp_path):
+    with pytest.raises(ConfigWrong, match="--config"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_config_that_is_not_text_is_refused(tmp_path):
+    path = tmp_path / "agent.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigWrong, match="not TOML"):
+        load(path)
