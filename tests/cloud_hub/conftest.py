@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from sqlalchemy import event
 from sqlmodel import SQLModel
 
 from cloud_hub.database import Database
@@ -24,7 +25,7 @@ def postgres_server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: Postgres) -> str:
-    """The name of a migrated, empty PostgreSQL database that tests copy."""
+    """The name of a migrated PostgreSQL database, which is empty at the start of each test."""
     name = postgres_server.new_database()
     database = Database(postgres_server.url(name))
     database.migrate()
@@ -56,15 +57,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{path}"
     else:
         server: Postgres = request.getfixturevalue("postgres_server")
-        name = server.new_database(template=request.getfixturevalue("migrated_postgres"))
+        name: str = request.getfixturevalue("migrated_postgres")
         yield server.url(name)
-        server.drop_database(name)
+        server.empty_database(name)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A migrated, empty database; each test that asks runs on SQLite and on PostgreSQL."""
     database = Database(database_url)
+    if database.is_sqlite:
+
+        @event.listens_for(database.engine, "connect")
+        def _hurry(connection: Any, _record: object) -> None:
+            # A test's database need not survive a power cut.
+            connection.execute("PRAGMA synchronous=OFF")
+
     yield database
     database.dispose()
 

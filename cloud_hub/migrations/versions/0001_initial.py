@@ -202,6 +202,7 @@ def upgrade() -> None:
         sa.Column("wave", sa.Integer(), nullable=False),
         sa.Column("exposed", sa.BigInteger(), nullable=False),
         sa.Column("ordered", sa.BigInteger(), nullable=False),
+        sa.Column("owed", sa.Boolean(), nullable=False),
         sa.Column("aborted", sa.Boolean(), nullable=False),
         sa.Column("in_force", sa.Boolean(), nullable=False),
         sa.Column("wave_started_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
