@@ -239,9 +239,12 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 class LakeTable(msgspec.Struct, frozen=True):
-    """A table of the lake."""
+    """A table of the lake: what it holds, and where any reader of Delta tables finds it."""
 
     name: str
     columns: tuple[Column, ...] = ()
-    rows: int | None = None
-    description: str = ""
+    location: str = ""
+    version: int = 0
+    rows: int = 0
+    files: int = 0
+    size_bytes: int = 0

@@ -221,11 +221,17 @@ def _facts(device: Device) -> list[tuple[str, str]]:
         ("agent", device.agent_version),
         ("joined", f"{device.joined_at:%Y-%m-%d %H:%M} UTC"),
         ("generation", f"{device.generation_reported} followed, {device.generation_wanted} wanted"),
-        ("spool", f"{device.spool.records} windows wait, {size(device.spool.size_bytes)}, {device.spool.dropped} dropped"
-         if device.spool else ""),
+        ("spool", _spool(device)),
         ("refused", str(device.refused) if device.refused else ""),
         *(("trouble", str(trouble)) for trouble in device.troubles),
     ]  # fmt: skip
+
+
+def _spool(device: Device) -> str:
+    if device.spool is None:
+        return ""
+    waiting, dropped = device.spool.records, device.spool.dropped
+    return f"{waiting} windows wait ({size(device.spool.size_bytes)}), {dropped} were dropped for want of room"
 
 
 def _model_row(model: DeviceModel) -> list[str]:

@@ -34,8 +34,6 @@ class Child:
         name: str,
         command: Sequence[str],
         log: Path,
-        *,
-        nice: int = 0,
     ) -> None:
         self.name, self.command, self.log = name, list(command), log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -47,8 +45,6 @@ class Child:
                 _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
                 if os.getppid() != parent:
                     os._exit(1)
-            if nice:
-                os.nice(nice)
 
         with log.open("ab") as file:
             self._process = subprocess.Popen(

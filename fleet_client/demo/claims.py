@@ -114,10 +114,11 @@ def _stopped(told: Told, decisions: Sequence[Decision]) -> Claim:
 
 def _reason(told: Told) -> Claim:
     because = told.second.because
+    numbers = re.findall(r"\d+(?:\.\d+)?", because.sentence)
     return Claim(
         "the reason is a shift of predictions, in a sentence with numbers",
-        because.code == _GATE and len(re.findall(r"\d+", because.sentence)) >= 2,
-        str(because),
+        because.code == _GATE and len(numbers) >= 2,
+        f"{because.code}, {len(numbers)} numbers",
     )
 
 
@@ -126,10 +127,11 @@ def _back(told: Told, devices: dict[str, Device]) -> Claim:
         name: model.running.version if (model := device.model(MODEL)) and model.running else None
         for name, device in devices.items()
     }
+    wrong = [gateway.name for gateway in told.gateways if running.get(gateway.name) != told.good.version]
     return Claim(
         "every device runs version 1 in the end",
-        all(running.get(gateway.name) == told.good.version for gateway in told.gateways),
-        ", ".join(f"{name}: {version or 'none'}" for name, version in sorted(running.items())),
+        not wrong,
+        ", ".join(f"{name} runs {running.get(name)}" for name in wrong) or f"{len(told.gateways)} devices do",
     )
 
 

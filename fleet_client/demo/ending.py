@@ -12,7 +12,7 @@ from fleet_client.views import Rollout
 
 SQL = """\
 SELECT device, version, sum(count) AS records, sum(errors) AS errors,
-       round((max(ended_at_ms) - min(started_at_ms)) / 1000) AS seconds
+       round(avg(latency_p50_us)) AS median_us, round(epoch(max(ended_at) - min(started_at))) AS seconds
 FROM windows GROUP BY device, version ORDER BY version, device"""
 
 

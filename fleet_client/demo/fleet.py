@@ -45,10 +45,10 @@ class Fleet:
             return bool(self.client.health())
         return False
 
-    def start_build(self, name: str, *options: str, nice: int = 0) -> Child:
+    def start_build(self, name: str, *options: str) -> Child:
         """A build of digits into builds/`name`."""
         out = self.folder / "builds" / name
-        return self._errand(programs.start_build(out, self.logs / f"build-{name}.log", *options, nice=nice))
+        return self._errand(programs.start_build(out, self.logs / f"build-{name}.log", *options))
 
     def start_replay(self) -> Child:
         """The export of the images that agents replay."""

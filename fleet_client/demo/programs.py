@@ -39,11 +39,9 @@ def start_agent(name: str, config: Path, log: Path) -> Child:
     return Child(f"agent {name}", command("edge_agent", "run", "--config", str(config)), log)
 
 
-def start_build(out: Path, log: Path, *options: str, nice: int = 0) -> Child:
+def start_build(out: Path, log: Path, *options: str) -> Child:
     """A build of the catalogue's digits into `out`."""
-    return Child(
-        f"building {out.name}", command("models", "build", "digits", "--out", str(out), *options), log, nice=nice
-    )
+    return Child(f"building {out.name}", command("models", "build", "digits", "--out", str(out), *options), log)
 
 
 def start_replay(out: Path, log: Path) -> Child:
