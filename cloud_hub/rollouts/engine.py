@@ -116,7 +116,7 @@ def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) 
         case State.RUNNING | State.PAUSED | State.STOPPED if snapshot.newer is not None:
             sentence = (
                 f"Rollout {snapshot.newer} is newer, and takes over. The {snapshot.counts.offered} devices that have "
-                f"version {rollout.version} keep it until the newer one reaches them; no other gets it."
+                f"version {rollout.version} keep it until the newer one reaches them; no further wave opens."
             )
             return _to(rollout, State.SUPERSEDED, Because("superseded", sentence))
         case State.STOPPED:

@@ -239,7 +239,7 @@ def _changes(session: Session, devices: Sequence[str], renew: bool, *, lock: boo
 
 def _moved(session: Session, row: RolloutRow) -> list[str]:
     """The devices between where orders are and where the exposure of `row` is."""
-    if row.exposed < row.ordered:
+    if row.exposed <= row.ordered:
         return offers.offered_ids(session, row.id)
     selector = store.policy_of(row).selector
     targets = releases.targets(session, row.model, row.version)

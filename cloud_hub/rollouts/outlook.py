@@ -40,7 +40,7 @@ class Observer:
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
         """What is known of `row` now. The snapshot asks `session` once more when it is asked how far to go."""
         silent_before = now - self._silent_after
-        newer, carried_out = store.newer(session, row), row.exposed == row.ordered
+        newer, carried_out = store.newer(session, row), not row.owed
         if State(row.state) is State.REVERTING:
             returning, unreachable = offers.returning(session, row.model, row.version, silent_before)
             snapshot = Snapshot(newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable)

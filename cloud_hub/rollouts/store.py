@@ -51,8 +51,8 @@ def unfinished(session: Session) -> list[RolloutRow]:
 
 
 def owed(session: Session) -> list[RolloutRow]:
-    """Those whose orders are not where their exposure is, the oldest first."""
-    statement = select(RolloutRow).where(col(RolloutRow.exposed) != col(RolloutRow.ordered))
+    """Those whose orders are perhaps not where their exposure is, the oldest first."""
+    statement = select(RolloutRow).where(col(RolloutRow.owed))
     return list(session.execute(statement.order_by(col(RolloutRow.number))).scalars())
 
 
@@ -131,6 +131,8 @@ def save(session: Session, row: RolloutRow, rollout: Rollout, seen: dict[str, An
             "updated_at": now,
             "revision": row.revision + 1,
         }
+    if rollout.exposed != before.exposed:
+        values["owed"] = True
     if rollout.state in (State.REVERTED, State.ABORTED):
         values["in_force"] = False
     changed = session.execute(
@@ -154,7 +156,7 @@ def set_ordered(session: Session, rollout: str, exposed: int) -> None:
     session.execute(
         update(RolloutRow)
         .where(col(RolloutRow.id) == rollout, col(RolloutRow.exposed) == exposed)
-        .values(ordered=exposed)
+        .values(ordered=exposed, owed=False)
         .execution_options(synchronize_session=False)
     )
 

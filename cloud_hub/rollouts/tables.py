@@ -27,9 +27,12 @@ class RolloutRow(SQLModel, table=True):
     exposed: int = Field(default=0, sa_type=BigInteger)
     """Devices whose bucket is below are offered the version."""
     ordered: int = Field(default=0, sa_type=BigInteger)
-    """The exposure that the orders of devices have been brought to: where it differs, work is owed."""
+    """All devices below this have had their orders brought to what they should run."""
+    owed: bool = Field(default=False, index=True)
+    """The exposure has changed, and perhaps not every order yet. A flag of its own: an exposure that rose and fell
+    again is back at `ordered`, and may still have reached a device in between."""
     aborted: bool = False
-    in_force: bool = True
+    in_force: bool = Field(default=True, index=True)
     """False once nothing can depend on it: it exposes nobody, or a newer one has taken all of its devices."""
     wave_started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     soaking_since: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -225,6 +225,8 @@ def upgrade() -> None:
     with op.batch_alter_table("rollouts", schema=None) as batch_op:
         batch_op.create_index("ix_rollouts_model_number", ["model", "number"], unique=False)
         batch_op.create_index(batch_op.f("ix_rollouts_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollouts_owed"), ["owed"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollouts_in_force"), ["in_force"], unique=False)
 
     op.create_table(
         "versions",
@@ -288,6 +290,8 @@ def downgrade() -> None:
     op.drop_table("artifacts")
     op.drop_table("versions")
     with op.batch_alter_table("rollouts", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_rollouts_in_force"))
+        batch_op.drop_index(batch_op.f("ix_rollouts_owed"))
         batch_op.drop_index(batch_op.f("ix_rollouts_state"))
         batch_op.drop_index("ix_rollouts_model_number")
 

@@ -1,0 +1,205 @@
+"""The engine's decisions, one by one. What holds for all of them together is in test_engine_laws.py."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloud_hub.monitoring.gates import Gate, Verdict
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import FOLLOWING, State
+from cloud_hub.rollouts.waves import BUCKETS
+from fleet_contract.because import Because
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+POLICY = Policy()
+BORN = Rollout("digits-v2-abc", "digits", 2, State.RUNNING, Because("created", "Created."))
+CANARY = replace(BORN, wave=0, exposed=1, wave_started_at=NOW, because=Because("wave-opened", "Wave 1 is open."))
+PASSED = Gate("errors", Verdict.PASS, "Fine.", 0.0, -0.01, 0.01, 0.02)
+UNDECIDED = replace(PASSED, name="predictions", verdict=Verdict.NOT_ENOUGH_EVIDENCE, sentence="Who knows.")
+FAILED = replace(PASSED, name="predictions", verdict=Verdict.FAIL, sentence="All predictions are 3.")
+DONE = Counts(offered=1, heard=1, succeeded=1)
+#: A canary with which all is well; six devices, whose exposures are their numbers.
+GOOD = Snapshot(
+    eligible=6, reach=lambda count: count, counts=DONE, fresh=DONE, wave_records=500, gates=(PASSED,)
+)  # fmt: skip
+SOAKED = replace(CANARY, soaking_since=NOW - timedelta(seconds=60))
+
+
+def after(rollout: Rollout, snapshot: Snapshot, policy: Policy = POLICY) -> Rollout:
+    return decide(rollout, policy, snapshot, NOW).rollout
+
+
+def test_the_first_wave_opens_at_once() -> None:
+    rollout = after(BORN, replace(GOOD, counts=Counts(), fresh=Counts(), wave_records=0, gates=()))
+    assert (rollout.wave, rollout.exposed, rollout.wave_started_at) == (0, 1, NOW)
+    assert rollout.because.sentence == "Wave 1 of 3 (1 device) is open: 1 of 6 eligible devices are offered version 2."
+
+
+def test_a_rollout_for_nobody_waits() -> None:
+    rollout = after(BORN, Snapshot())
+    assert (rollout.state, rollout.exposed, rollout.because.code) == (State.RUNNING, 0, "nobody-eligible")
+
+
+def test_a_wave_that_proved_itself_opens_the_next() -> None:
+    rollout = after(SOAKED, GOOD)
+    assert (rollout.wave, rollout.exposed, rollout.wave_started_at) == (1, 3, NOW)
+    assert rollout.soaking_since is None
+    assert "3 of 6 eligible" in rollout.because.sentence
+    assert "1 of 1 devices heard from run it" in rollout.because.sentence
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "code", "number"),
+    [
+        (replace(GOOD, carried_out=False), "orders-owed", "1"),
+        (replace(GOOD, fresh=Counts(offered=2)), "nobody-heard", "2"),
+        (replace(GOOD, fresh=Counts(3, 2, 1)), "devices-pending", "1 of 2"),
+        (replace(GOOD, counts=Counts(30, 20, 18)), "devices-pending", "18 of 20"),
+        (replace(GOOD, wave_records=199), "records-wanted", "199"),
+        (replace(GOOD, gates=(PASSED, UNDECIDED)), "gate-predictions-undecided", "Who knows"),
+    ],
+)
+def test_what_is_missing_holds_a_wave_back_and_is_named(snapshot: Snapshot, code: str, number: str) -> None:
+    rollout = after(SOAKED, snapshot)
+    assert (rollout.state, rollout.exposed, rollout.because.code) == (State.RUNNING, 1, code)
+    assert number in rollout.because.sentence
+
+
+def test_a_wave_soaks_from_when_its_devices_run_the_version_and_anew_when_they_do_not() -> None:
+    soaking = after(CANARY, GOOD)
+    assert (soaking.because.code, soaking.soaking_since) == ("soaking", NOW)
+    assert after(soaking, replace(GOOD, fresh=Counts(1, 1))).soaking_since is None
+    almost = replace(CANARY, soaking_since=NOW - timedelta(seconds=59))
+    assert after(almost, GOOD).because.code == "soaking"
+
+
+def test_devices_never_heard_from_hold_nothing_back() -> None:
+    counts = Counts(offered=10, heard=4, succeeded=4)
+    assert after(SOAKED, replace(GOOD, counts=counts, fresh=counts)).wave == 1
+
+
+def test_the_last_wave_completes_the_rollout_for_those_that_join_later_too() -> None:
+    last = replace(SOAKED, wave=2, exposed=BUCKETS)
+    rollout = after(last, replace(GOOD, counts=Counts(6, 5, 5)))
+    assert (rollout.state, rollout.because.code) == (State.COMPLETED, "completed")
+    assert "5 of the 5 devices" in rollout.because.sentence
+    assert "1 more were not heard from" in rollout.because.sentence
+
+
+def test_waves_that_would_add_nobody_are_done_with_the_one_before() -> None:
+    alone = after(SOAKED, replace(GOOD, eligible=1))
+    assert (alone.state, alone.wave, alone.exposed) == (State.COMPLETED, 2, BUCKETS)
+    small = Policy.model_validate({"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}]})
+    opened = after(SOAKED, GOOD, small)
+    assert (opened.wave, opened.exposed) == (2, 2)
+
+
+def test_a_rollout_that_is_not_for_everyone_does_not_reach_those_who_join_later() -> None:
+    canaries_only = Policy.model_validate({"waves": [{"devices": 1}]})
+    rollout = after(SOAKED, GOOD, canaries_only)
+    assert (rollout.state, rollout.exposed) == (State.COMPLETED, 1)
+
+
+def test_exposure_does_not_fall_when_devices_leave() -> None:
+    rollout = after(replace(SOAKED, exposed=1_000), replace(GOOD, reach=lambda count: 500 * count))
+    assert rollout.exposed == 1_500
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED])
+@pytest.mark.parametrize(
+    ("snapshot", "code"),
+    [
+        (replace(GOOD, gates=(PASSED, FAILED)), "gate-predictions-failed"),
+        (replace(GOOD, counts=Counts(20, 18, 17, 1)), "too-many-failed"),
+        (replace(GOOD, fresh=Counts(2, 2, 1, 1)), "too-many-failed"),
+    ],
+)
+def test_harm_reverts_whether_it_runs_or_is_paused(state: State, snapshot: Snapshot, code: str) -> None:
+    rollout = after(replace(SOAKED, state=state), snapshot)
+    assert (rollout.state, rollout.exposed, rollout.because.code) == (State.REVERTING, 0, code)
+    assert "Reverting" in rollout.because.sentence
+
+
+def test_harm_only_stops_where_the_policy_says_so() -> None:
+    policy = POLICY.model_copy(update={"on_stop": "pause"})
+    rollout = after(SOAKED, replace(GOOD, gates=(FAILED,)), policy)
+    assert (rollout.state, rollout.exposed) == (State.STOPPED, 1)
+    assert rollout.because.sentence.startswith("The gate on predictions failed. All predictions are 3.")
+    assert after(rollout, GOOD, policy) == rollout
+
+
+def test_few_failures_among_many_do_not_stop_it() -> None:
+    assert after(SOAKED, replace(GOOD, counts=Counts(40, 40, 38, 2))).state is State.RUNNING
+
+
+def test_reverting_ends_when_no_device_heard_from_has_the_version_and_says_why_it_began() -> None:
+    reverting = after(SOAKED, replace(GOOD, gates=(FAILED,)))
+    still = after(reverting, Snapshot(returning=2, unreachable=1))
+    assert (still.state, still.because.code) == (State.REVERTING, "gate-predictions-failed")
+    assert "2 devices still have version 2" in still.because.sentence
+    assert after(reverting, Snapshot(carried_out=False)).state is State.REVERTING
+    over = after(still, Snapshot(unreachable=1))
+    assert over.state is State.REVERTED
+    assert "All predictions are 3" in over.because.sentence
+    assert "1 not heard from" in over.because.sentence
+
+
+def test_a_newer_rollout_takes_over_and_leaves_devices_what_they_have() -> None:
+    for state in (State.RUNNING, State.PAUSED, State.STOPPED):
+        rollout = after(replace(SOAKED, state=state), replace(GOOD, newer="digits-v3-def", gates=(FAILED,)))
+        assert (rollout.state, rollout.exposed) == (State.SUPERSEDED, 1)
+        assert "digits-v3-def" in rollout.because.sentence
+    reverting = after(SOAKED, replace(GOOD, gates=(FAILED,)))
+    assert after(reverting, Snapshot(newer="digits-v3-def")).state is State.REVERTED
+
+
+def test_a_person_can_pause_and_resume() -> None:
+    paused = command(SOAKED, "pause", "lunch").rollout
+    assert (paused.state, paused.exposed) == (State.PAUSED, 1)
+    assert "Paused by a person: lunch." in paused.because.sentence
+    assert after(paused, GOOD) == paused
+    resumed = command(paused, "resume").rollout
+    assert (resumed.state, resumed.soaking_since) == (State.RUNNING, None)
+
+
+def test_a_person_can_resume_what_a_gate_stopped_and_the_gate_stops_it_again() -> None:
+    policy = POLICY.model_copy(update={"on_stop": "pause"})
+    stopped = after(SOAKED, replace(GOOD, gates=(FAILED,)), policy)
+    resumed = command(stopped, "resume", "false alarm").rollout
+    assert resumed.state is State.RUNNING
+    assert after(resumed, replace(GOOD, gates=(FAILED,)), policy).state is State.STOPPED
+
+
+def test_a_person_can_abort_and_it_ends_aborted() -> None:
+    aborted = command(SOAKED, "abort", "wrong model").rollout
+    assert (aborted.state, aborted.exposed, aborted.because.code) == (State.REVERTING, 0, "aborted")
+    assert after(aborted, Snapshot()).state is State.ABORTED
+
+
+VERBS: dict[State, set[str]] = {
+    State.RUNNING: {"pause", "abort"},
+    State.PAUSED: {"resume", "abort"},
+    State.STOPPED: {"resume", "abort"},
+}
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+def test_each_state_takes_its_verbs_and_refuses_the_others(state: State, verb: Verb) -> None:
+    rollout = replace(SOAKED, state=state)
+    if verb in VERBS.get(state, set()):
+        assert command(rollout, verb).rollout.state in FOLLOWING[state]
+    else:
+        with pytest.raises(VerbRefused, match=f"is {state}, and cannot {verb}") as refused:
+            command(rollout, verb)
+        assert refused.value.remedy or state in (State.RUNNING, State.PAUSED, State.STOPPED)
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, State.REVERTED, State.ABORTED, State.SUPERSEDED])
+@pytest.mark.parametrize("snapshot", [GOOD, replace(GOOD, gates=(FAILED,)), replace(GOOD, newer="digits-v3-def")])
+def test_what_is_over_stays_as_it_is(state: State, snapshot: Any) -> None:
+    rollout = replace(SOAKED, state=state)
+    assert after(rollout, snapshot) == rollout

@@ -1,0 +1,365 @@
+"""The engine against random fleets, reports, delays, crashes and people. What must hold, holds after every step.
+
+The fleet here is a model of its own, without a database: orders are derived with the hub's pure functions, and reach
+devices late, twice or never.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cloud_hub.monitoring.gates import Gate, Verdict
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, UNFINISHED, State
+from cloud_hub.rollouts.wanted import Candidate, Claim, newest_first, wanted
+from cloud_hub.rollouts.waves import BUCKETS, bucket, reach
+from fleet_contract.because import Because
+
+TARGETS = ("cpu-vnni", "cpu-avx2")
+
+
+@dataclass
+class Device:
+    """A device, its order in the hub, and what it did with the one that reached it last."""
+
+    candidate: Candidate
+    online: bool = True
+    offer: Claim | None = None
+    generation: int = 0
+    received: int = 0
+    received_claim: Claim | None = None
+    runs: int | None = None
+    rejected: bool = False
+    reported: int = 0
+
+
+@dataclass
+class Running:
+    """A rollout as the hub stored it; `owed` until orders are where the exposure is."""
+
+    number: int
+    rollout: Rollout
+    policy: Policy
+    salt: str
+    targets: tuple[str, ...]
+    owed: bool = False
+    records: int = 0
+    gates: tuple[Gate, ...] = ()
+    #: What each device would have been offered instead, when it was offered this rollout's version.
+    before: dict[str, Claim | None] = field(default_factory=dict)
+
+    @property
+    def claim(self) -> Claim:
+        one = self.rollout
+        return Claim(
+            rollout=one.id,
+            number=self.number,
+            model=one.model,
+            version=one.version,
+            salt=self.salt,
+            exposed=one.exposed,
+            wave=one.wave,
+            selector=self.policy.selector,
+            artifacts=dict.fromkeys(self.targets, f"sha256:{one.version}"),
+        )
+
+
+POLICIES = st.builds(
+    Policy.model_validate,
+    st.fixed_dictionaries(
+        {
+            "waves": st.sampled_from(
+                [
+                    [{"devices": 1}, {"percent": 50}, {"percent": 100}],
+                    [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
+                    [{"devices": 2}],
+                    [{"percent": 100}],
+                ]
+            ),
+            "selector": st.sampled_from([{}, {"targets": ["cpu-vnni"]}, {"labels": {"site": "a"}}]),
+            "success_percent": st.sampled_from([50, 95, 100]),
+            "stop_failed_percent": st.sampled_from([0, 5, 50]),
+            "soak_seconds": st.sampled_from([0, 60]),
+            "minimum_records": st.sampled_from([0, 200]),
+            "on_stop": st.sampled_from(["revert", "pause"]),
+        }
+    ),
+)
+
+
+def a_gate(verdict: Verdict) -> Gate:
+    return Gate("errors", verdict, f"It is {verdict}.", 0.0, 0.0, 0.0, 0.02)
+
+
+class Laws(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = datetime(2026, 11, 2, 12, tzinfo=UTC)
+        self.devices: dict[str, Device] = {}
+        self.rollouts: list[Running] = []
+
+    @initialize(count=st.integers(0, 12))
+    def fleet(self, count: int) -> None:
+        for number in range(count):
+            self.joins(number, number % 3 == 0)
+
+    # --- the world -------------------------------------------------------------------------------------------------
+
+    @rule(number=st.integers(100, 130), elsewhere=st.booleans())
+    def joins(self, number: int, elsewhere: bool) -> None:
+        name = f"gateway-{number}"
+        if name not in self.devices:
+            candidate = Candidate(name, TARGETS[number % 2], {"site": "b" if elsewhere else "a"})
+            self.devices[name] = Device(candidate)
+            self.order([self.devices[name]])
+
+    @precondition(lambda self: self.devices)
+    @rule(data=st.data())
+    def connection_changes(self, data: st.DataObject) -> None:
+        device = self.devices[data.draw(st.sampled_from(sorted(self.devices)))]
+        device.online = not device.online
+
+    @precondition(lambda self: any(one.online and one.received < one.generation for one in self.devices.values()))
+    @rule(data=st.data())
+    def an_order_arrives(self, data: st.DataObject) -> None:
+        late = [one for one in self.devices.values() if one.online and one.received < one.generation]
+        device = data.draw(st.sampled_from(late))
+        device.received, device.received_claim = device.generation, device.offer
+        wanted_version = device.offer.version if device.offer else None
+        if wanted_version != device.runs:
+            device.rejected = False
+        if device.offer is None:
+            device.runs = None
+
+    @precondition(lambda self: self.busy())
+    @rule(data=st.data(), well=st.booleans())
+    def a_device_finishes(self, data: st.DataObject, well: bool) -> None:
+        device = data.draw(st.sampled_from(self.busy()))
+        assert device.received_claim is not None
+        device.rejected = not well
+        if well:
+            device.runs = device.received_claim.version
+
+    @rule()
+    def everyone_reports(self) -> None:
+        for device in self.devices.values():
+            if device.online:
+                device.reported = device.received
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data(), records=st.integers(0, 300), verdict=st.sampled_from(Verdict))
+    def telemetry_comes(self, data: st.DataObject, records: int, verdict: Verdict) -> None:
+        running = data.draw(st.sampled_from(self.rollouts))
+        running.records += records
+        running.gates = (a_gate(verdict),)
+
+    @rule(seconds=st.integers(1, 120))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # --- the hub ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.rollouts) < 6)
+    @rule(policy=POLICIES, both=st.booleans())
+    def a_person_starts_a_rollout(self, policy: Policy, both: bool) -> None:
+        number = len(self.rollouts) + 1
+        rollout = Rollout(f"r{number}", "digits", number, State.RUNNING, Because("created", "Created."))
+        self.rollouts.append(Running(number, rollout, policy, f"salt{number}", TARGETS if both else TARGETS[:1]))
+        if self.eligible(self.rollouts[-1]):
+            # Whatever else is going on, nothing blocks a newer one.
+            self.decides(len(self.rollouts) - 1, carried_out=False)
+            assert self.rollouts[-1].rollout.exposed > 0
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data(), verb=st.sampled_from(["pause", "resume", "abort"]))
+    def a_person_acts(self, data: st.DataObject, verb: Verb) -> None:
+        running = data.draw(st.sampled_from(self.rollouts))
+        before = running.rollout
+        try:
+            running.rollout = command(before, verb, "because").rollout
+            running.owed |= running.rollout.exposed != before.exposed
+        except VerbRefused as refused:
+            assert refused.what
+            return
+        self.moved(before, running.rollout)
+        assert running.rollout.exposed in (0, before.exposed)
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data())
+    def a_decision_is_saved_and_the_hub_is_killed(self, data: st.DataObject) -> None:
+        self.decides(data.draw(st.integers(0, len(self.rollouts) - 1)), carried_out=False)
+
+    @rule()
+    def the_clock_ticks(self) -> None:
+        for index in range(len(self.rollouts)):
+            self.decides(index, carried_out=False)
+        for running in self.rollouts:
+            self.carry_out(running)
+
+    def decides(self, index: int, *, carried_out: bool) -> None:
+        running = self.rollouts[index]
+        before, snapshot = running.rollout, self.snapshot(running)
+        after = decide(before, running.policy, snapshot, self.now).rollout
+        assert decide(before, running.policy, snapshot, self.now).rollout == after
+        if after.exposed > before.exposed and before.wave >= 0:
+            # Exposure never rises on missing evidence.
+            asked = running.policy
+            assert before.state is State.RUNNING
+            assert snapshot.newer is None
+            assert snapshot.carried_out
+            assert snapshot.fresh.heard > 0
+            assert snapshot.fresh.success_percent >= asked.success_percent
+            assert snapshot.counts.success_percent >= asked.success_percent
+            assert snapshot.wave_records >= asked.minimum_records
+            assert all(gate.verdict is Verdict.PASS for gate in snapshot.gates)
+        if after.wave > before.wave:
+            running.records = 0
+        self.moved(before, after)
+        running.owed |= after.exposed != before.exposed
+        running.rollout = after
+        if carried_out:
+            self.carry_out(running)
+
+    def moved(self, before: Rollout, after: Rollout) -> None:
+        assert after.state == before.state or after.state in FOLLOWING[before.state]
+        assert after.exposed >= before.exposed or after.exposed == 0
+        assert before.state in UNFINISHED or after == before
+        assert after.exposed == 0 or after.state in IN_FORCE
+
+    def snapshot(self, running: Running) -> Snapshot:
+        mine = [one for one in self.devices.values() if one.offer and one.offer.rollout == running.rollout.id]
+        fresh = [one for one in mine if one.offer and one.offer.wave == running.rollout.wave]
+        back = [
+            one
+            for one in self.devices.values()
+            if running.rollout.version in (one.runs, self.version(one.received_claim))
+            and self.version(one.offer) != running.rollout.version
+        ]
+        eligible = self.eligible(running)
+        return Snapshot(
+            eligible=len(eligible),
+            reach=lambda count: reach(running.salt, eligible, count),
+            counts=self.count(mine),
+            fresh=self.count(fresh or mine),
+            wave_records=running.records,
+            gates=running.gates,
+            newer=self.rollouts[-1].rollout.id if running is not self.rollouts[-1] else None,
+            carried_out=not running.owed,
+            returning=sum(one.online for one in back),
+            unreachable=sum(not one.online for one in back),
+        )
+
+    def count(self, devices: list[Device]) -> Counts:
+        answered = [one for one in devices if one.reported >= one.generation]
+        good = [one for one in answered if one.offer and one.runs == one.offer.version and not one.rejected]
+        bad = [one for one in answered if one.rejected]
+        return Counts(len(devices), sum(one.online or one in answered for one in devices), len(good), len(bad))
+
+    def carry_out(self, running: Running) -> None:
+        self.order(list(self.devices.values()))
+        running.owed = False
+
+    def order(self, devices: list[Device]) -> None:
+        claims = newest_first(one.claim for one in self.rollouts)
+        for device in devices:
+            found = wanted(device.candidate, claims).get("digits")
+            if self.named(found) == self.named(device.offer):
+                continue
+            if found is not None:
+                older = [claim for claim in claims if claim.number < found.number]
+                fallback = wanted(device.candidate, older).get("digits")
+                self.rollouts[found.number - 1].before[device.candidate.id] = fallback
+            device.offer = found
+            device.generation += 1
+
+    # --- the laws --------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_state_has_a_reason(self) -> None:
+        for running in self.rollouts:
+            because = running.rollout.because
+            assert because.code
+            assert because.sentence.endswith(".")
+
+    @invariant()
+    def only_the_exposed_are_offered_a_version(self) -> None:
+        by_id = {one.rollout.id: one for one in self.rollouts}
+        for device in self.devices.values():
+            if device.offer is None:
+                continue
+            running = by_id[device.offer.rollout]
+            assert device.candidate.target in running.targets
+            if not running.owed:
+                assert bucket(running.salt, device.candidate.id) < running.rollout.exposed
+
+    @invariant()
+    def after_a_revert_no_device_heard_from_has_the_version(self) -> None:
+        for running in self.rollouts:
+            if running.rollout.state not in (State.REVERTED, State.ABORTED):
+                continue
+            for device in self.devices.values():
+                assert self.version(device.offer) != running.rollout.version
+
+    @invariant()
+    def a_reverted_device_is_offered_what_it_had(self) -> None:
+        if not self.rollouts or self.rollouts[-1].rollout.state not in (State.REVERTED, State.ABORTED):
+            return
+        newest = self.rollouts[-1]
+        for name, before in newest.before.items():
+            if before is None or self.rollouts[before.number - 1].rollout.state in IN_FORCE:
+                assert self.version(self.devices[name].offer) == self.version(before)
+
+    @invariant()
+    def at_most_one_rollout_of_a_model_runs_once_all_are_decided(self) -> None:
+        decided = [decide(one.rollout, one.policy, self.snapshot(one), self.now).rollout.state for one in self.rollouts]
+        assert sum(state in (State.RUNNING, State.PAUSED, State.STOPPED) for state in decided) <= 1
+
+    # --- in short --------------------------------------------------------------------------------------------------
+
+    def busy(self) -> list[Device]:
+        return [
+            one
+            for one in self.devices.values()
+            if one.received_claim is not None and one.received_claim.version != one.runs and not one.rejected
+        ]
+
+    def eligible(self, running: Running) -> list[str]:
+        return [one.candidate.id for one in self.devices.values() if running.claim.eligible(one.candidate)]
+
+    @staticmethod
+    def version(claim: Claim | None) -> int | None:
+        return claim.version if claim else None
+
+    @staticmethod
+    def named(claim: Claim | None) -> str | None:
+        return claim.rollout if claim else None
+
+
+Laws.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLaws = Laws.TestCase
+
+
+def test_a_rollout_with_good_devices_and_good_telemetry_always_completes() -> None:
+    laws = Laws()
+    for number in range(20):
+        laws.joins(100 + number, elsewhere=False)
+    laws.a_person_starts_a_rollout(Policy(), both=True)
+    waves = []
+    for _ in range(40):
+        laws.the_clock_ticks()
+        waves.append(laws.rollouts[0].rollout.wave)
+        for device in laws.devices.values():
+            if device.received < device.generation:
+                device.received, device.received_claim = device.generation, device.offer
+                device.runs = device.offer.version if device.offer else None
+        laws.everyone_reports()
+        laws.rollouts[0] = replace(laws.rollouts[0], records=500, gates=(a_gate(Verdict.PASS),))
+        laws.time_passes(30)
+    assert laws.rollouts[0].rollout.state is State.COMPLETED
+    assert sorted(set(waves)) == [0, 1, 2]
+    assert all(device.runs == 1 for device in laws.devices.values())
+    assert laws.rollouts[0].rollout.exposed == BUCKETS

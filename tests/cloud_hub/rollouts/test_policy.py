@@ -1,0 +1,52 @@
+"""What may be asked of a rollout, and what may not."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cloud_hub.rollouts.policy import Policy, Selector
+
+
+def test_everything_has_a_default() -> None:
+    policy = Policy()
+    assert [wave.name for wave in policy.waves] == ["1 device", "50 %", "100 %"]
+    assert policy.on_stop == "revert"
+    assert policy.gates.errors is not None
+    assert policy.gates.predictions is not None
+
+
+def test_a_policy_survives_being_stored() -> None:
+    policy = Policy.model_validate({"waves": [{"percent": 12.5}], "selector": {"targets": ["cpu-vnni"]}, "gates": {}})
+    assert Policy.model_validate(policy.model_dump(mode="json")) == policy
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"waves": []},
+        {"waves": [{}]},
+        {"waves": [{"devices": 1, "percent": 5}]},
+        {"waves": [{"devices": 0}]},
+        {"waves": [{"percent": 101}]},
+        {"waves": [{"percent": 50}, {"percent": 5}]},
+        {"waves": [{"devices": 5}, {"devices": 5}]},
+        {"success_percent": 0},
+        {"soak_seconds": -1},
+        {"on_stop": "shrug"},
+        {"gates": {"errors": {"max_increase": 2}}},
+        {"selektor": {}},
+    ],
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate(wrong)
+
+
+def test_a_selector_matches_devices_that_have_all_its_labels_and_one_of_its_targets() -> None:
+    selector = Selector(labels={"site": "lyon"}, targets=("cpu-vnni", "cpu-avx2"))
+    assert selector.matches({"site": "lyon", "line": "3"}, "cpu-avx2")
+    assert not selector.matches({"site": "oslo", "line": "3"}, "cpu-avx2")
+    assert not selector.matches({"line": "3"}, "cpu-avx2")
+    assert not selector.matches({"site": "lyon"}, "tpu")
+    assert Selector().matches({}, "anything")

@@ -1,0 +1,60 @@
+"""What a device should run follows from the rollouts in force, and from nothing else."""
+
+from cloud_hub.rollouts.policy import Selector
+from cloud_hub.rollouts.wanted import Candidate, Claim, hides, wanted
+from cloud_hub.rollouts.waves import BUCKETS, bucket
+
+VNNI = {"cpu-vnni": "sha256:a"}
+BOTH = VNNI | {"cpu-avx2": "sha256:b"}
+
+
+def claim(number: int, *, model: str = "digits", exposed: int = BUCKETS, **fields: object) -> Claim:
+    values = {
+        "salt": "salt",
+        "wave": 0,
+        "selector": Selector(),
+        "artifacts": BOTH,
+        "version": number,
+        "rollout": f"r{number}",
+        **fields,
+    }
+    return Claim(number=number, model=model, exposed=exposed, **values)  # type: ignore[arg-type]
+
+
+def versions(device: Candidate, *claims: Claim) -> dict[str, int]:
+    return {model: found.version for model, found in wanted(device, claims).items()}
+
+
+DEVICE = Candidate("gateway-1", "cpu-vnni", {"site": "lyon"})
+BUCKET = bucket("salt", "gateway-1")
+
+
+def test_the_newest_rollout_that_covers_a_device_wins() -> None:
+    assert versions(DEVICE, claim(3, exposed=BUCKET), claim(2), claim(1)) == {"digits": 2}
+    assert versions(DEVICE, claim(3, exposed=BUCKET + 1), claim(2), claim(1)) == {"digits": 3}
+
+
+def test_a_rollout_that_is_reverted_gives_back_what_was_there_before() -> None:
+    assert versions(DEVICE, claim(2), claim(1)) == {"digits": 2}
+    assert versions(DEVICE, claim(2, exposed=0), claim(1)) == {"digits": 1}
+    assert versions(DEVICE, claim(1, exposed=0)) == {}
+
+
+def test_a_device_that_is_not_selected_or_has_no_artifact_keeps_the_older_one() -> None:
+    elsewhere = claim(2, selector=Selector(labels={"site": "oslo"}))
+    not_for_it = claim(3, artifacts={"tpu": "sha256:c"})
+    assert versions(DEVICE, not_for_it, elsewhere, claim(1)) == {"digits": 1}
+
+
+def test_models_do_not_touch_each_other() -> None:
+    assert versions(DEVICE, claim(9, model="parts"), claim(2), claim(1)) == {"digits": 2, "parts": 9}
+
+
+def test_an_older_rollout_is_hidden_only_by_one_that_takes_all_its_devices() -> None:
+    older = claim(1)
+    assert hides(claim(2), older)
+    assert not hides(older, claim(2))
+    assert not hides(claim(2, model="parts"), older)
+    assert not hides(claim(2, exposed=BUCKETS - 1), older)
+    assert not hides(claim(2, selector=Selector(targets=("cpu-vnni",))), older)
+    assert not hides(claim(2, artifacts=VNNI), older)
