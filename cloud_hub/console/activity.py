@@ -11,6 +11,10 @@ from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.monitoring.views import VersionSeries
 
 SPAN_MINUTES = 15
+#: What there is to see of a young fleet is drawn over at least so much time.
+LEAST_SECONDS = 120
+#: How long windows may take to arrive: a bucket is not drawn before, for it would look like a fall.
+LATE_SECONDS = 5
 #: How far back "now" reaches, in seconds.
 NOW_SECONDS = 60
 #: More lines than this cannot be told apart: the busiest are drawn.
@@ -46,7 +50,11 @@ class Now:
 class Activity:
     """Asks for the series once, when the first chart or figure is rendered."""
 
-    span = f"{SPAN_MINUTES} min"
+    @property
+    def span(self) -> str:
+        """How far back the charts reach, in words."""
+        times, bucket_seconds, _ = self._series
+        return words.duration(len(times) * bucket_seconds)
 
     def __init__(self, monitoring: MonitoringService, models: Sequence[str], device: str | None = None) -> None:
         self._monitoring, self._models, self._device = monitoring, models, device
@@ -59,17 +67,24 @@ class Activity:
         lines = []
         for model in self._models:
             view = self._monitoring.series(model, device=self._device, minutes=SPAN_MINUTES)
-            times, bucket_seconds = view.times, view.bucket_seconds
+            complete = view.until.timestamp() - view.bucket_seconds - LATE_SECONDS
+            times, bucket_seconds = [at for at in view.times if at <= complete], view.bucket_seconds
             lines += [Line(f"{model} v{one.version}", colour(one.version), one) for one in view.versions]
-        end = self._end(times, bucket_seconds, lines)
         lines.sort(key=lambda line: sum(line.series.records), reverse=True)
+        start = self._start(len(times), -(-LEAST_SECONDS // bucket_seconds), lines)
         # One model's versions have the colours that they have everywhere; several models' lines must only differ.
         several = len(self._models) > 1
         lines = [
-            Line(line.label, colour(place) if several else line.colour, _until(line.series, end))
+            Line(line.label, colour(place) if several else line.colour, _cut(line.series, slice(start, len(times))))
             for place, line in enumerate(lines[:MAX_LINES], 1)
         ]
-        return times[:end], bucket_seconds, lines
+        return times[start:], bucket_seconds, lines
+
+    @staticmethod
+    def _start(end: int, least: int, lines: list[Line]) -> int:
+        # A fleet of a minute is not drawn as a quarter of an hour of nothing and then a corner full of lines.
+        starts = [next((at for at, records in enumerate(line.series.records) if records), end) for line in lines]
+        return max(0, min([*starts, end - least]))
 
     @cached_property
     def now(self) -> Now:
@@ -87,15 +102,6 @@ class Activity:
             _last(busiest.series.latency_p95_us[recent]) if busiest else None,
             busiest.label if busiest else "",
         )
-
-    @staticmethod
-    def _end(times: list[int], bucket_seconds: int, lines: list[Line]) -> int:
-        # Windows take some seconds to arrive: a newest bucket in which nothing is yet says nothing, and is not drawn.
-        end = len(times)
-        least = end - -(-NOW_SECONDS // bucket_seconds)
-        while end > max(0, least) and not any(line.series.records[end - 1] for line in lines):
-            end -= 1
-        return end
 
     @property
     def rate_series(self) -> dict[str, Any]:
@@ -122,9 +128,9 @@ class Activity:
         )
 
 
-def _until(series: VersionSeries, end: int) -> VersionSeries:
+def _cut(series: VersionSeries, kept: slice) -> VersionSeries:
     names = ("records", "errors", "records_per_second", "error_share", "latency_p50_us", "latency_p95_us")
-    return series.model_copy(update={name: getattr(series, name)[:end] for name in names})
+    return series.model_copy(update={name: getattr(series, name)[kept] for name in names})
 
 
 def _drawn(line: Line, values: Sequence[float | None], *, name: str = "", fill: bool = False) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Lake:
     """The page. A query that cannot be answered is part of it, and not an error of its own."""
 
     examples = EXAMPLES
+    numbers = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"})
     example = EXAMPLES[0].sql
 
     def __init__(self, parts: Parts, sql: str) -> None:

@@ -17,7 +17,7 @@ def router(sessions: Sessions | None, renderer: Renderer) -> APIRouter:
 
     def ask(request: Request, to: str, status: int = 200, wrong: str = "") -> Response:
         lasts = words.duration(LASTS.total_seconds())
-        return renderer.page(request, "login.html", status=status, to=own_path(to), wrong=wrong, lasts=lasts)
+        return renderer.page(request, "login.html", status=status, to=own_path(to), wrong=wrong, lasts=lasts, bare=True)
 
     @api.get("/login")
     def login(request: Request, to: str = "/") -> Response:

@@ -486,11 +486,14 @@ def gates(shift: float, verdict: str) -> list[GateView]:
 
 
 def _rollouts(hub: FakeHub, start: datetime) -> None:
-    evidence = CohortsView(
-        treated=EvidenceView.of(hub.monitoring.evidence("digits", start, version=3)),
-        control=EvidenceView.of(hub.monitoring.evidence("digits", start, not_version=3)),
-        wave_records=1800,
-    )
+
+    def evidence(version: int) -> CohortsView:
+        return CohortsView(
+            treated=EvidenceView.of(hub.monitoring.evidence("digits", start, version=version)),
+            control=EvidenceView.of(hub.monitoring.evidence("digits", start, not_version=version)),
+            wave_records=1800,
+        )
+
     told: list[tuple[str, str, int, str, int, list[str], CountsView, list[GateView], float, list[tuple[str, str, str]]]] = [
         (
             "digits-1-x2ma", "digits", 1, "completed", 2, ["done", "done", "done"],
@@ -526,7 +529,7 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
         at = now - timedelta(minutes=minutes)
         one = RolloutView(
             id=id, model=model, version=number, state=state, wave=wave, waves=_waves(wave, states), counts=counts,
-            evidence=evidence, gates=judged, because=because(history[-1][1], history[-1][2]), policy=Policy(),
+            evidence=evidence(number), gates=judged, because=because(history[-1][1], history[-1][2]), policy=Policy(),
             created_at=at, updated_at=at + timedelta(minutes=len(history) - 1), revision=len(history),
         )  # fmt: skip
         hub.rollouts.rollouts[id] = one
