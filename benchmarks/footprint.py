@@ -1,0 +1,126 @@
+"""What an agent costs a gateway: memory with a model at work, CPU at rest, and what it does not import.
+
+Real parts throughout: a hub, its broker, the catalogue's digits rolled out, and two agents that run it: one feeds it
+from a replay (memory), one has no source (CPU at rest). The anchor is Python with ONNX Runtime and that model only.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.figure import Figure, report
+from tests.built import built_digits
+from tests.fleet.world import Agent, Hub, make_agent
+
+FORBIDDEN = ("pydantic", "pydantic_core", "fastapi", "sqlalchemy", "sqlmodel")
+WARM_SECONDS = 15
+IDLE_SECONDS = 30
+#: What a file of the agent, loaded by hand, costs: the least that any agent could.
+_ANCHOR = """
+import sys
+from pathlib import Path
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+    if line.startswith("Rss:"):
+        print(int(line.split()[1]))
+"""
+_IMPORTS = """
+import sys
+import edge_agent.agent, edge_agent.cli, edge_agent.runtimes.onnx, edge_agent.sources.replay
+print(*sys.modules)
+"""
+
+
+def main() -> int:
+    """Prints the figures; 0 when all promises are kept."""
+    digits = built_digits(_cache())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        hub = Hub(folder)
+        agents: list[Agent] = []
+        try:
+            busy = make_agent(hub, folder, digits.replay, "busy")
+            agents.append(busy)
+            idle = make_agent(hub, folder, digits.replay, "idle")
+            agents.append(idle)
+            # An agent with no source: its config as a newcomer has it, and the state that it joined with.
+            idle.stop()
+            idle.gateway.config.write_text('state_dir = "state"\n')
+            idle.start()
+            version = hub.client.models.register(digits.good)
+            hub.client.rollouts.create("digits", version.version, {"waves": [{"percent": 100}], "soak_seconds": 0})
+            for agent in agents:
+                agent.runs("digits", version.version)
+            time.sleep(WARM_SECONDS)
+            cpu = _idle_percent(idle.child.pid)
+            mapped = Path(f"/proc/{busy.child.pid}/maps").read_text()
+            return report(
+                [
+                    Figure(
+                        "agent, resident, with digits at work",
+                        _resident_kb(busy.child.pid) / 1024,
+                        90,
+                        "MB",
+                        _anchor_kb(digits.good) / 1024,
+                    ),
+                    Figure("agent, CPU of a core when idle", cpu, 1, "%"),
+                    Figure("agent, heavy packages imported", _imported() + _mapped(mapped), 0, "packages"),
+                ]
+            )
+        finally:
+            for agent in agents:
+                agent.stop()
+            hub.client.close()
+            hub.stop()
+
+
+def _cache() -> Path:
+    cache = Path(__file__).parent.parent / ".pytest_cache" / "d" / "vedette"
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _resident_kb(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1])
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no Rss")
+
+
+def _anchor_kb(build: Path) -> int:
+    artifact = min(build.rglob("*.onnx"))
+    return int(subprocess.run([sys.executable, "-c", _ANCHOR, artifact], check=True, capture_output=True).stdout)
+
+
+def _idle_percent(pid: int) -> float:
+    before, began = _cpu_seconds(pid), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return 100 * (_cpu_seconds(pid) - before) / (time.monotonic() - began)
+
+
+def _cpu_seconds(pid: int) -> float:
+    # User and system time are the 14th and 15th field; the 2nd, a name in parentheses, may hold spaces.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _imported() -> int:
+    """How many of the forbidden packages come with all that an agent may import."""
+    done = subprocess.run([sys.executable, "-c", _IMPORTS], check=True, capture_output=True, text=True)
+    modules = {module.partition(".")[0] for module in done.stdout.split()}
+    return len(modules & set(FORBIDDEN))
+
+
+def _mapped(maps: str) -> int:
+    """How many of them the running agent has files of in its memory."""
+    return sum(f"/{package}/" in maps for package in FORBIDDEN)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
