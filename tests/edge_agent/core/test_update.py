@@ -81,8 +81,9 @@ class TestTheWay:
 
     def test_then_switches_and_remembers_how_many_errors_were_usual(self) -> None:
         observed = seen(TWO, ONE, TWO, prepared=TWO, prepared_because="8 of 8.", live=ONE, answered=90, failed=10)
-        decision = decide(journal(Phase.PREFLIGHT, TWO, settled=ONE, attempts=1), observed)
+        decision = decide(journal(Phase.PREFLIGHT, TWO, settled=ONE, attempts=2), observed)
         assert decision.action == Switch(TWO)
+        assert decision.journal.attempts == 1, "the trial is another try"
         assert (decision.journal.phase, decision.journal.usual_errors) == (Phase.TRIAL, 0.1)
         assert decision.journal.because == Because("preflight-passed", "8 of 8.")
         assert decision.journal.settled == ONE, "until the trial is over"

@@ -1,0 +1,142 @@
+"""The artifact store: nothing is under its final name that was not read back."""
+
+import errno
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from edge_agent.failures import ArtifactRejected, TryLater
+from edge_agent.store.artifacts import ArtifactStore
+from edge_agent.store.disk import Disk
+from fleet_contract.manifest import Blob
+from tests.fakes.releases import blob_of
+
+DATA = b"an artifact"
+BLOB = blob_of(DATA)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path, Disk())
+
+
+def put(store: ArtifactStore, blob: Blob, data: bytes) -> None:
+    with store.part(blob) as part:
+        part.restart("")
+        part.write(data)
+
+
+def test_a_blob_has_its_final_name_only_once_it_was_verified(store: ArtifactStore) -> None:
+    put(store, BLOB, DATA)
+    assert not store.path(BLOB.digest).exists()
+    store.verify(BLOB)
+    assert store.path(BLOB.digest).read_bytes() == DATA
+
+
+def test_wrong_bytes_are_named_and_not_kept(store: ArtifactStore, tmp_path: Path) -> None:
+    put(store, BLOB, DATA[::-1])
+    with pytest.raises(ArtifactRejected) as caught:
+        store.verify(BLOB)
+    assert caught.value.code == "digest-wrong"
+    assert BLOB.digest[:19] in str(caught.value)
+    assert not list(tmp_path.glob("*.part"))
+    assert not store.is_whole(BLOB)
+
+
+def test_bytes_that_rotted_after_they_were_verified_are_found_when_they_are_read_back(store: ArtifactStore) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    store.path(BLOB.digest).write_bytes(DATA[::-1])
+    with pytest.raises(ArtifactRejected):
+        store.verify(BLOB)
+    assert not store.is_verified(BLOB)
+    assert not store.path(BLOB.digest).exists()
+
+
+def test_another_process_verifies_for_itself(store: ArtifactStore, tmp_path: Path) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    again = ArtifactStore(tmp_path, Disk())
+    assert (again.is_whole(BLOB), again.is_verified(BLOB)) == (True, False)
+    again.verify(BLOB)
+    assert again.is_verified(BLOB)
+
+
+def test_a_blob_that_is_not_there_cannot_be_verified(store: ArtifactStore) -> None:
+    with pytest.raises(TryLater) as caught:
+        store.verify(BLOB)
+    assert caught.value.code == "disk-failed"
+
+
+def test_only_what_is_kept_stays(store: ArtifactStore, tmp_path: Path) -> None:
+    other, half = blob_of(b"other"), blob_of(b"half of it")
+    for blob, data in ((BLOB, DATA), (other, b"other")):
+        put(store, blob, data)
+        store.verify(blob)
+    with store.part(half) as part:
+        part.restart('"etag"')
+        part.write(b"half")
+    store.keep({BLOB.digest, half.digest})
+    assert store.is_verified(BLOB)
+    assert not store.is_verified(other)
+    name = half.digest.removeprefix("sha256:")
+    assert {path.name for path in tmp_path.iterdir()} == {store.path(BLOB.digest).name, f"{name}.part", f"{name}.etag"}
+
+
+def test_a_part_remembers_what_it_is_a_part_of(store: ArtifactStore) -> None:
+    with store.part(BLOB) as part:
+        part.restart('"etag"')
+        part.write(DATA[:5])
+    with store.part(BLOB) as part:
+        assert (part.size_bytes, part.etag) == (5, '"etag"')
+        part.restart("")
+    with store.part(BLOB) as part:
+        assert (part.size_bytes, part.etag) == (0, "")
+
+
+class BrokenDisk(Disk):
+    """A disk that fails at one thing."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def _fail(self, what: str) -> None:
+        if what == self.what:
+            raise OSError(errno.EIO, "Input/output error")
+
+    def free_bytes(self, folder: Path) -> int:
+        self._fail("free_bytes")
+        return super().free_bytes(folder)
+
+    def append(self, file: BinaryIO, data: bytes) -> None:
+        self._fail("append")
+        super().append(file, data)
+
+    def sync(self, file: BinaryIO) -> None:
+        self._fail("sync")
+        super().sync(file)
+
+    def rename(self, before: Path, after: Path) -> None:
+        self._fail("rename")
+        super().rename(before, after)
+
+
+@pytest.mark.parametrize("what", ["free_bytes", "append", "sync", "rename"])
+def test_a_disk_that_fails_is_named_wherever_it_does(tmp_path: Path, what: str) -> None:
+    store = ArtifactStore(tmp_path, BrokenDisk(what))
+    with pytest.raises(TryLater) as caught:
+        put(store, BLOB, DATA)
+        store.verify(BLOB)
+    assert caught.value.code == "disk-failed"
+    assert not store.is_verified(BLOB)
+    ArtifactStore(tmp_path, Disk()).keep(set())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_gone_is_named(store: ArtifactStore, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    for act in (lambda: store.part(BLOB), lambda: store.keep(set())):
+        with pytest.raises(TryLater) as caught:
+            act()
+        assert caught.value.code == "disk-failed"
