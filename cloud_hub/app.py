@@ -25,6 +25,7 @@ from cloud_hub.broker.link import Handlers
 from cloud_hub.broker.mqtt import BrokerAddress, MqttLink
 from cloud_hub.changes import Changes
 from cloud_hub.compiles.admission import CompilerCheck
+from cloud_hub.console import stream
 from cloud_hub.console.pages import OPEN_PATHS, Console
 from cloud_hub.console.parts import Parts
 from cloud_hub.database import Database
@@ -110,27 +111,24 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     if embedded is not None:
         status.parts.append(embedded.troubles)
 
-    app = _app()
-    api = APIRouter(prefix="/api/v1")
-    for routes in (
-        access_api.router(joining),
-        devices_api.router(devices),
-        blobs_api.router(blobs, settings.max_blob_bytes),
-        monitoring_api.router(monitoring),
-        releases_api.router(releases),
-        rollouts_api.router(rollouts),
-        lake_api.router(lake),
-        health.router(status),
-    ):
-        api.include_router(routes)
-    app.include_router(api)
-    app.include_router(blobs_api.downloads(blobs, capabilities, _now))
     token = settings.api_token.get_secret_value() if settings.api_token else None
     sessions = Sessions(token, _now) if token else None
     parts = Parts(
         devices, releases, rollouts, monitoring, lake, changes, status.troubles, _now, settings.fleet, health.VERSION
     )
     console = Console(parts, sessions)
+    app = _app(
+        access_api.router(joining),
+        devices_api.router(devices),
+        blobs_api.router(blobs, settings.max_blob_bytes),
+        releases_api.router(releases),
+        rollouts_api.router(rollouts),
+        monitoring_api.router(monitoring),
+        lake_api.router(lake),
+        stream.router(changes),
+        health.router(status),
+    )
+    app.include_router(blobs_api.downloads(blobs, capabilities, _now))
     app.include_router(console.router)
     app.add_middleware(
         Guard,
@@ -162,7 +160,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     return Hub(app, changes, broker, start)
 
 
-def _app() -> FastAPI:
+def _app(*subjects: APIRouter) -> FastAPI:
     app = FastAPI(
         title="Vedette hub",
         version=health.VERSION,
@@ -178,6 +176,10 @@ def _app() -> FastAPI:
     def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
+    api = APIRouter(prefix="/api/v1")
+    for routes in subjects:
+        api.include_router(routes)
+    app.include_router(api)
     return app
 
 

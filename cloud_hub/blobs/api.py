@@ -59,7 +59,8 @@ def downloads(blobs: Blobs, capabilities: Capabilities, now: Callable[[], dateti
     """The route /blobs, for URLs that `Blobs.url` made."""
     routes = APIRouter(tags=["blobs"])
 
-    @routes.api_route("/blobs/{digest}", methods=["GET", "HEAD"], summary="Download a blob", response_class=Response)
+    @routes.head("/blobs/{digest}", include_in_schema=False)
+    @routes.get("/blobs/{digest}", summary="Download a blob", response_class=Response)
     def download(
         digest: str,
         request: Request,
