@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from fleet_contract.because import Because
+from fleet_contract.bounds import Moment, Number
 from fleet_contract.encoding import decode
 from fleet_contract.errors import DeviceWrong, Expired, GenerationStale
 from fleet_contract.signing import PrivateKey, PublicKey, Signed, envelope, sign, verify
@@ -15,7 +16,7 @@ class Assignment(msgspec.Struct, frozen=True):
     """One model that the device should run. URLs may be relative to the hub's address, and are good until expiry."""
 
     model: str
-    version: int
+    version: Number
     manifest: Signed
     artifact_url: str
     golden_url: str
@@ -28,9 +29,9 @@ class Desired(msgspec.Struct, frozen=True):
 
     fleet: str
     device: str
-    generation: int
-    issued_at: datetime
-    expires_at: datetime
+    generation: Number
+    issued_at: Moment
+    expires_at: Moment
     assignments: tuple[Assignment, ...]
 
 

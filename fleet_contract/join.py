@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from datetime import datetime
 
 import msgspec
 
+from fleet_contract.bounds import Moment
 from fleet_contract.encoding import decode, encode
 from fleet_contract.errors import ContractError, SignatureWrong, Undecodable
 from fleet_contract.report import Inventory
@@ -61,7 +61,7 @@ class Identity(msgspec.Struct, frozen=True):
     authority: str
     """PEM of the fleet's authority."""
     target: str
-    issued_at: datetime
+    issued_at: Moment
 
 
 def parse_token(text: str) -> JoinToken:

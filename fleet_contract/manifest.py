@@ -3,10 +3,9 @@
 There is one manifest for each model, version and hardware target; the release key signs it.
 """
 
-from datetime import datetime
-
 import msgspec
 
+from fleet_contract.bounds import Moment, Number
 from fleet_contract.encoding import decode
 from fleet_contract.errors import ManifestWrong
 from fleet_contract.signing import PrivateKey, PublicKey, Signed, sign, verify
@@ -17,7 +16,7 @@ class Blob(msgspec.Struct, frozen=True):
     """Bytes by content: `digest` is "sha256:" and 64 hexadecimal digits."""
 
     digest: str
-    size_bytes: int
+    size_bytes: Number
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -38,7 +37,7 @@ class Histogram(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """How the model behaved on held-out data when it was built: what windows are compared with."""
 
-    records: int
+    records: Number
     predictions: dict[str, int]
     confidence: Histogram
     features: dict[str, Histogram] = {}
@@ -52,7 +51,7 @@ class Golden(msgspec.Struct, frozen=True):
     """
 
     blob: Blob
-    samples: int
+    samples: Number
     min_agreement: float
     """The share, 0 to 1, of samples whose predicted label must be that of the source model."""
     max_abs_error: float
@@ -64,7 +63,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
     recipe: str
     source_digest: str
-    built_at: datetime
+    built_at: Moment
     tools: dict[str, str]
     training_records: int
     accuracy: float
@@ -75,7 +74,7 @@ class Provenance(msgspec.Struct, frozen=True):
 
 class Manifest(msgspec.Struct, frozen=True):
     model: str
-    version: int
+    version: Number
     target: str
     runtime: str
     """What loads it: "onnx" or "tflite"."""
@@ -106,6 +105,15 @@ def check_manifest(manifest: Manifest) -> Manifest:
             problems.append(f"the {name} has {blob.size_bytes} bytes")
     if not manifest.inputs or not manifest.outputs:
         problems.append("it names no inputs or no outputs")
+    for names, what in (
+        ([tensor.name for tensor in manifest.inputs], "input"),
+        ([tensor.name for tensor in manifest.outputs], "output"),
+        (manifest.labels, "label"),
+    ):
+        if twice := {name for name in names if names.count(name) > 1}:
+            problems.append(f"it names the {what} {', '.join(sorted(twice))} more than once")
+    if manifest.probabilities not in {"", *(tensor.name for tensor in manifest.outputs)}:
+        problems.append(f"its probabilities {manifest.probabilities!r} are none of its outputs")
     if manifest.task == "classification" and len(manifest.labels) < 2:
         problems.append(f"a classification needs 2 labels or more, and it has {len(manifest.labels)}")
     if unknown := set(manifest.reference.predictions) - set(manifest.labels):
@@ -118,6 +126,10 @@ def check_manifest(manifest: Manifest) -> Manifest:
             problems.append(f"histogram {name} has {len(histogram.counts)} counts for {len(histogram.edges)} edges")
         if list(histogram.edges) != sorted(histogram.edges):
             problems.append(f"the edges of histogram {name} do not rise")
+        if any(count < 0 for count in histogram.counts):
+            problems.append(f"histogram {name} has a count below 0")
+    if manifest.golden.samples < 1:
+        problems.append("its golden set has no samples")
     if not 0.0 <= manifest.golden.min_agreement <= 1.0:
         problems.append(f"min_agreement {manifest.golden.min_agreement} is not between 0 and 1")
     if problems:

@@ -1,11 +1,11 @@
 """What a device says of itself: on connecting, on every change, and as its heartbeat."""
 
-from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
 from fleet_contract.because import Because
+from fleet_contract.bounds import Moment, Number
 
 
 class Presence(StrEnum):
@@ -31,7 +31,7 @@ class Phase(StrEnum):
 class Release(msgspec.Struct, frozen=True):
     """A version of a model as one artifact."""
 
-    version: int
+    version: Number
     digest: str
 
 
@@ -45,7 +45,7 @@ class ModelReport(msgspec.Struct, frozen=True):
     model: str
     phase: Phase
     because: Because
-    since: datetime
+    since: Moment
     wanted: Release | None = None
     running: Release | None = None
     previous: Release | None = None
@@ -57,8 +57,8 @@ class Inventory(msgspec.Struct, frozen=True):
 
     hostname: str
     arch: str
-    cores: int
-    memory_bytes: int
+    cores: Number
+    memory_bytes: Number
     runtimes: dict[str, str]
     providers: tuple[str, ...] = ()
 
@@ -66,9 +66,9 @@ class Inventory(msgspec.Struct, frozen=True):
 class SpoolReport(msgspec.Struct, frozen=True):
     """What waits on the device to be acked, and what it had to drop since its state folder was made."""
 
-    records: int
-    size_bytes: int
-    dropped: int
+    records: Number
+    size_bytes: Number
+    dropped: Number
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -77,13 +77,13 @@ class Report(msgspec.Struct, frozen=True):
     fleet: str
     device: str
     boot: str
-    number: int
+    number: Number
     presence: Presence
-    sent_at: datetime
+    sent_at: Moment
     agent_version: str
     target: str
-    generation: int
-    started_at: datetime
+    generation: Number
+    started_at: Moment
     models: tuple[ModelReport, ...] = ()
     refused: Because | None = None
     """Why the last desired state that came was not followed, until one is."""

@@ -16,6 +16,10 @@ class PublicKey(msgspec.Struct, frozen=True):
 
     raw: bytes
 
+    def __post_init__(self) -> None:
+        if len(self.raw) != 32:
+            raise ValueError(f"an Ed25519 public key has 32 bytes, and this has {len(self.raw)}")
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the raw key, 64 hexadecimal digits: the key's name in messages, tokens and logs."""

@@ -9,7 +9,9 @@ from itertools import pairwise
 import msgspec
 import zstandard
 
+from fleet_contract.bounds import Count, Name, Number, check_names
 from fleet_contract.errors import Undecodable
+from fleet_contract.histogram import Bucket
 
 #: No honest batch unpacks to more: a message is at most 128 KiB, and windows compress some 4 times.
 MAX_UNPACKED_BYTES = 8 * 1024 * 1024
@@ -19,22 +21,22 @@ LEVEL = 3
 class Window(msgspec.Struct, frozen=True):
     """`count` records answered and `errors` that failed, from `started_at_ms` to `ended_at_ms` (Unix time)."""
 
-    sequence: int
-    model: str
-    version: int
-    digest: str
-    started_at_ms: int
-    ended_at_ms: int
-    count: int
-    errors: int
-    latency: dict[int, int]
+    sequence: Number
+    model: Name
+    version: Count
+    digest: Name
+    started_at_ms: Number
+    ended_at_ms: Number
+    count: Count
+    errors: Count
+    latency: dict[Bucket, Count]
     """Bucket (`histogram.latency_bucket`) to count."""
-    predictions: dict[str, int]
+    predictions: dict[Name, Count]
     """Label to count."""
-    confidence: tuple[int, ...]
+    confidence: tuple[Count, ...]
     """Counts over the edges of the manifest's reference."""
-    features: dict[str, tuple[int, ...]] = {}
-    error_codes: dict[str, int] = {}
+    features: dict[Name, tuple[Count, ...]] = {}
+    error_codes: dict[Name, Count] = {}
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -45,26 +47,26 @@ class Batch(msgspec.Struct, frozen=True):
     answers with its mark; the sender then starts again from there.
     """
 
-    device: str
-    boot: str
-    after: int
+    device: Name
+    boot: Name
+    after: Number
     windows: tuple[Window, ...]
 
 
 class Ack(msgspec.Struct, frozen=True):
     """All windows of `boot` up to and including sequence `through` are safe in the lake."""
 
-    device: str
-    boot: str
-    through: int
+    device: Name
+    boot: Name
+    through: Number
 
 
 class _Columns(msgspec.Struct, frozen=True):
-    device: str
-    boot: str
-    after: int
+    device: Name
+    boot: Name
+    after: Number
     columns: dict[str, msgspec.Raw]
-    rows: int
+    rows: Count
 
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Window)}
@@ -72,6 +74,7 @@ _column_decoders = {
     name: msgspec.msgpack.Decoder(list[field.type])  # type: ignore[name-defined]
     for name, field in _FIELDS.items()
 }
+_NAMED = ("predictions", "features", "error_codes")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Columns)
 
@@ -96,8 +99,13 @@ def decode_batch(data: bytes) -> Batch:
         }
         if wrong := [name for name, column in columns.items() if len(column) != packed.rows]:
             raise Undecodable(f"Columns {', '.join(wrong)} do not have the {packed.rows} rows that the batch names.")
+        names = {packed.device, packed.boot, *columns["model"], *columns["digest"]}
+        names.update(*(keys for name in _NAMED for keys in columns.get(name, ())))
+        check_names(names)
         windows = tuple(Window(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
-    except (zstandard.ZstdError, msgspec.DecodeError, KeyError) as error:
+    except KeyError as error:
+        raise Undecodable(f"This batch of telemetry lacks the column {error}.") from error
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not a batch of telemetry: {error}.") from error
     sequences = [window.sequence for window in windows]
     if any(b <= a for a, b in pairwise([packed.after, *sequences])):

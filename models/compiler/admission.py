@@ -77,7 +77,7 @@ def admit(artifact: Path, manifest: Path, golden_set: Path) -> Admitted:
             "Build the version again and register the new folder.",
             code="golden-set-failed",
         )
-    close = golden.closeness(expected, got, says.outputs[0].name)
+    close = golden.closeness(expected, got, says.probabilities or says.outputs[0].name)
     if close.agreement < says.golden.min_agreement or not close.max_abs_error <= says.golden.max_abs_error:
         raise ArtifactUnfit(
             f"On {samples} golden samples the artifact agrees with its source on {close.agreement:.4f} (it must on "
