@@ -3,12 +3,12 @@
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command, labels_of
-from fleet_client.cli.lazy import HELP
+from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import ago, pairs, size
 from fleet_client.views import Device, DeviceModel
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=WordyGroup, context_settings=HELP)
 def devices() -> None:
     """Find devices, label them, let new ones join."""
 

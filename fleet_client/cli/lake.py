@@ -5,10 +5,10 @@ import sys
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command
-from fleet_client.cli.lazy import HELP
+from fleet_client.cli.lazy import HELP, WordyGroup
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=WordyGroup, context_settings=HELP)
 def lake() -> None:
     """SQL over what the devices sent."""
 

@@ -1,4 +1,4 @@
-"""A group whose commands are imported when they are called, so that `vedette` starts fast."""
+"""Groups of commands: one that imports them when they are called, so that `vedette` starts fast, and its parts."""
 
 import os
 import signal
@@ -11,6 +11,16 @@ import click
 
 #: `-h` as well as `--help`, and room for examples.
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+
+class WordyGroup(click.Group):
+    """Lists each command with its whole first sentence, where click would cut it short."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, " ".join((one.help or "").split("\n\n")[0].split())) for name, one in self.commands.items()]
+            )
 
 
 class LazyGroup(click.Group):

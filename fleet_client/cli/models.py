@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command
-from fleet_client.cli.lazy import HELP
+from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import size
 from fleet_client.cli.program import become
 from fleet_client.views import Version
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=WordyGroup, context_settings=HELP)
 def models() -> None:
     """Build, register and look at models."""
 

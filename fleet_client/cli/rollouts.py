@@ -6,14 +6,14 @@ from typing import Any
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command
-from fleet_client.cli.lazy import HELP
+from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import ago
 from fleet_client.cli.rollout_screen import follow, show_rollout
 from fleet_client.policy import policy_of, read_policy
 from fleet_client.views import Rollout
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=WordyGroup, context_settings=HELP)
 def rollouts() -> None:
     """Roll a version out, watch it, hold it, take it back."""
 

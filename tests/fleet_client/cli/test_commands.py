@@ -1,0 +1,257 @@
+"""Every command against a hub's API: what it asks, what it prints, how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fleet_client.cli.main import main
+from tests.fakes.hub import Answer, Asked, FakeHub, problem
+from tests.fleet_client.documents import AT, because, device, page, rollout, version
+from tests.fleet_client.test_built import make_folder
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_devices_are_tab_separated_when_piped(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/devices", page(device("press-07"), device("press-08", presence="silent")))
+    assert main(["devices", "list", "lyon", "--label", "site=lyon", "--presence", "online", "--running", "2"]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split("\t")[:2] == ["device", "presence"]
+    assert first.split("\t")[0] == "press-07"
+    assert "digits 2" in first.split("\t")
+    assert second.split("\t")[1] == "silent"
+    assert hub.asked[0].query == {
+        "q": ["lyon"],
+        "label": ["site=lyon"],
+        "presence": ["online"],
+        "version": ["2"],
+        "limit": ["100"],
+    }
+
+
+def test_json_is_what_the_api_says(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/devices", page(device("press-07")))
+    assert main(["devices", "list", "-o", "json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert one["id"] == "press-07"
+    assert one["models"][0]["running"]["version"] == 2
+
+
+def test_a_list_that_is_cut_says_so_and_how_to_see_all(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/devices", page(device("a"), total=70_000, next_cursor="more"))
+    assert main(["devices", "list", "--limit", "1"]) == 0
+    assert "1 of 70000 devices; --limit 70000" in capsys.readouterr().err
+
+
+def test_a_limit_above_a_page_asks_for_more_pages(hub: FakeHub, capsys: Captured) -> None:
+    def pages(asked: Asked) -> Answer:
+        size = int(asked.query["limit"][0])
+        return Answer(page(*(device(f"d{n}") for n in range(size)), total=9_999, next_cursor="more"))
+
+    hub.on("GET /api/v1/devices", pages)
+    assert main(["devices", "list", "--limit", "700", "-o", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 700
+    assert [one.query["limit"] for one in hub.asked] == [["500"], ["200"]]
+
+
+def test_one_device_is_shown_with_its_reasons(hub: FakeHub, capsys: Captured) -> None:
+    refused = because("signature-wrong", "Signed by nobody we trust.")
+    hub.on("GET /api/v1/devices/press-07", device(refused=refused, troubles=[because("disk-full", "0 bytes free.")]))
+    assert main(["devices", "show", "press-07"]) == 0
+    out = capsys.readouterr().out
+    assert "Signed by nobody we trust. [signature-wrong]" in out
+    assert "0 bytes free. [disk-full]" in out
+    assert "On trial, 0 of 50 records failed. [trial-passed]" in out
+    assert "2 windows wait" in out
+
+
+def test_a_token_alone_is_printed_when_piped(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("POST /api/v1/devices/tokens", Answer({"token": "vdt1.abc", "expires_at": AT}, 201))
+    assert main(["devices", "token", "press-07", "-l", "site=lyon", "--target", "cpu-vnni", "--expires-in", "0.5"]) == 0
+    assert capsys.readouterr().out == "vdt1.abc\n"
+    assert hub.asked[0].json == {
+        "device": "press-07",
+        "labels": {"site": "lyon"},
+        "target": "cpu-vnni",
+        "expires_in_seconds": 1800,
+    }
+
+
+def test_labels_are_set_and_taken_away(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("PATCH /api/v1/devices/press-07", device())
+    assert main(["devices", "label", "press-07", "site=lyon", "line-"]) == 0
+    assert hub.asked[0].json == {"labels": {"line": None, "site": "lyon"}}
+    assert "site=lyon" in capsys.readouterr().out
+
+
+def test_events_are_listed_with_their_reasons(hub: FakeHub, capsys: Captured) -> None:
+    event = {"number": 3, "at": AT, "kind": "phase", "model": "digits", "phase": "rejected", "version": 2}
+    hub.on("GET /api/v1/devices/press-07/events", page({**event, "because": because("golden-failed", "60 % agree.")}))
+    assert main(["devices", "events", "press-07"]) == 0
+    assert "rejected\tdigits\t2\t60 % agree. [golden-failed]" in capsys.readouterr().out
+
+
+def test_models_and_versions_are_listed(hub: FakeHub, capsys: Captured) -> None:
+    model = {"name": "digits", "created_at": AT, "newest_version": 2, "versions": 2, "task": "x", "targets": ["a", "b"]}
+    hub.on("GET /api/v1/models", page(model))
+    hub.on("GET /api/v1/models/digits/versions", page(version(2, notes="better"), version(1)))
+    hub.on("GET /api/v1/models/digits/versions/2", version(2, notes="better"))
+    assert main(["models", "list"]) == 0
+    assert main(["models", "show", "digits"]) == 0
+    assert main(["models", "show", "digits", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "digits\t2\t2\tx\ta, b" in out
+    assert "2\t2026-11-22 20:00\tcpu-vnni\t0.9796\t0.9800\t22.3 kB\tbetter" in out
+    assert "sha256:abab" in out
+
+
+def test_a_built_folder_is_registered(hub: FakeHub, capsys: Captured, tmp_path: Path) -> None:
+    from fleet_client import built
+
+    folder = make_folder(tmp_path / "digits", ("cpu-vnni",))
+    for file in built.read(folder).files:
+        hub.on(f"PUT /api/v1/blobs/{file.digest}", Answer({}, 201))
+    hub.on("POST /api/v1/models/digits/versions", Answer(version(3), 201))
+    assert main(["models", "register", str(folder), "--notes", "more scans"]) == 0
+    assert "Registered digits version 3." in capsys.readouterr().out
+    assert hub.asked[-1].json["notes"] == "more scans"
+
+
+def test_a_rollout_is_created_with_the_policy_that_was_given(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("POST /api/v1/rollouts", Answer(rollout(), 201))
+    given = ["--wave", "1", "--wave", "100%", "--soak", "5", "--minimum-records", "50", "-l", "site=lyon"]
+    assert main(["rollouts", "create", "digits", "2", *given, "--target", "cpu-vnni", "--on-stop", "pause"]) == 0
+    assert hub.asked[0].json == {
+        "model": "digits",
+        "version": 2,
+        "policy": {
+            "waves": [{"devices": 1}, {"percent": 100.0}],
+            "soak_seconds": 5.0,
+            "minimum_records": 50,
+            "on_stop": "pause",
+            "selector": {"labels": {"site": "lyon"}, "targets": ["cpu-vnni"]},
+        },
+    }
+    out = capsys.readouterr().out
+    assert "It runs for 3 s now; 60 s are asked for. [soaking]" in out
+    assert "errors\tpass\t0.0 % of 1,200 inferences failed." in out
+
+
+@pytest.mark.parametrize(("state", "code"), [("completed", 0), ("reverted", 1), ("aborted", 1), ("superseded", 1)])
+def test_watching_a_rollout_ends_with_it_and_a_line_for_each_step(
+    hub: FakeHub, capsys: Captured, state: str, code: int
+) -> None:
+    steps = iter([rollout(), rollout(), rollout(wave=1), rollout(state, 1, because=because("done", "All is done."))])
+    hub.on("GET /api/v1/events", Answer(b'data: ["rollouts"]\n\n', media_type="text/event-stream"))
+    hub.on("GET /api/v1/rollouts/r1", lambda _: Answer(next(steps)))
+    assert main(["rollouts", "watch", "r1"]) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3, "what did not change is not said again"
+    assert lines[0].startswith("running\twave 1 of 2 (1 device)\t")
+    assert lines[-1] == f"{state}\twave 2 of 2 (100 %)\tAll is done. [done]"
+
+
+def test_what_is_watched_as_json_is_one_document_a_line(hub: FakeHub, capsys: Captured) -> None:
+    steps = iter([rollout(), rollout("completed")])
+    hub.on("GET /api/v1/events", Answer(b'data: ["rollouts"]\n\n', media_type="text/event-stream"))
+    hub.on("POST /api/v1/rollouts", Answer(rollout(), 201))
+    hub.on("GET /api/v1/rollouts/digits-v2-0a1b2c", lambda _: Answer(next(steps)))
+    assert main(["rollouts", "create", "digits", "2", "--watch", "-o", "json"]) == 0
+    assert [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()] == ["running", "completed"]
+
+
+def test_rollouts_and_their_decisions_are_listed(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/rollouts", page(rollout()))
+    decision = {"number": 4, "at": AT, "state": "running", "wave": 0, "because": because("wave-opened", "Wave 1 of 3.")}
+    hub.on("GET /api/v1/rollouts/r1/decisions", page(decision))
+    assert main(["rollouts", "list", "--model", "digits", "--state", "running"]) == 0
+    assert main(["rollouts", "decisions", "r1"]) == 0
+    out = capsys.readouterr().out
+    assert "digits-v2-0a1b2c\tdigits\t2\trunning\t1 of 2\t1 of 6" in out
+    assert "4\t2026-11-22 20:00:00\trunning\t1\tWave 1 of 3. [wave-opened]" in out
+    assert hub.asked[0].query == {"model": ["digits"], "state": ["running"], "limit": ["50"]}
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+def test_a_verb_says_why(hub: FakeHub, capsys: Captured, verb: str) -> None:
+    hub.on(f"POST /api/v1/rollouts/r1/{verb}", rollout("paused"))
+    assert main(["rollouts", verb, "r1", "--reason", "lunch"]) == 0
+    assert hub.asked[0].json == {"reason": "lunch"}
+    assert "paused" in capsys.readouterr().out
+
+
+def test_sql_comes_from_the_command_line_or_standard_input(
+    hub: FakeHub, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    columns = [{"name": "device", "type": "VARCHAR"}, {"name": "n", "type": "BIGINT"}]
+    hub.on("POST /api/v1/lake/query", {"columns": columns, "rows": [["a", 1], ["b", None]], "truncated": True})
+    assert main(["lake", "query", "SELECT 1", "--limit", "2"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "device\tn\na\t1\nb\t\n"
+    assert "first 2 rows" in said.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 2"))
+    assert main(["lake", "query", "-", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"device": "a", "n": 1}, {"device": "b", "n": None}]
+    assert [one.json for one in hub.asked] == [{"sql": "SELECT 1", "limit": 2}, {"sql": "SELECT 2"}]
+
+
+def test_the_lakes_tables_are_listed(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/lake/tables", [{"name": "windows", "columns": [{"name": "device", "type": "VARCHAR"}]}])
+    assert main(["lake", "tables"]) == 0
+    assert "windows\tdevice\tVARCHAR" in capsys.readouterr().out
+
+
+def test_the_version_is_said_with_and_without_a_hub(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/health", {"status": "ok", "version": "9.9.9", "troubles": []})
+    assert main(["version"]) == 0
+    assert "9.9.9" in capsys.readouterr().out
+    assert main(["version", "--hub", "http://127.0.0.1:9", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hub"] is None
+
+
+def test_a_refusal_is_said_with_its_remedy_on_stderr(hub: FakeHub, capsys: Captured) -> None:
+    refusal = problem(422, "artifact-missing", "2 devices are cpu-avx2.", "Build it with --targets cpu-avx2.")
+    hub.on("POST /api/v1/rollouts", refusal)
+    assert main(["rollouts", "create", "digits", "2"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "Error: 2 devices are cpu-avx2. [artifact-missing]\n  Build it with --targets cpu-avx2.\n"
+
+
+def test_the_option_goes_over_the_environment_before_and_after_the_command(hub: FakeHub, capsys: Captured) -> None:
+    for arguments in (
+        ["--hub", "http://127.0.0.1:9", "models", "list"],
+        ["models", "list", "--hub", "http://127.0.0.1:9"],
+    ):
+        assert main(arguments) == 1
+        assert "No hub answers at http://127.0.0.1:9" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["devices", "nonsense"],
+        ["devices", "list", "--nonsense"],
+        ["devices", "list", "--label", "site"],
+        ["rollouts", "create", "digits", "two"],
+        ["models", "register"],
+        ["lake", "query", "SELECT 1", "-o", "yaml"],
+    ],
+)
+def test_wrong_use_is_code_2_and_asks_no_hub(hub: FakeHub, capsys: Captured, arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    assert "Usage:" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("command", ["", "devices", "models", "rollouts", "lake", "demo", "version"])
+def test_every_command_explains_itself(capsys: Captured, command: str) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Usage: vedette")
+    assert not [line for line in out.splitlines() if line.endswith("...")], "no line of the help is cut short"
