@@ -12,7 +12,7 @@ from pathlib import Path
 import benchmarks
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-PARTS = {"figure", "__main__"}
+PARTS = {"figure", "swarm", "__main__"}
 
 
 def main() -> int:

@@ -1,0 +1,332 @@
+"""From a message to its rows and its ack: once, in order, and only when safe."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+
+from cloud_hub.changes import Changes
+from cloud_hub.database import Database
+from cloud_hub.devices.tables import Device, DeviceLabel
+from cloud_hub.lake.ingest import Ingest, Pace
+from cloud_hub.lake.location import Location
+from cloud_hub.lake.table import MARKS_KEPT, LakeTable, LakeUnavailable
+from cloud_hub.monitoring import store
+from cloud_hub.monitoring.tables import TelemetryWindow
+from cloud_hub.refusals import Refusals
+from fleet_contract.errors import DeviceWrong, Undecodable
+from fleet_contract.telemetry import Ack, Batch, encode_batch
+from fleet_contract.topics import Address
+from tests.cloud_hub.lake.conftest import NOW, rows, window
+from tests.fakes.clock import StoppedClock
+from tests.fakes.link import RecordingLink
+
+ADDRESS = Address("default", "gateway-1")
+QUICK = Pace(linger_seconds=0.02)
+Open = Callable[[Location], LakeTable]
+
+
+def message(after: int, *sequences: int, device: str = "gateway-1", boot: str = "b0", **changes: object) -> bytes:
+    return encode_batch(Batch(device, boot, after, tuple(window(one, **changes) for one in sequences)))  # type: ignore[arg-type]  # as `window`
+
+
+class Hub:
+    """An ingest and what it stands on; `restart` is a new process on the same lake and database."""
+
+    def __init__(self, location: Location, database: Database, clock: StoppedClock) -> None:
+        self.location, self.database, self.clock = location, database, clock
+        self.link, self.changes, self.refusals = RecordingLink(), Changes(), Refusals(clock)
+        self.ingests: list[Ingest] = []
+
+    def start(self, pace: Pace = QUICK) -> Ingest:
+        ingest = Ingest(self.location, self.database, self.link, self.changes, self.refusals, self.clock, pace)
+        self.ingests.append(ingest)
+        ingest.start()
+        return ingest
+
+    def windows_in_database(self) -> int:
+        with self.database.reading() as session:
+            return session.execute(select(func.count()).select_from(TelemetryWindow)).scalar_one()
+
+
+@pytest.fixture
+def hub(folder: Location, database: Database, clock: StoppedClock) -> Iterator[Hub]:
+    clock.now = NOW
+    hub = Hub(folder, database, clock)
+    yield hub
+    for ingest in hub.ingests:
+        ingest.stop()
+
+
+def lake(hub: Hub, open_table: Open) -> list[tuple[str, int]]:
+    table = open_table(hub.location).dataset().to_table(columns=["device", "sequence"])
+    return sorted(zip(table.column("device").to_pylist(), table.column("sequence").to_pylist(), strict=True))
+
+
+def test_a_batch_is_in_lake_and_database_when_its_ack_goes_out(hub: Hub, open_table: Open) -> None:
+    hub.start().offer(ADDRESS, message(0, 1, 2, 3))
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 3)]
+    assert hub.link.published[0][0] == ADDRESS
+    assert lake(hub, open_table) == [("gateway-1", 1), ("gateway-1", 2), ("gateway-1", 3)]
+    assert hub.windows_in_database() == 3
+
+
+def test_it_works_the_same_on_s3(s3: Any, database: Database, clock: StoppedClock, open_table: Open) -> None:
+    clock.now = NOW
+    hub = Hub(Location.of(f"{s3.url}/lake", "windows", s3.endpoint), database, clock)
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1, 2))
+    hub.link.wait_for_acks(1)
+    ingest.stop()
+    again = hub.start()
+    again.offer(ADDRESS, message(0, 1, 2, 3))
+    assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 3)
+    again.stop()
+    assert lake(hub, open_table) == [("gateway-1", 1), ("gateway-1", 2), ("gateway-1", 3)]
+
+
+def test_a_repeat_is_acked_again_and_not_written_again(hub: Hub, open_table: Open) -> None:
+    ingest = hub.start()
+    for count in (1, 2):
+        ingest.offer(ADDRESS, message(0, 1, 2))
+        assert hub.link.wait_for_acks(count)[-1] == Ack("gateway-1", "b0", 2)
+    assert len(lake(hub, open_table)) == 2
+    assert (ingest.counts.taken, ingest.counts.repeats) == (2, 1)
+
+
+def test_what_follows_a_missing_batch_is_answered_with_the_mark(hub: Hub, open_table: Open) -> None:
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1, 2))
+    hub.link.wait_for_acks(1)
+    ingest.offer(ADDRESS, message(5, 6, 7))
+    assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 2)
+    ingest.offer(ADDRESS, message(2, 3, 4, 5, 6, 7))
+    assert hub.link.wait_for_acks(3)[-1] == Ack("gateway-1", "b0", 7)
+    assert [sequence for _, sequence in lake(hub, open_table)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_new_process_knows_what_the_lake_has(hub: Hub, open_table: Open) -> None:
+    first = hub.start()
+    first.offer(ADDRESS, message(0, 1, 2))
+    hub.link.wait_for_acks(1)
+    first.stop()
+    hub.start().offer(ADDRESS, message(0, 1, 2, 3))
+    assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 3)
+    assert [sequence for _, sequence in lake(hub, open_table)] == [1, 2, 3]
+
+
+def test_two_hubs_on_one_lake_write_each_window_once(hub: Hub, open_table: Open) -> None:
+    one, other = hub.start(), hub.start()
+    for after in range(0, 60, 3):
+        batch = message(after, after + 1, after + 2, after + 3)
+        threads = [threading.Thread(target=ingest.offer, args=(ADDRESS, batch)) for ingest in (one, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    hub.link.wait_for_acks(2)
+    for ingest in (one, other):
+        ingest.offer(ADDRESS, message(0, *range(1, 61)))
+    _wait_for(lambda: Ack("gateway-1", "b0", 60) in hub.link.acks())
+    assert [sequence for _, sequence in lake(hub, open_table)] == list(range(1, 61))
+    assert hub.windows_in_database() == 60
+
+
+def test_many_devices_share_a_commit(hub: Hub) -> None:
+    ingest = hub.start(Pace(linger_seconds=0.5))
+    for number in range(20):
+        device = f"gateway-{number}"
+        ingest.offer(Address("default", device), message(0, 1, 2, device=device))
+    hub.link.wait_for_acks(20)
+    assert ingest.counts.commits <= 2
+
+
+def test_rows_carry_what_the_hub_knows_of_the_device(hub: Hub, open_table: Open) -> None:
+    with hub.database.session() as session:
+        session.add(Device(id="gateway-1", fleet="default", target="cpu-avx2", key="k", joined_at=NOW))
+        session.flush()
+        session.add(DeviceLabel(device="gateway-1", key="site", value="north"))
+    hub.start().offer(ADDRESS, message(0, 1))
+    hub.link.wait_for_acks(1)
+    (row,) = open_table(hub.location).dataset().to_table().to_pylist()
+    assert (row["fleet"], row["target"], row["labels"]) == ("default", "cpu-avx2", [("site", "north")])
+
+
+def test_rubbish_is_refused_where_it_comes_in(hub: Hub) -> None:
+    with pytest.raises(Undecodable):
+        hub.start().offer(ADDRESS, b"rubbish")
+
+
+def test_a_batch_that_claims_another_device_is_refused(hub: Hub) -> None:
+    with pytest.raises(DeviceWrong, match="gateway-1 sent a batch of telemetry that claims to be gateway-2's"):
+        hub.start().offer(ADDRESS, message(0, 1, device="gateway-2"))
+
+
+def test_with_no_room_left_a_batch_is_turned_away_and_taken_when_it_comes_again(hub: Hub, open_table: Open) -> None:
+    ingest = Ingest(
+        hub.location, hub.database, hub.link, hub.changes, hub.refusals, hub.clock, Pace(capacity=4, linger_seconds=0)
+    )
+    hub.ingests.append(ingest)
+    ingest.offer(ADDRESS, message(0, 1, 2, 3))
+    ingest.offer(ADDRESS, message(3, 4, 5))
+    assert [trouble.code for trouble in ingest.troubles()] == ["ingest-behind"]
+    ingest.start()
+    hub.link.wait_for_acks(1)
+    ingest.offer(ADDRESS, message(3, 4, 5))
+    assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 5)
+    assert ingest.counts.turned_away == 1
+    assert len(lake(hub, open_table)) == 5
+
+
+def test_while_the_lake_is_away_nothing_is_acked_and_health_says_so(
+    hub: Hub, open_table: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = threading.Event()
+    away.set()
+    append = LakeTable.append
+
+    def failing(table: LakeTable, rows: pa.Table, marks: Any, seen: int, now: datetime) -> int:
+        if away.is_set():
+            raise LakeUnavailable("The lake at /data/lake cannot be written: no space left on device.")
+        return append(table, rows, marks, seen, now)
+
+    monkeypatch.setattr(LakeTable, "append", failing)
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1))
+    _wait_for(lambda: [one.code for one in ingest.troubles()] == ["lake-unavailable"])
+    assert "no space left" in ingest.troubles()[0].sentence
+    assert hub.link.acks() == []
+    away.clear()
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 1)]
+    assert ingest.troubles() == []
+    assert lake(hub, open_table) == [("gateway-1", 1)]
+    assert hub.windows_in_database() == 1
+
+
+def test_a_commit_that_landed_though_it_seemed_to_fail_is_not_repeated(
+    hub: Hub, open_table: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, failed = LakeTable.append, []
+
+    def lands_then_fails(table: LakeTable, rows: pa.Table, marks: Any, seen: int, now: datetime) -> int:
+        version = append(table, rows, marks, seen, now)
+        if not failed:
+            failed.append(True)
+            raise LakeUnavailable("The answer got lost.")
+        return version
+
+    monkeypatch.setattr(LakeTable, "append", lands_then_fails)
+    hub.start().offer(ADDRESS, message(0, 1, 2))
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 2)]
+    assert len(lake(hub, open_table)) == 2
+
+
+def test_a_database_that_is_away_holds_acks_back_too(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert, failures = store.insert, [1, 2]
+
+    def failing(session: Any, arrived: Any) -> int:
+        if failures:
+            failures.pop()
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+        return insert(session, arrived)
+
+    monkeypatch.setattr(store, "insert", failing)
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1))
+    _wait_for(lambda: [one.code for one in ingest.troubles()] == ["database-unavailable"])
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 1)]
+
+
+def test_a_batch_that_no_store_can_take_is_refused_and_holds_up_no_other(
+    hub: Hub, open_table: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = store.insert
+
+    def poisoned(session: Any, arrived: Any) -> int:
+        if any(one.device == "gateway-9" for one in arrived):
+            raise ValueError("poison")
+        return insert(session, arrived)
+
+    monkeypatch.setattr(store, "insert", poisoned)
+    ingest = hub.start(Pace(linger_seconds=0.2))
+    ingest.offer(ADDRESS, message(0, 1))
+    ingest.offer(Address("default", "gateway-9"), message(0, 1, device="gateway-9"))
+    ingest.offer(Address("default", "gateway-2"), message(0, 1, device="gateway-2"))
+    assert {ack.device for ack in hub.link.wait_for_acks(2)} == {"gateway-1", "gateway-2"}
+    assert lake(hub, open_table) == [("gateway-1", 1), ("gateway-2", 1)]
+    assert hub.refusals.counts == {"telemetry-unusable": 1}
+    assert hub.refusals.last is not None
+    assert hub.refusals.last.device == "gateway-9"
+
+
+def test_a_boot_whose_mark_has_expired_is_asked_of_the_rows(hub: Hub, open_table: Open) -> None:
+    table = open_table(hub.location)
+    long_ago = NOW - MARKS_KEPT - timedelta(days=5)
+    seen, _ = table.marks()
+    # As the log is once the mark has gone from it: the rows are there, and no mark.
+    table.append(rows(1, 2, 3, now=long_ago), {}, seen, long_ago)
+    hub.start().offer(ADDRESS, message(0, 2, 3, 4, started_at=long_ago))
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 4)]
+    assert [sequence for _, sequence in lake(hub, open_table)] == [1, 2, 3, 4]
+
+
+def test_listeners_hear_of_new_telemetry_and_not_of_repeats(hub: Hub) -> None:
+    ingest = hub.start()
+    with hub.changes.listener("telemetry") as listener:
+        ingest.offer(ADDRESS, message(0, 1))
+        hub.link.wait_for_acks(1)
+        assert listener.wait(5) == {"telemetry"}
+        ingest.offer(ADDRESS, message(0, 1))
+        hub.link.wait_for_acks(2)
+        assert listener.take() == set()
+
+
+def test_upkeep_merges_files_and_forgets_old_windows_while_ingest_goes_on(hub: Hub, open_table: Open) -> None:
+    ingest = hub.start(Pace(linger_seconds=0, compact_seconds=0.5, clean_seconds=0.5))
+    for after in range(6):
+        ingest.offer(ADDRESS, message(after, after + 1))
+        hub.link.wait_for_acks(after + 1)
+    _wait_for(lambda: open_table(hub.location).size().files == 1)
+    hub.clock.now += store.KEPT + timedelta(seconds=1)
+    _wait_for(lambda: hub.windows_in_database() == 0)
+    ingest.offer(ADDRESS, message(6, 7))
+    assert hub.link.wait_for_acks(7)[-1] == Ack("gateway-1", "b0", 7)
+    assert [sequence for _, sequence in lake(hub, open_table)] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_upkeep_that_fails_is_a_trouble_and_stops_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_table: LakeTable) -> int:
+        raise LakeUnavailable("The lake at /data/lake cannot be compacted: no space left on device.")
+
+    monkeypatch.setattr(LakeTable, "compact", failing)
+    ingest = hub.start(Pace(linger_seconds=0, compact_seconds=0.2))
+    ingest.offer(ADDRESS, message(0, 1))
+    _wait_for(lambda: [one.code for one in ingest.troubles()] == ["lake-upkeep"])
+    ingest.offer(ADDRESS, message(1, 2))
+    assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 2)
+
+
+def test_stopping_does_not_wait_for_a_lake_that_is_away(tmp_path: Path, hub: Hub) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    hub.location = Location.of(str(in_the_way), "windows")
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1))
+    _wait_for(lambda: bool(ingest.troubles()))
+    ingest.stop()
+    assert hub.link.acks() == []
+
+
+def _wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    import time
+
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
