@@ -31,4 +31,4 @@ class ProblemPage:
             "remedy": "" if status == 404 and problem["code"] == "not-found" else problem["remedy"],
             "code": problem["code"],
         }
-        return self._renderer.page(request, "error.html", status=status, number=status, **shown)
+        return self._renderer.whole(request, "error.html", status=status, number=status, **shown)

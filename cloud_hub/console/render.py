@@ -59,12 +59,12 @@ class Renderer:
 
     def page(self, request: Request, name: str, *, status: int = 200, **shown: Any) -> Response:
         """The page `name`, or with `?part=BLOCK` only that block of it. Raises `NotFound` for an unknown block."""
-        template = self._environment.get_template(name)
-        address = _Address(request)
-        context = template.new_context({"path": request.url.path, "live": address.live, "link": address.link} | shown)
         part = request.query_params.get("part")
         if part is None:
-            return respond(request, "".join(template.root_render_func(context)), status)
+            return self.whole(request, name, status=status, **shown)
+        template = self._environment.get_template(name)
+        address = _Address(request)
+        context = template.new_context(_about(request, address) | shown)
         if part not in template.blocks or part in ("title", "main"):
             raise NotFound(f"This page has no part {part!r}.", "Load the page again.")
         response = respond(request, "".join(template.blocks[part](context)), status)
@@ -72,6 +72,11 @@ class Renderer:
             # What a form narrowed down is a place that can be kept, sent and returned to.
             response.headers["HX-Replace-Url"] = address.link()
         return response
+
+    def whole(self, request: Request, name: str, *, status: int = 200, **shown: Any) -> Response:
+        """The page `name`, whatever part of it was asked for."""
+        template = self._environment.get_template(name)
+        return respond(request, template.render(_about(request, _Address(request)) | shown), status)
 
     def _when(self, then: datetime | None) -> Markup:
         if then is None:
@@ -99,6 +104,10 @@ class _Address:
         return Markup('data-live="{}" data-every="{}" hx-get="{}" hx-trigger="refresh" hx-swap="outerMorph"').format(
             " ".join(subjects), every_ms, self.link(part=part)
         )
+
+
+def _about(request: Request, address: _Address) -> dict[str, Any]:
+    return {"path": request.url.path, "live": address.live, "link": address.link}
 
 
 def respond(request: Request, text: str, status: int = 200) -> Response:

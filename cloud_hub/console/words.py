@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 #: What templates use, under the same names.
 FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural")
 #: Below so many of the first, say it in the third, so many of the first at a time. `assets/clock.js` knows the same.
-_AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"))
+AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"))
 _TONES = {
     "good": {"online", "settled", "completed", "pass", "ok", "done", "succeeded"},
     "info": {"running", "trial", "preflight", "fetching", "verifying", "active", "current", "closing"},
@@ -20,7 +20,7 @@ def ago(then: datetime, now: datetime) -> str:
     seconds = (now - then).total_seconds()
     if seconds < 2:
         return "now"
-    for below, unit, name in _AGO:
+    for below, unit, name in AGO:
         if seconds < below:
             return f"{int(seconds // unit)} {name} ago"
     return f"{int(seconds // 86400)} d ago"
@@ -78,7 +78,8 @@ def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 as "98.3 %"; "–" when there is none."""
     if share is None:
         return "–"
-    text = f"{share * 100:.{digits}f}".replace("-", "−")
+    # Adding 0 makes a rounded −0 a 0.
+    text = f"{round(share * 100, digits) + 0.0:.{digits}f}".replace("-", "−")
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
@@ -86,9 +87,9 @@ def latency(microseconds: float | None) -> str:
     """ "85 µs", "1.24 ms", "2.1 s"; "–" when there is none."""
     if microseconds is None:
         return "–"
-    if microseconds < 1000:
+    if microseconds < 999.5:
         return f"{microseconds:.0f} µs"
-    if microseconds < 1_000_000:
+    if microseconds < 999_500:
         return f"{microseconds / 1000:.3g} ms"
     return f"{microseconds / 1_000_000:.1f} s"
 

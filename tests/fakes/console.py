@@ -14,34 +14,27 @@ from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import (
     PRESENCES,
     DeviceEventView,
-    DeviceModelView,
     DeviceView,
     FleetSummary,
-    ReleaseView,
     RunningView,
-    SpoolView,
 )
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.lake.views import ColumnView, QueryRequest, QueryView, TableView
 from cloud_hub.monitoring.evidence import Evidence, Tally
-from cloud_hub.monitoring.views import EvidenceView, SeriesView, VersionSeries
+from cloud_hub.monitoring.views import SeriesView, VersionSeries
 from cloud_hub.page import Page, PageRequest
-from cloud_hub.releases.views import ArtifactView, ModelView, VersionView
-from cloud_hub.rollouts.policy import Policy
+from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.rollouts.views import (
-    CohortsView,
-    CountsView,
     DecisionView,
-    GateView,
     LatestDecisionView,
     RolloutView,
-    WaveView,
 )
 from fleet_contract.histogram import latency_bucket
 
 LABELS = [str(digit) for digit in range(10)]
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 KEY = "5f0c" * 16
+FIRST = PageRequest()
 
 
 def digest(model: str, version: int) -> str:
@@ -83,18 +76,28 @@ class FakeDevices:
         one, now = self.get(device), self.now()
         events = [
             DeviceEventView(
-                number=1, at=one.joined_at, kind="joined", model=None, phase=None, version=None,
+                number=1,
+                at=one.joined_at,
+                kind="joined",
+                model=None,
+                phase=None,
+                version=None,
                 because=because("joined", "Joined with a token that was made for it."),
             )
-        ]  # fmt: skip
+        ]
         for number, model in enumerate(one.models, 2):
             events.insert(
                 0,
                 DeviceEventView(
-                    number=number, at=min(model.since, now), kind="phase", model=model.model, phase=model.phase,
-                    version=model.running.version if model.running else None, because=model.because,
+                    number=number,
+                    at=min(model.since, now),
+                    kind="phase",
+                    model=model.model,
+                    phase=model.phase,
+                    version=model.running.version if model.running else None,
+                    because=model.because,
                 ),
-            )  # fmt: skip
+            )
         return page_of(events, request)
 
     def summary(self) -> FleetSummary:
@@ -157,9 +160,13 @@ class FakeReleases:
             raise NotFound(f"There is no model {name!r}.", "`vedette models list` shows all.", code="model-unknown")
         versions = self.versions_of[name]
         return ModelView(
-            name=name, created_at=versions[0].created_at, newest_version=versions[-1].version, versions=len(versions),
-            task=versions[-1].task, targets=[artifact.target for artifact in versions[-1].artifacts],
-        )  # fmt: skip
+            name=name,
+            created_at=versions[0].created_at,
+            newest_version=versions[-1].version,
+            versions=len(versions),
+            task=versions[-1].task,
+            targets=[artifact.target for artifact in versions[-1].artifacts],
+        )
 
     def versions(self, model: str, request: PageRequest) -> Page[VersionView]:
         self.model(model)
@@ -178,7 +185,7 @@ class FakeRollouts:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
 
     def page(
-        self, request: PageRequest = PageRequest(), *, model: str | None = None, state: str | None = None
+        self, request: PageRequest = FIRST, *, model: str | None = None, state: str | None = None
     ) -> Page[RolloutView]:
         found = [
             one
@@ -198,12 +205,18 @@ class FakeRollouts:
     def latest_decisions(self, limit: int) -> list[LatestDecisionView]:
         found = [
             LatestDecisionView(
-                rollout=one.id, model=one.model, version=one.version, number=decision.number, at=decision.at,
-                state=decision.state, wave=decision.wave, because=decision.because,
+                rollout=one.id,
+                model=one.model,
+                version=one.version,
+                number=decision.number,
+                at=decision.at,
+                state=decision.state,
+                wave=decision.wave,
+                because=decision.because,
             )
             for one in self.rollouts.values()
             for decision in self.decided[one.id]
-        ]  # fmt: skip
+        ]
         return sorted(found, key=lambda one: one.at, reverse=True)[:limit]
 
     def pause(self, rollout: str, reason: str = "") -> RolloutView:
@@ -233,9 +246,15 @@ class FakeRollouts:
 
 def decision(rollout: RolloutView, number: int, at: datetime | None = None) -> DecisionView:
     return DecisionView(
-        number=number, at=at or rollout.updated_at, state=rollout.state, wave=rollout.wave, because=rollout.because,
-        counts=rollout.counts, evidence=rollout.evidence, gates=rollout.gates,
-    )  # fmt: skip
+        number=number,
+        at=at or rollout.updated_at,
+        state=rollout.state,
+        wave=rollout.wave,
+        because=rollout.because,
+        counts=rollout.counts,
+        evidence=rollout.evidence,
+        gates=rollout.gates,
+    )
 
 
 def tally(seed: str, records: int, *, worse: bool = False) -> Tally:
@@ -307,9 +326,14 @@ class FakeMonitoring:
                 )
             )
         return SeriesView(
-            model=model, device=device, since=datetime.fromtimestamp(first, UTC), until=now,
-            bucket_seconds=step, times=times, versions=versions,
-        )  # fmt: skip
+            model=model,
+            device=device,
+            since=datetime.fromtimestamp(first, UTC),
+            until=now,
+            bucket_seconds=step,
+            times=times,
+            versions=versions,
+        )
 
 
 @dataclass
@@ -361,183 +385,14 @@ class FakeHub:
     @property
     def parts(self) -> Parts:
         return Parts(
-            devices=self.devices, releases=self.releases, rollouts=self.rollouts, monitoring=self.monitoring,
-            lake=self.lake, changes=self.changes, troubles=lambda: self.troubles, now=self.now,
-            fleet="default", version="0.1.0",
-        )  # type: ignore[arg-type]  # fmt: skip
-
-
-def empty_hub(now: Callable[[], datetime]) -> FakeHub:
-    """A hub on its first day."""
-    changes = Changes()
-    lake = FakeLake()
-    lake.tables = lambda: []  # type: ignore[method-assign]
-    return FakeHub(
-        now, changes, FakeDevices(now), FakeReleases(), FakeRollouts(changes, now), FakeMonitoring(now), lake
-    )
-
-
-def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
-    """Two models, 42 devices, a rollout under way, one that was stopped and reverted, one that is complete."""
-    hub = empty_hub(now)
-    hub.lake = FakeLake()
-    hub.monitoring = FakeMonitoring(now, {"digits": (1, 3), "vibration": (1,)}, devices)
-    start = now() - timedelta(hours=3)
-    hub.releases.versions_of = {
-        "digits": [
-            version("digits", v, start + timedelta(minutes=40 * v), note)
-            for v, note in ((1, "baseline"), (2, "trained on too little"), (3, "more data"))
-        ],
-        "vibration": [version("vibration", 1, start, "")],
-    }
-    for index in range(devices):
-        one = device(index, now())
-        hub.devices.devices[one.id] = one
-    _rollouts(hub, start)
-    return hub
-
-
-def device(index: int, now: datetime) -> DeviceView:
-    site = ("lyon", "turin", "gdansk")[index % 3]
-    presence = "online" if index % 11 else "silent"
-    if index == 23:
-        presence = "lost"
-    heard = now - timedelta(seconds=3 + index % 20 if presence == "online" else 400 + index)
-    on_trial = index % 7 == 3
-    models = [
-        DeviceModelView(
-            model="digits",
-            phase="trial" if on_trial and index % 2 else "settled",
-            because=because(
-                "trial-passed",
-                f"Version {3 if on_trial else 1} answered {240 + index} records with 0 errors, as many as the trial asks for.",
-            ),
-            since=now - timedelta(minutes=4 if on_trial else 130),
-            wanted=ReleaseView(version=3 if on_trial else 1, digest=digest("digits", 3 if on_trial else 1)),
-            running=ReleaseView(version=3 if on_trial else 1, digest=digest("digits", 3 if on_trial else 1)),
-            previous=ReleaseView(version=1, digest=digest("digits", 1)) if on_trial else None,
-            rollout="digits-3-q7f2" if on_trial else "digits-1-x2ma",
+            devices=self.devices,
+            releases=self.releases,
+            rollouts=self.rollouts,
+            monitoring=self.monitoring,
+            lake=self.lake,
+            changes=self.changes,
+            troubles=lambda: self.troubles,
+            now=self.now,
+            fleet="default",
+            version="0.1.0",
         )
-    ]
-    if index % 4 == 0:
-        models.append(
-            DeviceModelView(
-                model="vibration", phase="rejected" if index == 8 else "settled",
-                because=because("golden-set-failed", "3 of 64 golden samples agree, and 62 must.") if index == 8 else because("settled", "Version 1 runs, and nothing else is wanted."),
-                since=now - timedelta(minutes=61),
-                wanted=ReleaseView(version=1, digest=digest("vibration", 1)),
-                running=None if index == 8 else ReleaseView(version=1, digest=digest("vibration", 1)),
-                previous=None, rollout="vibration-1-h8tt",
-            )
-        )  # fmt: skip
-    troubles = (
-        [because("disk-full", "The spool's disk has 12 MB left; windows are dropped, oldest first.")]
-        if index == 17
-        else []
-    )
-    return DeviceView(
-        id=f"{site}-line{index % 4 + 1}-{index:02d}", fleet="default",
-        labels={"site": site, "line": f"line{index % 4 + 1}"}, target="cpu-vnni" if index % 2 else "cpu-avx2",
-        presence=presence, presence_because=because("heard", f"{'It reports in time' if presence == 'online' else 'Not a word for more than 90 s'}; last proven to live at {heard:%H:%M:%S} UTC."),
-        last_heard_at=heard, joined_at=now - timedelta(days=3, minutes=index), agent_version="0.1.0", hostname=f"gw-{index:03d}",
-        generation_wanted=3, generation_reported=3 - (index == 23), models=models, refused=None,
-        spool=SpoolView(records=index % 3 if presence == "online" else 214, size_bytes=5210 * (index % 3), dropped=120 if index == 17 else 0),
-        troubles=troubles,
-        inventory={"hostname": f"gw-{index:03d}", "arch": "x86_64", "cores": 4, "memory_bytes": 8_200_000_000, "runtimes": {"onnx": "1.23.2"}, "providers": ["CPUExecutionProvider"]},
-    )  # fmt: skip
-
-
-def version(model: str, number: int, at: datetime, notes: str) -> VersionView:
-    artifacts = [
-        ArtifactView(
-            target=target, runtime="onnx", digest=digest(model, number) if target == "cpu-vnni" else digest(model + target, number),
-            size_bytes=58_400 + 1200 * number, accuracy=accuracy, source_accuracy=accuracy + 0.004, golden_agreement=0.984,
-            signed_by=[KEY],
-            manifest={
-                "task": "classification", "labels": LABELS,
-                "inputs": [{"name": "image", "dtype": "FP32", "shape": [-1, 64]}], "outputs": [{"name": "logits", "dtype": "FP32", "shape": [-1, 10]}],
-                "reference": {"records": 450, "predictions": {label: 40 + int(label) for label in LABELS}, "confidence": {"edges": list(EDGES), "counts": [2, 3, 4, 5, 7, 14, 25, 90, 300]}, "features": {}},
-                "provenance": {"recipe": f"models/catalog/{model}", "source_digest": KEY, "built_at": at.isoformat(), "tools": {"onnxruntime": "1.23.2", "scikit-learn": "1.7.2"}, "training_records": 1347},
-            },
-        )
-        for target, accuracy in (("cpu-avx2", 0.967 if number != 2 else 0.713), ("cpu-vnni", 0.969 if number != 2 else 0.718))
-    ]  # fmt: skip
-    return VersionView(
-        model=model,
-        version=number,
-        created_at=at,
-        notes=notes,
-        task="classification",
-        labels=LABELS,
-        artifacts=artifacts,
-    )
-
-
-def _waves(wave: int, states: Sequence[str]) -> list[WaveView]:
-    names = (("1 device", 2.4, 1), ("50 %", 50.0, 21), ("100 %", 100.0, 42))
-    return [WaveView(name=n, exposed_percent=p, covers=c, state=s) for (n, p, c), s in zip(names, states, strict=True)]
-
-
-def gates(shift: float, verdict: str) -> list[GateView]:
-    return [
-        GateView(name="errors", verdict="pass", sentence="2 of 1,800 inferences failed (0.1 %), 0.2 % elsewhere.", value=-0.001, lower=-0.004, upper=0.003, threshold=0.02),
-        GateView(name="predictions", verdict=verdict, sentence=f"The share of label 1 moved by {shift * 100:.1f} points against the control.", value=shift, lower=shift - 0.04, upper=shift + 0.05, threshold=0.1),
-    ]  # fmt: skip
-
-
-def _rollouts(hub: FakeHub, start: datetime) -> None:
-
-    def evidence(version: int) -> CohortsView:
-        return CohortsView(
-            treated=EvidenceView.of(hub.monitoring.evidence("digits", start, version=version)),
-            control=EvidenceView.of(hub.monitoring.evidence("digits", start, not_version=version)),
-            wave_records=1800,
-        )
-
-    told: list[tuple[str, str, int, str, int, list[str], CountsView, list[GateView], float, list[tuple[str, str, str]]]] = [
-        (
-            "digits-1-x2ma", "digits", 1, "completed", 2, ["done", "done", "done"],
-            CountsView(eligible=42, offered=42, heard=42, succeeded=42), gates(0.01, "pass"), 130,
-            [("running", "started", "Wave 1 of 3 is open: 1 of 42 devices is offered version 1."), ("completed", "all-succeeded", "42 of 42 devices run version 1, and every gate is passed.")],
-        ),
-        (
-            "digits-2-k9zr", "digits", 2, "reverted", 0, ["reverted", "waiting", "waiting"],
-            CountsView(eligible=42, offered=0, heard=0, succeeded=0, failed=0), gates(0.243, "fail"), 50,
-            [
-                ("running", "started", "Wave 1 of 3 is open: 1 of 42 devices is offered version 2."),
-                ("reverting", "gate-failed", "Gate predictions failed: the share of label 1 is 33.4 % with version 2 and 9.1 % elsewhere, a shift of 24.3 points of which 19.8 are certain, and 10 are allowed. 1 device goes back."),
-                ("reverted", "all-back", "1 of 1 device runs the version before again."),
-            ],
-        ),
-        (
-            "vibration-1-h8tt", "vibration", 1, "paused", 1, ["done", "open", "waiting"],
-            CountsView(eligible=11, offered=6, heard=6, succeeded=5, failed=1), [], 61,
-            [("running", "started", "Wave 1 of 3 is open: 1 of 11 devices is offered version 1."), ("paused", "paused-by-person", "A person asked to pause it: the line is down for maintenance.")],
-        ),
-        (
-            "digits-3-q7f2", "digits", 3, "running", 1, ["done", "open", "waiting"],
-            CountsView(eligible=42, offered=21, heard=20, succeeded=6, pending=14, unheard=1), gates(0.012, "not-enough-evidence"), 6,
-            [
-                ("running", "started", "Wave 1 of 3 is open: 1 of 42 devices is offered version 3."),
-                ("running", "wave-passed", "Wave 2 of 3 is open: the canary succeeded, soaked for 60 s, and showed 412 records with every gate passed."),
-                ("running", "waiting", "Wave 2 waits: 6 of 20 devices that were heard from succeeded (30 %), and 95 % must."),
-            ],
-        ),
-    ]  # fmt: skip
-    now = hub.now()
-    for id, model, number, state, wave, states, counts, judged, minutes, history in told:
-        at = now - timedelta(minutes=minutes)
-        one = RolloutView(
-            id=id, model=model, version=number, state=state, wave=wave, waves=_waves(wave, states), counts=counts,
-            evidence=evidence(number), gates=judged, because=because(history[-1][1], history[-1][2]), policy=Policy(),
-            created_at=at, updated_at=at + timedelta(minutes=len(history) - 1), revision=len(history),
-        )  # fmt: skip
-        hub.rollouts.rollouts[id] = one
-        hub.rollouts.decided[id] = [
-            replace_view(decision(one, n, at + timedelta(minutes=n - 1)), state=state, because=because(code, said))
-            for n, (state, code, said) in enumerate(history, 1)
-        ]
-
-
-def replace_view(view: Any, **fields: Any) -> Any:
-    return view.model_copy(update=fields)

@@ -14,7 +14,8 @@ from cloud_hub import problems
 from cloud_hub.access.guard import Guard
 from cloud_hub.access.sessions import Sessions
 from cloud_hub.console.pages import OPEN_PATHS, Console
-from tests.fakes.console import FakeHub, busy_hub
+from tests.fakes.console import FakeHub
+from tests.fakes.paper_fleet import busy_hub
 
 
 def app_of(hub: FakeHub, token: str | None = None) -> FastAPI:
