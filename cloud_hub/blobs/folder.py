@@ -1,6 +1,5 @@
 """Blobs in a folder: one file each, whole or not there at all."""
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -9,11 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from cloud_hub.blobs.capability import Capabilities
-from cloud_hub.blobs.store import CHUNK_BYTES, check_digest, checked, unknown
-from cloud_hub.errors import DiskFull
+from cloud_hub.blobs.store import CHUNK_BYTES, check_digest, checked, full_disk_is_said, unknown
 from fleet_contract.manifest import Blob
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderBlobs:
@@ -30,15 +26,8 @@ class FolderBlobs:
 
     def put(self, digest: str, chunks: Iterable[bytes]) -> Blob:
         path = self._path(digest)
-        try:
+        with full_disk_is_said(digest, self._folder):
             return self._put(digest, path, chunks)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise DiskFull(
-                    f"There is no room for {digest} in {self._folder}: {error.strerror}.",
-                    "Make room on that disk; nothing was kept of this blob, and nothing else was harmed.",
-                ) from error
-            raise
 
     def _put(self, digest: str, path: Path, chunks: Iterable[bytes]) -> Blob:
         descriptor, name = tempfile.mkstemp(dir=self._incoming)

@@ -1,9 +1,8 @@
 """Blobs in an S3 bucket, which devices read directly by presigned URLs."""
 
-import errno
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cloud_hub.blobs.store import CHUNK_BYTES, check_digest, checked, unknown
-from cloud_hub.errors import DiskFull, Unavailable
+from cloud_hub.blobs.store import CHUNK_BYTES, check_digest, checked, full_disk_is_said, unknown
+from cloud_hub.errors import Unavailable
 from fleet_contract.manifest import Blob
 
 #: The most that AWS allows a presigned URL.
@@ -42,21 +41,13 @@ class S3Blobs:
 
     def put(self, digest: str, chunks: Iterable[bytes]) -> Blob:
         key = self._key(digest)
-        try:
-            # Checked on this side first: a bucket must never hold, even for a moment, bytes under a wrong digest.
-            with tempfile.NamedTemporaryFile() as file:
-                for chunk in checked(digest, chunks, self._max_blob_bytes):
-                    file.write(chunk)
-                file.flush()
-                size = file.tell()
-                self._call(lambda: self._client.upload_file(file.name, self._bucket, key))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(
-                    f"There is no room in {tempfile.gettempdir()} to check {digest} in before it goes to the bucket.",
-                    "Make room on that disk, or set TMPDIR to one that has it.",
-                ) from error
-            raise
+        # Checked on this side first: a bucket must never hold, even for a moment, bytes under a wrong digest.
+        with full_disk_is_said(digest, Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile() as file:
+            for chunk in checked(digest, chunks, self._max_blob_bytes):
+                file.write(chunk)
+            file.flush()
+            size = file.tell()
+            self._call(lambda: self._client.upload_file(file.name, self._bucket, key))
         return Blob(digest, size)
 
     def read(self, digest: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -70,7 +61,7 @@ class S3Blobs:
             raise unknown(digest)
 
         def chunks() -> Iterator[bytes]:
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 yield from body.iter_chunks(CHUNK_BYTES)
 
         return chunks()

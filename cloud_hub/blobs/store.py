@@ -1,13 +1,14 @@
 """The port of the blob store: bytes that are named by what they are."""
 
+import errno
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from cloud_hub.errors import Invalid, NotFound, TooLarge
+from cloud_hub.errors import DiskFull, Invalid, NotFound, TooLarge
 from fleet_contract.manifest import Blob
 
 CHUNK_BYTES = 1024 * 1024
@@ -58,6 +59,20 @@ def checked(digest: str, chunks: Iterable[bytes], max_bytes: int) -> Iterator[by
             "They were damaged on their way, or another file was meant; send it again.",
             code="digest-wrong",
         )
+
+
+@contextmanager
+def full_disk_is_said(digest: str, folder: Path) -> Iterator[None]:
+    """Turns what the system raises when `folder` has no room left for `digest` into `DiskFull`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"There is no room for {digest} in {folder}: {error.strerror}.",
+            "Make room on that disk; nothing was kept of this blob, and nothing else was harmed.",
+        ) from error
 
 
 def unknown(digest: str) -> NotFound:
