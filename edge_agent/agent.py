@@ -1,6 +1,5 @@
 """The running agent: wires its parts together, gives each a thread, and stops them within seconds."""
 
-import ctypes
 import logging
 import secrets
 import signal
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from edge_agent import __version__, identity, systemd
+from edge_agent import __version__, identity, memory, systemd
 from edge_agent.config import Config, Replay
 from edge_agent.errors import AgentError, StateUnusable
 from edge_agent.inference import Inference
@@ -35,7 +34,6 @@ _THREADS_STOP_SECONDS = 2.5
 _FAREWELL_SECONDS = 1.5
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
-_M_ARENA_MAX = -8
 
 
 class PartDied(AgentError):
@@ -76,6 +74,7 @@ class Agent:
             config.heartbeat_seconds,
         )
         self._updater.on_change = self._changed
+        self._untidy = threading.Event()
         self._threads: list[threading.Thread] = []
         _log.info(
             "vedette-agent %s, boot %s: %s in fleet %s, target %s, broker %s:%d",
@@ -116,7 +115,14 @@ class Agent:
         self._threads.append(thread)
         thread.start()
 
+    def tidy(self) -> None:
+        """Gives back the memory that updates have needed: 7 MB of 90 after a download and a pre-flight."""
+        if self._untidy.is_set():
+            self._untidy.clear()
+            memory.give_back()
+
     def _changed(self) -> None:
+        self._untidy.set()
         self._uplink.changed()
 
     def _troubles(self) -> list[Because]:
@@ -126,7 +132,7 @@ class Agent:
 
 def run(config: Config) -> None:
     """Runs the agent until SIGTERM or SIGINT. Raises `StateLocked`, `NotJoined`, `StateUnusable` or `PartDied`."""
-    _limit_arenas()
+    memory.limit()
     state = StateFolder(config.state_dir)
     state.lock()
     try:
@@ -146,6 +152,7 @@ def _run_until_told(agent: Agent) -> None:
     try:
         while (caught := signal.sigtimedwait(stopping, beat)) is None:
             agent.check()
+            agent.tidy()
             systemd.notify("WATCHDOG=1")
         _log.info("stopping on %s", signal.Signals(caught.si_signo).name)
     finally:
@@ -161,9 +168,3 @@ def _tls(who: Identity, state: StateFolder) -> "ssl.SSLContext":
     from edge_agent.transport.tls import context
 
     return context(who, state)
-
-
-def _limit_arenas() -> None:
-    # glibc gives each thread an arena of its own and keeps what was freed there; musl has no such call.
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_ARENA_MAX, 2)

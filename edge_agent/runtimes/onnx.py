@@ -1,12 +1,12 @@
 """ONNX Runtime on the CPU of a gateway: one thread, no spinning, memory given back on close."""
 
-import ctypes
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
 from fleet_contract.manifest import Tensor
@@ -74,9 +74,7 @@ class OnnxSession:
 
     def close(self) -> None:
         del self._session
-        # glibc keeps what was freed; musl has no such call, and no such need.
-        if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-            trim(0)
+        memory.give_back()
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:
