@@ -105,7 +105,7 @@ class ReportIntake:
 
     def _take(self, batch: list[Report]) -> None:
         if batch and not self._attempt(lambda: self._store(batch)):
-            # One that the database cannot hold (a NUL in a text, a number beyond 64 bits) must not take others along.
+            # One that the database cannot hold (a NUL in a text) must not take others along.
             for report in batch:
                 self._take_alone(report)
 

@@ -1,24 +1,28 @@
 """Reports on their way in: bad ones are refused, and harm no others."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import pytest
 from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
 
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import intake as intake_module
 from cloud_hub.devices.intake import ReportIntake
+from cloud_hub.devices.reports import Taken
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.refusals import Refusals
 from fleet_contract.because import Because
 from fleet_contract.encoding import encode
+from fleet_contract.report import Report
 from fleet_contract.topics import Address
 from tests.cloud_hub.devices.conftest import Join
 from tests.fakes.clock import StoppedClock
 from tests.fakes.reports import model_report, report
+from tests.fakes.waiting import until
 
 
 class Heard:
@@ -64,13 +68,6 @@ def intake(
     assert not thread.is_alive()
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
 def address(device: str) -> Address:
     return Address("default", device)
 
@@ -92,7 +89,7 @@ def test_a_report_is_stored_and_told(intake: ReportIntake, heard: Heard, changes
         (encode(report(fleet="other")), "device-wrong"),
         (encode(report(target="Not A Target")), "id-wrong"),
         (encode(report(models=(model_report("x" * 4000),))), "id-wrong"),
-        (encode(report("gw-1", 10**30)), "report-unusable"),
+        (encode(report("gw-1", 10**30)), "undecodable"),
     ],
 )
 def test_a_bad_report_is_refused_and_the_next_one_taken(
@@ -120,10 +117,17 @@ def test_one_that_no_database_can_hold_takes_no_other_along(
         join(device)
     gate = threading.Event()
     take = intake_module.take
-    monkeypatch.setattr(intake_module, "take", lambda *given: (gate.wait(10), take(*given))[1])
+
+    def choosy(session: Session, batch: Sequence[Report], now: datetime) -> Taken:
+        gate.wait(10)
+        if any(one.device == "gw-2" for one in batch):
+            raise OverflowError("no column holds it")
+        return take(session, batch, now)
+
+    monkeypatch.setattr(intake_module, "take", choosy)
     intake.offer(address("gw-1"), encode(report("gw-1")))  # keeps the thread busy, so that the rest is one batch
-    intake.offer(address("gw-1"), encode(report("gw-1", 2, generation=2**62)))
-    intake.offer(address("gw-2"), encode(report("gw-2", number=2**63, generation=4)))
+    intake.offer(address("gw-1"), encode(report("gw-1", 2, generation=3)))
+    intake.offer(address("gw-2"), encode(report("gw-2", generation=4)))
     intake.offer(address("gw-3"), encode(report("gw-3")))
     gate.set()
     until(lambda: ("gw-3", 1) in heard.reported and sum(refusals.counts.values()))
