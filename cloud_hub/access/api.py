@@ -7,6 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.joining import JoinService
 from cloud_hub.access.views import TokenOrder, TokenView
+from cloud_hub.errors import Invalid
 from fleet_contract.encoding import decode
 from fleet_contract.join import JoinRequest
 
@@ -43,7 +44,10 @@ def router(joining: JoinService) -> APIRouter:
     @routes.post("/join", summary="Join the fleet", openapi_extra={"requestBody": _JOIN_REQUEST})
     async def join(request: Request) -> Response:
         """For devices: a token's secret and a certificate request bring a signed identity. Needs no API token."""
-        asked = decode(await request.body(), JoinRequest)
+        body = await request.body()
+        if b"\\u0000" in body:
+            raise Invalid("The request holds a NUL character, which no text of a device has.", code="join-wrong")
+        asked = decode(body, JoinRequest)
         answer = await run_in_threadpool(joining.join, asked)
         return Response(answer, media_type="application/json")
 
