@@ -132,9 +132,7 @@ class Reconciler:
 
     def close(self) -> None:
         """An orderly stop: nothing answers any more, and nothing is counted against what was cut short."""
-        if self._prepared is not None:
-            self._prepared.session.close()
-            self._prepared = None
+        self._discard()
         self._slot.switch(None)
         self._save(Decision(closed(self._journal), Wait(None), self._journal.because))
 
@@ -189,18 +187,21 @@ class Reconciler:
             case Prepare():
                 loaded = around.preflight.load(step.manifest, around.artifacts.path(step.manifest.artifact.digest))
                 self._prepared, self._prepared_because = loaded, self._proof(loaded, step)
+            case Switch(manifest=None):
+                self._slot.switch(None)
             case Switch():
-                loaded_or_none = self._prepared if step.manifest is not None else None
-                if step.manifest is not None:
-                    self._prepared = None
-                self._slot.switch(loaded_or_none)
+                prepared, self._prepared = self._prepared, None
+                self._slot.switch(prepared)
                 self._switched_at = around.monotonic()
             case Discard():
-                if self._prepared is not None:
-                    self._prepared.session.close()
-                    self._prepared = None
+                self._discard()
             case _:
                 assert_never(step)
+
+    def _discard(self) -> None:
+        if self._prepared is not None:
+            self._prepared.session.close()
+            self._prepared = None
 
     def _proof(self, loaded: Loaded, step: Prepare) -> str:
         if step.golden is None:

@@ -73,6 +73,8 @@ class Updater:
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Called after each change of `state()`, on the thread that made it; must return soon and not raise."""
+        self.turned_at = monotonic()
+        """When, in monotonic seconds, `run` last began to look around: long ago means that a model hangs it."""
         self._trust = trust
         self._now = now
         self._monotonic = monotonic
@@ -171,6 +173,7 @@ class Updater:
 
     def _round(self) -> float:
         """One step of each model. The seconds until the next is due."""
+        self.turned_at = self._monotonic()
         self._take_in()
         actions = [self._turn(model, reconciler) for model, reconciler in self._reconcilers.items()]
         self._evict()

@@ -109,12 +109,14 @@ class Device:
 
 
 @contextmanager
-def running(folder: Path, server: BlobServer, generation: int = 0, **more: Any) -> Iterator[Device]:
+def running(
+    folder: Path, server: BlobServer, generation: int = 0, stop: threading.Event | None = None, **more: Any
+) -> Iterator[Device]:
     """A device whose updater runs on a thread until the block ends. Its trials end at once."""
     more.setdefault("trial", Trial(seconds=0.0))
     device = Device(Updater(folder, TRUST, server.url, **more), server, generation)
     device.updater.on_change = lambda: device.states.append(device.updater.state())
-    stop = threading.Event()
+    stop = threading.Event() if stop is None else stop
     thread = threading.Thread(target=device.updater.run, args=(stop,))
     thread.start()
     try:

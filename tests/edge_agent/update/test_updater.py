@@ -2,11 +2,15 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_agent.runtimes import open_session
+from edge_agent.runtimes.session import Session
+from edge_agent.store.download import Download
 from fleet_contract.report import Phase
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import running
@@ -170,3 +174,109 @@ def test_a_repeated_desired_state_changes_nothing(tmp_path: Path, server: BlobSe
         device.updater.receive((tmp_path / "desired.json").read_bytes())
         time.sleep(0.05)
         assert len(device.states) == before
+
+
+class Watched:
+    """Opens real sessions, remembers which of them were closed, and can do something while it opens one."""
+
+    def __init__(self) -> None:
+        self.opened: list[Session] = []
+        self.closed: list[Session] = []
+        self.meanwhile: dict[str, Callable[[], object]] = {}
+
+    def __call__(self, runtime: str, path: Path) -> Session:
+        session = open_session(runtime, path)
+        self.opened.append(session)
+        close = session.close
+
+        def closing() -> None:
+            self.closed.append(session)
+            close()
+
+        session.close = closing  # type: ignore[method-assign]
+        self.meanwhile.pop(f"sha256:{path.name}", lambda: None)()
+        return session
+
+
+def test_what_was_prepared_for_an_order_that_was_superseded_meanwhile_is_closed(
+    tmp_path: Path, server: BlobServer
+) -> None:
+    opener = Watched()
+    with running(tmp_path, server, opener=opener) as device:
+        device.order(a_build(1))
+        device.until_settled(1)
+        opener.meanwhile[a_build(2).manifest.artifact.digest] = lambda: device.order(a_build(3))
+        device.order(a_build(2))
+        device.until_settled(3)
+        versions = [state.models[0].running for state in device.states if state.models]
+        assert 2 not in {one.version for one in versions if one is not None}
+    assert len(opener.opened) == len(opener.closed) == 3
+
+
+def test_a_stop_in_the_middle_of_a_preflight_is_not_held_against_the_model(tmp_path: Path, server: BlobServer) -> None:
+    opener, stop = Watched(), threading.Event()
+    for _ in range(4):
+        stop.clear()
+        with running(tmp_path, server, stop=stop, opener=opener) as device:
+            device.generation = 1
+            opener.meanwhile[a_build(2).manifest.artifact.digest] = stop.set
+            device.order(a_build(2))
+            device.until(stop.is_set)
+    assert len(opener.opened) == len(opener.closed) == 4
+    with running(tmp_path, server) as device:
+        device.until_settled(2)
+
+
+def test_a_fault_of_the_agents_own_with_one_model_stops_no_other(
+    tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opener(runtime: str, path: Path) -> Session:
+        if path.name == a_build(2).manifest.artifact.digest.removeprefix("sha256:"):
+            raise ZeroDivisionError("a bug")
+        return open_session(runtime, path)
+
+    monkeypatch.setattr("edge_agent.update.updater.FAULT_SECONDS", 0.2)
+    with running(tmp_path, server, opener=opener) as device:
+        device.order(a_build(1), a_build(1, model="noise"))
+        device.until_settled(1)
+        device.order(a_build(1), a_build(2, model="noise"))
+        # Each try is counted as one that the process may not outlive, and so this comes to an end, too.
+        device.until_rejected("load-kills", "noise")
+        assert "agent-fault" in {one.code for state in device.states for one in state.troubles}
+        device.order(a_build(3), a_build(3, model="noise"))
+        device.until_settled(3)
+        device.until_settled(3, "noise")
+
+
+def test_a_fault_of_the_agents_own_in_a_download_is_tried_again(
+    tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Download._run
+    faults = [ZeroDivisionError("a bug")]
+
+    def run(download: Download) -> None:
+        if faults:
+            raise faults.pop()
+        whole(download)
+
+    monkeypatch.setattr(Download, "_run", run)
+    with running(tmp_path, server) as device:
+        device.order(a_build(1))
+        device.until_settled(1)
+        assert "agent-fault" in {one.code for state in device.states for one in state.troubles}
+
+
+def test_a_folder_that_cannot_be_cleared_is_a_trouble(tmp_path: Path, server: BlobServer) -> None:
+    with running(tmp_path, server) as device:
+        (tmp_path / "artifacts" / "folder-of-somebody").mkdir()
+        device.order(a_build(1))
+        device.until_settled(1)
+        device.until(lambda: [one.code for one in device.updater.state().troubles] == ["disk-failed"])
+        (tmp_path / "artifacts" / "folder-of-somebody").rmdir()
+        device.until(lambda: not device.updater.state().troubles)
+
+
+def test_it_tells_when_it_last_turned(tmp_path: Path, server: BlobServer) -> None:
+    with running(tmp_path, server) as device:
+        before = device.updater.turned_at
+        device.until(lambda: device.updater.turned_at > before)

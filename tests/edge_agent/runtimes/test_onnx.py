@@ -1,0 +1,112 @@
+"""ONNX Runtime behind the session port."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_agent.failures import ArtifactRejected
+from edge_agent.runtimes import open_session
+from edge_agent.runtimes.session import InferenceFailed
+from fleet_contract.manifest import Tensor
+from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, images, scores_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    path.write_bytes(a_linear_model(1))
+    return path
+
+
+def test_names_what_it_takes_and_gives_in_the_contracts_words(path: Path) -> None:
+    session = open_session("onnx", path)
+    assert session.inputs == (Tensor("image", "FP32", (-1, FEATURES)),)
+    assert session.outputs == (Tensor("scores", "FP32", (-1, CLASSES)),)
+
+
+def test_answers(path: Path) -> None:
+    session = open_session("onnx", path)
+    np.testing.assert_allclose(session.run({"image": images()})["scores"], scores_of(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"image": np.zeros((1, FEATURES + 1), dtype=np.float32)},
+        {"image": np.zeros((1, FEATURES), dtype=np.float64)},
+        {"image": np.zeros((FEATURES,), dtype=np.float32)},
+        {"picture": np.zeros((1, FEATURES), dtype=np.float32)},
+        {},
+    ],
+)
+def test_inputs_that_it_cannot_answer_leave_it_answering_others(path: Path, inputs: dict[str, np.ndarray]) -> None:
+    session = open_session("onnx", path)
+    with pytest.raises(InferenceFailed):
+        session.run(inputs)
+    assert session.run({"image": images(1)})["scores"].shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x00" * 4096, a_linear_model(1)[:100]])
+def test_what_is_no_model_is_unreadable(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(data)
+    with pytest.raises(ArtifactRejected) as caught:
+        open_session("onnx", path)
+    assert caught.value.code == "model-unreadable"
+
+
+def test_a_runtime_that_is_not_here_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ArtifactRejected, match="'tflite'") as caught:
+        open_session("tflite", path)
+    assert caught.value.code == "runtime-missing"
+    monkeypatch.setitem(sys.modules, "edge_agent.runtimes.onnx", None)
+    with pytest.raises(ArtifactRejected, match="cannot be imported") as caught:
+        open_session("onnx", path)
+    assert caught.value.code == "runtime-missing"
+
+
+def test_it_answers_several_threads_at_once(path: Path) -> None:
+    session = open_session("onnx", path)
+    right: list[bool] = []
+
+    def ask() -> None:
+        right.extend(
+            np.allclose(session.run({"image": images()})["scores"], scores_of(1), rtol=1e-4) for _ in range(200)
+        )
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    session.close()
+    assert right == [True] * 600
+
+
+def test_it_starts_no_threads_of_its_own(path: Path) -> None:
+    count = "import os; print(len(os.listdir('/proc/self/task')))"
+    script = f"""
+from pathlib import Path
+import numpy as np
+from edge_agent.runtimes.onnx import OnnxSession
+{count}
+session = OnnxSession(Path({str(path)!r}))
+session.run({{"image": np.zeros((1, {FEATURES}), dtype=np.float32)}})
+{count}
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    before, after = said.stdout.split()
+    assert before == after
+
+
+def test_the_agent_starts_without_numpy_or_a_runtime() -> None:
+    script = (
+        "import sys, edge_agent.update.updater\n"
+        "print(*{'numpy', 'onnxruntime', 'pydantic', 'sqlalchemy', 'asyncio', 'requests'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert said.stdout.split() == []
