@@ -17,7 +17,7 @@ from fleet_contract.manifest import Manifest
 
 _log = logging.getLogger(__name__)
 #: How long a source that fails is left alone.
-RETRY_SECONDS = 10.0
+RETRY_SECONDS = 5.0
 
 
 def wall_ms() -> int:

@@ -1,0 +1,171 @@
+"""With TLS the device shows its own certificate, and trusts its fleet's authority and nobody else."""
+
+import queue
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edge_agent.errors import StateUnusable
+from edge_agent.join import _certificate_request, device_key
+from edge_agent.state import StateFolder
+from edge_agent.transport import tls
+from edge_agent.transport.paho import PahoTransport
+from fleet_contract.because import Because
+from fleet_contract.join import Broker, Identity
+from fleet_contract.topics import Address, Channel
+from provisioning.pki import Authority, Request
+from tests.fakes.rumqttd import free_port, rumqttd
+
+NOW = datetime.now(UTC)
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.connections: queue.Queue[None] = queue.Queue()
+        self.ends: queue.Queue[Because] = queue.Queue()
+
+    def connected(self) -> None:
+        self.connections.put(None)
+
+    def disconnected(self, because: Because) -> None:
+        self.ends.put(because)
+
+    def received(self, channel: Channel, payload: bytes) -> None:
+        raise AssertionError("nobody sends")
+
+
+def joined(folder: Path, authority: Authority, trusts: Authority) -> tuple[Identity, StateFolder]:
+    state = StateFolder(folder)
+    state.create()
+    request = _certificate_request(device_key(state))
+    certificate = authority.sign_device(Request(request), "press-1", NOW)
+    broker = Broker("127.0.0.1", 1, tls=True)
+    return Identity("default", "press-1", "", broker, (), (), certificate, trusts.certificate, "cpu-vnni", NOW), state
+
+
+def server_context(folder: Path, authority: Authority) -> ssl.SSLContext:
+    """A broker's context: a certificate for the loopback, and none let in without one of the fleet's."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
+    signer = serialization.load_pem_private_key(authority.to_pem(), None)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = folder / "broker.pem"
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(pem)
+    return context
+
+
+@contextmanager
+def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[tuple[int, list[str]]]:
+    """Ends TLS for a broker that knows none; gives the port, and the names of those that were let in."""
+    names: list[str] = []
+    threads: list[threading.Thread] = []
+
+    def pipe(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+    def serve() -> None:
+        while True:
+            try:
+                raw, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                peer = context.wrap_socket(raw, server_side=True)
+            except OSError:
+                raw.close()
+                continue
+            names.append(dict(part[0] for part in peer.getpeercert()["subject"])["commonName"])
+            behind = socket.create_connection(("127.0.0.1", port))
+            for ends in ((peer, behind), (behind, peer)):
+                threads.append(threading.Thread(target=pipe, args=ends))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        acceptor = threading.Thread(target=serve)
+        acceptor.start()
+        yield listener.getsockname()[1], names
+        listener.shutdown(socket.SHUT_RDWR)
+        acceptor.join()
+    for thread in threads:
+        thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.make("default")
+
+
+def test_a_device_is_let_in_by_its_own_certificate(tmp_path, authority):
+    who, state = joined(tmp_path / "state", authority, authority)
+    port = free_port()
+    with rumqttd(tmp_path, port), tls_in_front_of(port, server_context(tmp_path, authority)) as (front, names):
+        heard = Heard()
+        transport = PahoTransport(
+            Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
+        )
+        transport.start(heard, lambda: b"lost")
+        heard.connections.get(timeout=10)
+        assert transport.send(Channel.REPORT, b"hello")
+        transport.close(b"bye", 5)
+    assert names == ["press-1"]
+
+
+@pytest.mark.parametrize("stranger", ["device", "broker"])
+def test_nobody_speaks_with_a_stranger(tmp_path, authority, stranger):
+    other = Authority.make("other")
+    signs, trusts = (other, authority) if stranger == "device" else (authority, other)
+    who, state = joined(tmp_path / "state", signs, trusts)
+    with tls_in_front_of(1, server_context(tmp_path, authority)) as (front, names):
+        heard = Heard()
+        transport = PahoTransport(
+            Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
+        )
+        transport.start(heard, lambda: b"lost")
+        assert heard.ends.get(timeout=10).code in ("broker-unreachable", "broker-lost")
+        assert heard.connections.empty()
+        transport.close(b"bye", 5)
+    assert names == []
+
+
+def test_a_certificate_that_does_not_fit_the_key_says_to_join_again(tmp_path, authority):
+    who, _ = joined(tmp_path / "one", authority, authority)
+    _, state = joined(tmp_path / "two", authority, authority)
+    with pytest.raises(StateUnusable, match="Join again"):
+        tls.context(who, state)
