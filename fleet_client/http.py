@@ -45,7 +45,7 @@ class Http:
         # are not, since one that was lost on its way back may have been done.
         self._pool = urllib3.PoolManager(
             headers=headers,
-            retries=urllib3.Retry(connect=1, read=1, redirect=0, status=0, other=0, backoff_factor=0.1),
+            retries=urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0, backoff_factor=0.1),
             timeout=urllib3.Timeout(connect=5.0, read=timeout_seconds),
         )
 

@@ -11,13 +11,13 @@ from tests.fleet.world import Agent, AgentFactory, Hub, make_agent
 
 @pytest.fixture
 def hubs(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
-    """Starts hubs, each in a folder of its own; `options` go on its command line. All are stopped."""
+    """Starts hubs, on a data folder of its own or on `data`; `options` go on the command line. All are stopped."""
     started: list[Hub] = []
 
-    def start(*options: str) -> Hub:
+    def start(*options: str, data: Path | None = None) -> Hub:
         folder = tmp_path / f"hub-{len(started)}"
         folder.mkdir()
-        hub = Hub(folder, *options)
+        hub = Hub(folder, *options, data=data)
         started.append(hub)
         return hub
 

@@ -29,8 +29,8 @@ def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30.0, 
 class Hub:
     """A hub process with its broker, on ports that stay the same when it is started again."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.data = folder, folder / "data"
+    def __init__(self, folder: Path, *options: str, data: Path | None = None) -> None:
+        self.folder, self.data = folder, data or folder / "data"
         self.port, self.mqtt_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = Client(self.url)
