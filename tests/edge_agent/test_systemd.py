@@ -1,0 +1,44 @@
+"""Words to systemd go to its socket, wherever that is, and to nobody when there is none."""
+
+import configparser
+import os
+import socket
+from pathlib import Path
+
+from edge_agent.systemd import notify, watchdog_seconds
+
+UNIT = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette-agent.service"
+
+
+def test_a_word_reaches_an_abstract_socket():
+    name = f"vedette-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + name)
+        notify("READY=1", {"NOTIFY_SOCKET": "@" + name})
+        assert manager.recv(100) == b"READY=1"
+
+
+def test_without_a_manager_nothing_happens(tmp_path):
+    notify("READY=1", {})
+    notify("READY=1", {"NOTIFY_SOCKET": ""})
+    notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+
+
+def test_the_watchdog_is_fed_at_half_its_time():
+    assert watchdog_seconds({"WATCHDOG_USEC": "30000000"}) == 15.0
+    assert watchdog_seconds({}) is None
+    assert watchdog_seconds({"WATCHDOG_USEC": "0"}) is None
+
+
+def test_the_unit_waits_for_the_word_and_runs_as_nobody_special():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(UNIT)
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert service["User"] not in ("", "root")
+    assert service["Restart"] == "always"
+    assert service["CapabilityBoundingSet"] == ""
+    assert float(service["WatchdogSec"]) > 0
+    # The agent needs up to 5 s to stop.
+    assert float(service["TimeoutStopSec"]) > 5
