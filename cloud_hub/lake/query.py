@@ -123,10 +123,11 @@ def _run(connection: Any, sql: str, limit: int) -> Result:
             f"This is a statement of type {statements[0].type.name}, and the lake is only read here.",
             "Send a SELECT, or WITH ... SELECT.",
         )
-    cursor = connection.execute(statements[0])
-    columns = tuple((str(name), str(kind)) for name, kind, *_ in cursor.description)
+    # A relation is evaluated as it is read: what is over the limit is never computed, nor held in memory.
+    relation = connection.sql(statements[0])
+    columns = tuple((str(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True))
     rows: list[tuple[Any, ...]] = []
-    with cursor.to_arrow_reader(min(limit + 1, 2048)) as reader:
+    with relation.to_arrow_reader(min(limit + 1, 2048)) as reader:
         for batch in reader:
             values = [
                 [_plain(value, field.type) for value in column.to_pylist()]

@@ -8,7 +8,7 @@ import pytest
 from cloud_hub.lake import durable
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.table import LakeTable
-from tests.cloud_hub.lake.conftest import NOW, rows
+from tests.fakes.lake import NOW, rows
 
 Open = Callable[[Location], LakeTable]
 
@@ -37,9 +37,7 @@ def test_a_whole_table_is_left_alone(root: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"commitInfo":{"timestamp":1', b"\x00" * 300])
-def test_a_torn_commit_is_set_aside_with_its_mark(
-    root: Path, torn: bytes, folder: Location, open_table: Open
-) -> None:
+def test_a_torn_commit_is_set_aside_with_its_mark(root: Path, torn: bytes, folder: Location, open_table: Open) -> None:
     commit(root, 21).write_bytes(torn)
     table = open_table(folder)
     assert table.marks() == (20, {"gateway-1/b0": 20})

@@ -1,6 +1,7 @@
 """From a message to its rows and its ack: once, in order, and only when safe."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,8 +24,8 @@ from cloud_hub.refusals import Refusals
 from fleet_contract.errors import DeviceWrong, Undecodable
 from fleet_contract.telemetry import Ack, Batch, encode_batch
 from fleet_contract.topics import Address
-from tests.cloud_hub.lake.conftest import NOW, rows, window
 from tests.fakes.clock import StoppedClock
+from tests.fakes.lake import NOW, rows, window
 from tests.fakes.link import RecordingLink
 
 ADDRESS = Address("default", "gateway-1")
@@ -324,8 +325,6 @@ def test_stopping_does_not_wait_for_a_lake_that_is_away(tmp_path: Path, hub: Hub
 
 
 def _wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    import time
-
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -82,7 +82,7 @@ def test_an_app_id_of_another_application_names_none() -> None:
 
 @dataclass
 class Sender:
-    """A device as the contract has it: keeps windows until they are acked, may drop the oldest, names what they follow."""
+    """A device as the contract has it: keeps windows until they are acked, may drop the oldest."""
 
     made: int = 0
     spool: list[int] = field(default_factory=list)

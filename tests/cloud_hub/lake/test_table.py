@@ -1,18 +1,20 @@
 """Rows and marks are one fact, in a folder and on S3, whoever else writes."""
 
+import os
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
 from cloud_hub.errors import CannotStart
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.schema import SCHEMA
 from cloud_hub.lake.table import LakeContested, LakeTable, LakeUnavailable
-from tests.cloud_hub.lake.conftest import NOW, rows
+from tests.fakes.lake import NOW, rows
 
 Open = Callable[[Location], LakeTable]
 
@@ -73,7 +75,9 @@ def test_all_columns_come_back_as_they_went_in(location: Location, open_table: O
     }
 
 
-def test_a_writer_whose_marks_another_has_moved_is_told_and_writes_nothing(location: Location, open_table: Open) -> None:
+def test_a_writer_whose_marks_another_has_moved_is_told_and_writes_nothing(
+    location: Location, open_table: Open
+) -> None:
     first, second = open_table(location), open_table(location)
     seen, _ = first.marks()
     assert second.marks() == (seen, {})
@@ -137,8 +141,6 @@ def test_marks_are_read_over_checkpoints_and_the_commits_after_them(folder: Loca
 
 
 def test_marks_agree_with_what_deltalake_says_of_each(location: Location, open_table: Open) -> None:
-    from deltalake import DeltaTable
-
     table = open_table(location)
     for number in range(1, 23):
         append(table, number, device=f"gateway-{number % 3}")
@@ -169,8 +171,6 @@ def test_a_writer_goes_on_beside_anothers_compaction(location: Location, open_ta
 
 
 def test_vacuum_deletes_what_a_crash_left_behind_once_it_is_old(folder: Location, open_table: Open) -> None:
-    import os
-
     table = open_table(folder)
     append(table, 1)
     assert folder.folder is not None
@@ -178,7 +178,7 @@ def test_vacuum_deletes_what_a_crash_left_behind_once_it_is_old(folder: Location
     old, young = day / "part-00000-old.parquet", day / "part-00001-young.parquet"
     for orphan in (old, young):
         orphan.write_bytes(b"half a file")
-    two_days_ago = datetime.now().timestamp() - 2 * 86400
+    two_days_ago = datetime.now(UTC).timestamp() - 2 * 86400
     os.utime(old, (two_days_ago, two_days_ago))
     table.vacuum()
     assert not old.exists()
