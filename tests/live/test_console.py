@@ -1,0 +1,229 @@
+"""The console in a real browser, over a paper fleet: what people see, live, with and without scripts.
+
+VEDETTE_SCREENSHOTS=FOLDER keeps pictures of every page there.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from cloud_hub.because import BecauseView
+from tests.fakes.console_server import Served, now, serving
+from tests.fakes.paper_fleet import busy_hub, empty_hub
+from tests.live.browser import chromium, watched
+
+pytestmark = pytest.mark.live
+
+PAGES = {
+    "fleet": "/",
+    "devices": "/devices",
+    "device": "/devices/gdansk-line1-08",
+    "models": "/models",
+    "model": "/models/digits",
+    "rollouts": "/rollouts",
+    "running": "/rollouts/digits-3-q7f2",
+    "paused": "/rollouts/vibration-1-h8tt",
+    "reverted": "/rollouts/digits-2-k9zr",
+    "completed": "/rollouts/digits-1-x2ma",
+    "lake": "/lake?sql=SELECT+1",
+}
+LOOKS = (("light", 1320), ("dark", 1320), ("light", 390))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def fleet() -> Iterator[Served]:
+    with serving(busy_hub(now)) as served:
+        yield served
+
+
+def drawn(page: Page) -> None:
+    for chart in page.locator("v-chart").all():
+        expect(chart.locator("canvas")).to_be_visible()
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_readable_and_accessible(
+    browser: Browser, fleet: Served, name: str, theme: str, width: int
+) -> None:
+    with watched(browser, width=width, theme=theme) as seen:
+        page = seen.open(fleet.url + PAGES[name])
+        drawn(page)
+        if page.locator("[data-connection]").count():
+            seen.live()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "it must not scroll sideways"
+        assert not seen.failures()
+        if folder := os.environ.get("VEDETTE_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name}-{theme}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("path", ["/", "/devices", "/models", "/rollouts", "/lake"])
+def test_an_empty_hub_is_accessible_too(browser: Browser, path: str) -> None:
+    with serving(empty_hub(now)) as served, watched(browser) as seen:
+        seen.open(served.url + path)
+        assert not seen.failures()
+
+
+def test_a_change_is_shown_without_loading_the_page_again(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/rollouts/digits-3-q7f2")
+        seen.live()
+        page.evaluate("window.sameDocument = true")
+        said = "Gate predictions failed: the share of label 1 moved by 31 points."
+        fleet.hub.rollouts.decide("digits-3-q7f2", BecauseView(code="gate-failed", sentence=said), state="reverting")
+        expect(page.locator("#top .notice")).to_contain_text(said, timeout=5000)
+        expect(page.locator("#decisions li").first).to_contain_text(said, timeout=5000)
+        expect(page.locator(".actions")).to_have_count(0)
+        assert page.evaluate("window.sameDocument")
+
+
+def test_a_fleet_that_comes_to_life_is_watched_from_one_page(browser: Browser) -> None:
+    hub, later = empty_hub(now), busy_hub(now)
+    with serving(hub) as served, watched(browser) as seen:
+        page = seen.open(served.url)
+        seen.live()
+        hub.devices.devices, hub.monitoring.running = later.devices.devices, later.monitoring.running
+        hub.releases.versions_of = later.releases.versions_of
+        hub.changes.bump("devices", "telemetry", "models")
+        expect(page.locator("#figures")).to_contain_text("37 of 42", timeout=8000)
+        expect(page.locator("#versions")).to_contain_text("36 devices", timeout=8000)
+        expect(page.locator("#charts .plot-legend").first).to_contain_text("digits v3", timeout=8000)
+
+
+def test_a_change_between_loading_and_connecting_is_not_missed(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.page
+
+        def late(route: object) -> None:
+            fleet.hub.devices.change("lyon-line1-00", presence="lost")
+            fleet.hub.changes.bump("devices", "device:lyon-line1-00")
+            route.continue_()  # type: ignore[attr-defined]
+
+        page.route("**/events?*", late)
+        seen.open(f"{fleet.url}/devices/lyon-line1-00")
+        expect(page.locator("h1 + span")).to_have_text("lost", timeout=8000)
+
+
+def test_a_hub_that_comes_back_is_found_again_with_what_happened_meanwhile(browser: Browser) -> None:
+    hub = busy_hub(now)
+    with watched(browser) as seen:
+        with serving(hub) as served:
+            page = seen.open(f"{served.url}/devices/lyon-line1-00")
+            seen.live()
+            port = int(served.url.rpartition(":")[2])
+        expect(page.locator("[data-connection]")).to_have_text("Reconnecting", timeout=8000)
+        hub.devices.change("lyon-line1-00", presence="lost")
+        with serving(busy_again(hub), port=port):
+            expect(page.locator("h1 + span")).to_have_text("lost", timeout=20_000)
+            expect(page.locator("[data-connection]")).to_have_text("Live")
+        # Every connection that was refused is told of; that is what was asked for here.
+        refused = ("ERR_", "Failed to fetch", "network error")
+        seen.complaints[:] = [one for one in seen.complaints if not any(word in one for word in refused)]
+
+
+def busy_again(hub: object) -> object:
+    """The same fleet behind a hub that has been started anew."""
+    fresh = empty_hub(now)
+    fresh.devices, fresh.releases, fresh.monitoring = hub.devices, hub.releases, hub.monitoring  # type: ignore[attr-defined]
+    fresh.rollouts.rollouts, fresh.rollouts.decided = hub.rollouts.rollouts, hub.rollouts.decided  # type: ignore[attr-defined]
+    return fresh
+
+
+def test_what_a_person_is_doing_survives_an_update(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/rollouts/digits-3-q7f2")
+        seen.live()
+        page.get_by_text("Abort…").click()
+        reason = page.locator('form[action$="/abort"] input[name=reason]')
+        reason.fill("half a sen")
+        fleet.hub.rollouts.decide("digits-3-q7f2", BecauseView(code="x", sentence="Something else happened."))
+        expect(page.locator("#top .notice")).to_contain_text("Something else happened.", timeout=5000)
+        expect(reason).to_have_value("half a sen")
+        expect(reason).to_be_focused()
+        reason.press_sequentially("tence")
+        page.get_by_role("button", name="Abort the rollout and go back").click()
+        expect(page.locator("#top .badge").first).to_have_text("reverting")
+        assert fleet.hub.rollouts.asked == [("digits-3-q7f2", "abort", "half a sentence")]
+
+
+def test_typing_narrows_the_list_and_the_address_follows(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/devices")
+        seen.live()
+        page.get_by_label("Search").press_sequentially("gdansk", delay=30)
+        expect(page.locator("tbody tr")).to_have_count(14, timeout=5000)
+        expect(page).to_have_url(f"{fleet.url}/devices?q=gdansk")
+        page.get_by_label("Presence").select_option("lost")
+        expect(page.locator("tbody tr")).to_have_count(1, timeout=5000)
+        fleet.hub.devices.change("gdansk-line1-08", presence="lost")
+        fleet.hub.changes.bump("devices")
+        expect(page.locator("tbody tr")).to_have_count(2, timeout=5000)
+        page.reload()
+        expect(page.locator("tbody tr")).to_have_count(2)
+        expect(page.get_by_label("Search")).to_have_value("gdansk")
+
+
+def test_the_theme_is_kept_and_charts_follow_it(browser: Browser, fleet: Served) -> None:
+    with watched(browser, theme="light") as seen:
+        page = seen.open(fleet.url)
+        drawn(page)
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(ground)
+        page.get_by_label("Light or dark").click()
+        dark = page.evaluate(ground)
+        assert dark != light
+        drawn(page)
+        page.reload()
+        assert page.evaluate(ground) == dark
+
+
+def test_everything_can_be_read_and_done_without_scripts(browser: Browser, fleet: Served) -> None:
+    with watched(browser, scripts=False) as seen:
+        page = seen.open(fleet.url)
+        expect(page.locator("v-chart").first).to_contain_text("a second.")
+        page.locator(".bar").get_by_role("link", name="Devices").click()
+        expect(page.locator("tbody tr")).to_have_count(42)
+        page.get_by_label("Search").fill("lyon")
+        page.get_by_role("button", name="Filter").click()
+        expect(page.locator("tbody tr")).to_have_count(14)
+        page.locator(".bar").get_by_role("link", name="Rollouts").click()
+        page.locator("tbody a", has_text="digits v3").click()
+        page.get_by_text("Pause…").click()
+        page.get_by_role("button", name="Pause the rollout").click()
+        expect(page.locator("#top .badge").first).to_have_text("paused")
+        assert fleet.hub.rollouts.asked == [("digits-3-q7f2", "pause", "")]
+
+
+def test_signing_in_and_a_session_that_ends_meanwhile(browser: Browser) -> None:
+    with serving(busy_hub(now), token="a-long-and-random-token") as served, watched(browser) as seen:
+        page = seen.open(f"{served.url}/devices?q=lyon")
+        assert not seen.failures()
+        page.get_by_label("API token").fill("a-long-and-random-token")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("tbody tr")).to_have_count(14)
+        seen.live()
+        page.context.clear_cookies()
+        served.hub.changes.bump("devices")
+        expect(page.get_by_label("API token")).to_be_visible(timeout=8000)
+        assert "401" in " ".join(seen.complaints)
+        seen.complaints.clear()
+
+
+def test_a_browser_that_leaves_is_forgotten(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        seen.open(fleet.url)
+        page = seen.live()
+        assert len(fleet.hub.changes._listeners) == 1
+        page.goto(f"{fleet.url}/login?to=/lake")
+        fleet.hub.changes.bump("devices", "rollouts", "telemetry")
+        page.wait_for_timeout(1500)
+        assert not fleet.hub.changes._listeners
