@@ -34,6 +34,8 @@ _THREADS_STOP_SECONDS = 2.5
 _FAREWELL_SECONDS = 1.5
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
+#: The same for the updater, which turns only after it has loaded a model and replayed its golden set.
+_HUNG_SECONDS = 300.0
 
 
 class PartDied(AgentError):
@@ -95,6 +97,9 @@ class Agent:
                 raise PartDied(f"The agent's {thread.name} has ended; the log says why.")
         if (silent := time.monotonic() - self._uplink.turned_at) > _STUCK_SECONDS:
             raise PartDied(f"The agent's uplink has been stuck for {silent:.0f} s.")
+        if (silent := time.monotonic() - self._updater.turned_at) > _HUNG_SECONDS:
+            # The load was counted before it began, so the model that hangs is rejected after some starts.
+            raise PartDied(f"The agent's updater has been stuck for {silent:.0f} s: a model hangs.")
 
     def stop(self) -> None:
         """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds."""
