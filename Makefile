@@ -55,7 +55,7 @@ bench: $(VENV)/.dev ## Every promise measured against its anchor; writes docs/be
 	@$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any index's address
-	@for name in edge hub demo dev node; do \
+	@for name in edge hub demo dev node build; do \
 	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \

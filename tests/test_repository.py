@@ -30,7 +30,7 @@ def test_a_lock_pins_by_hash_and_names_no_address(lock: Path) -> None:
         assert "--hash=sha256:" in entry, entry
 
 
-@pytest.mark.parametrize("extra", ["edge", "hub", "demo", "dev", "node"])
+@pytest.mark.parametrize("extra", ["edge", "hub", "demo", "dev", "node", "build"])
 def test_a_lock_holds_what_its_extra_asks_for(extra: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
