@@ -3,6 +3,7 @@
 import math
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -127,8 +128,8 @@ def _read(path: Path, manifest: Manifest) -> dict[str, Array]:
                     _check_header(file, info.file_size)
                 with archive.open(info) as file:
                     arrays[name] = npy.read_array(file, allow_pickle=False)
-    # RuntimeError: an encrypted member.
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    # RuntimeError: an encrypted member; NotImplementedError, a kind of it: an unknown compression.
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(str(error)) from error
     for name, array in arrays.items():
         if array.shape[:1] != (manifest.golden.samples,):

@@ -137,7 +137,18 @@ def with_header_that_claims(shape: tuple[int, ...]) -> bytes:
     return out.getvalue()
 
 
+def deflated_and_damaged() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **{"inputs/image": images() * 0, "outputs/scores": scores_of(1)})
+    data = bytearray(file.getvalue())
+    # The first byte of the first member's data: after 30 bytes of header, its name, and the extra field.
+    start = 30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+    data[start] ^= 0xFF
+    return bytes(data)
+
+
 UNREADABLE = {
+    "damaged where it is deflated": deflated_and_damaged(),
     "no archive": b"PK\x03\x04 and then nothing",
     "no bytes": b"",
     "no inputs": npz(outputs_scores=scores_of(1)),
