@@ -27,7 +27,7 @@ def processes_of(folder: Path) -> list[str]:
             line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if str(folder) in line and "demo" not in line:
+        if str(folder) in line and "fleet_client demo" not in line:
             found.append(line)
     return found
 

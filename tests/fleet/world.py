@@ -1,18 +1,23 @@
 """A real hub and real agents as processes, for tests: started, killed, started again, and always stopped."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import paho.mqtt.client as mqtt
+
 from fleet_client import Client
 from fleet_client.demo.gateway import Gateway
 from fleet_client.demo.programs import free_port, join, start_agent, start_hub
 from fleet_client.errors import HubUnreachable
-from fleet_client.views import Device
+from fleet_client.views import Device, Rollout
 
 T = TypeVar("T")
+NO_GATES = {"errors": None, "predictions": None}
 
 
 def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> T:
@@ -119,6 +124,48 @@ class Agent:
 AgentFactory = Callable[..., Agent]
 
 
+def publish(hub: Hub, topic: str, payload: bytes) -> None:
+    """Sends a message through the hub's broker, as anybody who reaches it could."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "a-stranger", protocol=mqtt.MQTTv5)
+    client.connect("127.0.0.1", hub.mqtt_port)
+    client.loop_start()
+    try:
+        client.publish(topic, payload, qos=1).wait_for_publish(10)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def vedette(hub: Hub, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, asking `hub`."""
+    return subprocess.run(
+        [sys.executable, "-m", "fleet_client", "--hub", hub.url, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def rolled_out(hub: Hub, version: int, *agents: Agent, **policy: object) -> Rollout:
+    """Rolls `version` of digits out to everybody at once, and waits until all `agents` run it."""
+    at_once = {"waves": [{"percent": 100}], "soak_seconds": 0, "minimum_records": 0, "gates": NO_GATES, **policy}
+    made = hub.client.rollouts.create("digits", version, at_once)
+    for agent in agents:
+        agent.runs("digits", version)
+    return made
+
+
+def ended(hub: Hub, rollout: str, seconds: float = 60.0) -> Rollout:
+    """Waits until nothing more will happen to it."""
+
+    def over() -> Rollout | None:
+        found = hub.client.rollouts.get(rollout)
+        return found if found.ended else None
+
+    return eventually(over, f"rollout {rollout} has ended", seconds)
+
+
 def make_agent(
     hub: Hub,
     folder: Path,
@@ -126,7 +173,7 @@ def make_agent(
     name: str,
     labels: Mapping[str, str] | None = None,
     target: str = "cpu-vnni",
-    rate_per_second: float = 40.0,
+    rate_per_second: float = 50.0,
 ) -> Agent:
     """A joined agent that replays `replay` into digits."""
     gateway = Gateway(name, dict(labels or {}), target, folder / name)
