@@ -11,6 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TARGETS = ("cpu-vnni", "cpu-avx2")
+_KEPT_SECONDS = 24 * 3600
 _PACKAGES = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "msgspec")
 
 
@@ -49,7 +51,10 @@ def built_digits(cache: Path) -> Digits:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "summary.json").exists():
             for old in cache.glob("digits-*"):
-                shutil.rmtree(old)
+                # Another run, of the code as it was, may be reading a younger one.
+                if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                    shutil.rmtree(old)
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             summary = {
                 "good": _models("build", "digits", "--out", folder / "good", "-o", "json"),
