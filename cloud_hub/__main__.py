@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -57,21 +58,20 @@ def _run(settings: Settings) -> None:
     from cloud_hub.app import build
     from cloud_hub.serving import serve
 
-    folder = DataFolder(settings.data)
-    last = folder.last_seen()
-    with listen(settings.host, settings.port, "--port", remembered=_port(last.url if last else None)) as listening:
-        url = settings.public_url or _url(settings.host, listening.getsockname()[1])
-        mqtt_port = free_port("127.0.0.1", settings.mqtt_port, remembered=_port(last.broker if last else None))
-        hub = build(settings, folder, url.rstrip("/"), mqtt_port)
-        broker = f"mqtt://{hub.broker.host}:{hub.broker.port}"
+    with closing(DataFolder(settings.data)) as folder:
+        last = folder.last_seen()
+        with listen(settings.host, settings.port, "--port", remembered=_port(last.url if last else None)) as listening:
+            url = settings.public_url or _url(settings.host, listening.getsockname()[1])
+            mqtt_port = free_port("127.0.0.1", settings.mqtt_port, remembered=_port(last.broker if last else None))
+            hub = build(settings, folder, url.rstrip("/"), mqtt_port)
+            broker = f"mqtt://{hub.broker.host}:{hub.broker.port}"
 
-        def ready() -> None:
-            folder.write_whereabouts(Whereabouts(url, broker, os.getpid()))
-            print(f"Vedette hub ready: {url} (MQTT {broker}, data {folder.path})", flush=True)  # noqa: T201 as above
+            def ready() -> None:
+                folder.write_whereabouts(Whereabouts(url, broker, os.getpid()))
+                print(f"Vedette hub ready: {url} (MQTT {broker}, data {folder.path})", flush=True)  # noqa: T201 as above
 
-        with hub.running():
-            serve(hub, listening, ready)
-    folder.close()
+            with hub.running():
+                serve(hub, listening, ready)
 
 
 def _url(host: str, port: int) -> str:

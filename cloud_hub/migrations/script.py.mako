@@ -5,10 +5,7 @@ Revises: ${down_revision or "nothing" | comma,n}
 """
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
-
-import cloud_hub.database
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -9,7 +9,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import event
-from sqlmodel import SQLModel
 
 from cloud_hub.database import Database
 from tests.fakes.clock import StoppedClock
@@ -29,7 +28,6 @@ def migrated_postgres(postgres_server: Postgres) -> str:
     name = postgres_server.new_database()
     database = Database(postgres_server.url(name))
     database.migrate()
-    SQLModel.metadata.create_all(database.engine)  # until the first schema is whole
     database.dispose()
     return name
 
@@ -40,7 +38,6 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
     database = Database(f"sqlite:///{path}")
     database.migrate()
-    SQLModel.metadata.create_all(database.engine)  # until the first schema is whole
     with database.engine.connect() as connection:
         connection.rollback()
         connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]

@@ -5,10 +5,7 @@ Revises: nothing
 """
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
-
-import cloud_hub.database
 
 revision = "0001"
 down_revision = None
@@ -19,18 +16,18 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "devices",
-        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("fleet", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("key", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("hostname", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("agent_version", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("joined_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("presence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("last_heard_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("boot", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("boot_before", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("boot_started_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("fleet", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("hostname", sa.String(), nullable=False),
+        sa.Column("agent_version", sa.String(), nullable=False),
+        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("presence", sa.String(), nullable=False),
+        sa.Column("last_heard_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("boot", sa.String(), nullable=True),
+        sa.Column("boot_before", sa.String(), nullable=True),
+        sa.Column("boot_started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("refused", sa.JSON(none_as_null=True), nullable=True),
@@ -48,15 +45,15 @@ def upgrade() -> None:
 
     op.create_table(
         "join_tokens",
-        sa.Column("secret_hash", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("secret_hash", sa.String(), nullable=False),
+        sa.Column("device", sa.String(), nullable=True),
+        sa.Column("target", sa.String(), nullable=True),
         sa.Column("labels", sa.JSON(), nullable=False),
-        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("used_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("key", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("answer", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("key", sa.String(), nullable=True),
+        sa.Column("answer", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("secret_hash"),
     )
     with op.batch_alter_table("join_tokens", schema=None) as batch_op:
@@ -64,14 +61,14 @@ def upgrade() -> None:
 
     op.create_table(
         "models",
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("newest", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "window_slices",
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("started_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
@@ -86,15 +83,15 @@ def upgrade() -> None:
     op.create_table(
         "windows",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("boot", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("boot", sa.String(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
         sa.Column("started_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("ended_at_ms", sa.BigInteger(), nullable=False),
-        sa.Column("ingested_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("ingested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("records", sa.BigInteger(), nullable=False),
         sa.Column("errors", sa.BigInteger(), nullable=False),
         sa.Column("latency", sa.Text(), nullable=False),
@@ -112,14 +109,14 @@ def upgrade() -> None:
     op.create_table(
         "device_events",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("kind", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("phase", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=True),
+        sa.Column("phase", sa.String(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=True),
-        sa.Column("code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("code", sa.String(), nullable=False),
+        sa.Column("sentence", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -129,9 +126,9 @@ def upgrade() -> None:
 
     op.create_table(
         "device_labels",
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("key", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("value", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("device", "key"),
     )
@@ -140,20 +137,20 @@ def upgrade() -> None:
 
     op.create_table(
         "device_models",
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("phase", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("because_code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("because_sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("since", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("phase", sa.String(), nullable=False),
+        sa.Column("because_code", sa.String(), nullable=False),
+        sa.Column("because_sentence", sa.String(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("wanted_version", sa.Integer(), nullable=True),
-        sa.Column("wanted_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("wanted_digest", sa.String(), nullable=True),
         sa.Column("running_version", sa.Integer(), nullable=True),
-        sa.Column("running_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("running_digest", sa.String(), nullable=True),
         sa.Column("previous_version", sa.Integer(), nullable=True),
-        sa.Column("previous_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("rollout", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("heard_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("previous_digest", sa.String(), nullable=True),
+        sa.Column("rollout", sa.String(), nullable=True),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("device", "model"),
     )
@@ -163,14 +160,14 @@ def upgrade() -> None:
 
     op.create_table(
         "offers",
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("rollout", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("rollout", sa.String(), nullable=False),
         sa.Column("wave", sa.Integer(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("offered_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("offered_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("device", "model"),
     )
@@ -180,10 +177,10 @@ def upgrade() -> None:
 
     op.create_table(
         "orders",
-        sa.Column("device", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("device", sa.String(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("issued_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("issued_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("signed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["device"], ["devices.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("device"),
@@ -194,26 +191,26 @@ def upgrade() -> None:
     op.create_table(
         "rollouts",
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("salt", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("salt", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
         sa.Column("wave", sa.Integer(), nullable=False),
         sa.Column("exposed", sa.BigInteger(), nullable=False),
         sa.Column("ordered", sa.BigInteger(), nullable=False),
         sa.Column("owed", sa.Boolean(), nullable=False),
         sa.Column("aborted", sa.Boolean(), nullable=False),
         sa.Column("in_force", sa.Boolean(), nullable=False),
-        sa.Column("wave_started_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("soaking_since", cloud_hub.database.UtcDateTime(timezone=True), nullable=True),
-        sa.Column("because_code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("because_sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("wave_started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("soaking_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("because_code", sa.String(), nullable=False),
+        sa.Column("because_sentence", sa.String(), nullable=False),
         sa.Column("cause", sa.JSON(), nullable=True),
         sa.Column("policy", sa.JSON(), nullable=False),
         sa.Column("seen", sa.JSON(), nullable=False),
-        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model"],
@@ -223,20 +220,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
     )
     with op.batch_alter_table("rollouts", schema=None) as batch_op:
-        batch_op.create_index("ix_rollouts_model_number", ["model", "number"], unique=False)
-        batch_op.create_index(batch_op.f("ix_rollouts_state"), ["state"], unique=False)
-        batch_op.create_index(batch_op.f("ix_rollouts_owed"), ["owed"], unique=False)
         batch_op.create_index(batch_op.f("ix_rollouts_in_force"), ["in_force"], unique=False)
+        batch_op.create_index("ix_rollouts_model_number", ["model", "number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollouts_owed"), ["owed"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollouts_state"), ["state"], unique=False)
 
     op.create_table(
         "versions",
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("created_at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("notes", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("task", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("notes", sa.String(), nullable=False),
+        sa.Column("task", sa.String(), nullable=False),
         sa.Column("labels", sa.JSON(), nullable=False),
-        sa.Column("content", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
             ["model"],
             ["models.name"],
@@ -245,13 +242,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "artifacts",
-        sa.Column("model", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("target", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("runtime", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("runtime", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("golden_digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("golden_digest", sa.String(), nullable=False),
         sa.Column("accuracy", sa.Float(), nullable=False),
         sa.Column("source_accuracy", sa.Float(), nullable=False),
         sa.Column("golden_agreement", sa.Float(), nullable=False),
@@ -264,13 +261,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "decisions",
-        sa.Column("rollout", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("rollout", sa.String(), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("at", cloud_hub.database.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("state", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
         sa.Column("wave", sa.Integer(), nullable=False),
-        sa.Column("because_code", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("because_sentence", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("because_code", sa.String(), nullable=False),
+        sa.Column("because_sentence", sa.String(), nullable=False),
         sa.Column("evidence", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(
             ["rollout"],
@@ -290,10 +287,10 @@ def downgrade() -> None:
     op.drop_table("artifacts")
     op.drop_table("versions")
     with op.batch_alter_table("rollouts", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_rollouts_in_force"))
-        batch_op.drop_index(batch_op.f("ix_rollouts_owed"))
         batch_op.drop_index(batch_op.f("ix_rollouts_state"))
+        batch_op.drop_index(batch_op.f("ix_rollouts_owed"))
         batch_op.drop_index("ix_rollouts_model_number")
+        batch_op.drop_index(batch_op.f("ix_rollouts_in_force"))
 
     op.drop_table("rollouts")
     with op.batch_alter_table("orders", schema=None) as batch_op:
