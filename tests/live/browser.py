@@ -11,6 +11,10 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 AXE = Path("cloud_hub/console/node_modules/axe-core/axe.min.js")
+_RUN_AXE = """
+axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violations.flatMap((one) =>
+  one.nodes.map((node) => `${one.id}: ${node.target} ${node.failureSummary}`)))
+"""
 
 
 @contextmanager
@@ -52,8 +56,7 @@ class Watched:
         found = session.send(
             "Runtime.evaluate",
             {
-                "expression": "axe.run(document, {resultTypes: ['violations']}).then((result) => "
-                "result.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.target} ${node.failureSummary}`)))",
+                "expression": _RUN_AXE,
                 "awaitPromise": True,
                 "returnByValue": True,
             },
@@ -69,7 +72,9 @@ def watched(
 ) -> Iterator[Watched]:
     """A new page in a context of its own. Fails in the end when there was anything to complain of."""
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, java_script_enabled=scripts  # type: ignore[arg-type]
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        java_script_enabled=scripts,  # type: ignore[arg-type]
     )
     page = context.new_page()
     seen = Watched(page)
