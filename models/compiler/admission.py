@@ -102,6 +102,12 @@ def verdict(artifact: Path, manifest: Path, golden_set: Path) -> Admitted | Refu
         return admit(artifact, manifest, golden_set)
     except (ArtifactUnfit, ContractError) as error:
         return Refused(error.code, error.what, error.remedy or "Hand in a folder that `vedette models build` made.")
+    except ModuleNotFoundError as error:
+        return Refused(
+            "tool-missing",
+            f"Checking an artifact needs the package {error.name}, and it is not installed here.",
+            "Install the extra `compile` beside the hub: pip install 'vedette[hub,compile]'.",
+        )
     except MemoryError:
         return Refused(
             "model-unreadable",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import resource
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,14 @@ def test_what_does_not_fit_is_refused_by_name_and_with_a_remedy(version: Path, w
     assert seen.remedy
 
 
+def test_a_place_without_the_runtime_says_what_to_install(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "models.compiler.session", None)
+    seen = verdict(*files(digits.good))
+    assert isinstance(seen, Refused)
+    assert seen.code == "tool-missing"
+    assert "vedette[hub,compile]" in seen.remedy
+
+
 def test_a_refusal_reads_the_same_through_the_child_process(version: Path) -> None:
     flip(files(version)[0])
     assert check(*files(version)) == verdict(*files(version))
@@ -162,6 +171,7 @@ def as_digits(version: Path, artifact: bytes) -> None:
         version,
         inputs=[tensor("x", "FP32", PIXELS)],
         outputs=[tensor("scores", "FP32", PIXELS)],
+        probabilities="scores",
     )
 
 
