@@ -19,8 +19,9 @@ from edge_agent.durable import sync_folder
 from edge_agent.errors import StateUnusable
 from edge_agent.telemetry.segment import Entry, Kind, Segment, entries, load, pack, packed_bytes, segments_in
 from fleet_contract.because import Because
+from fleet_contract.errors import Undecodable
 from fleet_contract.report import SpoolReport
-from fleet_contract.telemetry import Window
+from fleet_contract.telemetry import Batch, Window, decode_batch, encode_batch
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
@@ -66,14 +67,11 @@ class Spool:
         """Keeps `window` under the next sequence of this boot. False when it had to be dropped: see `trouble`."""
         with self._lock:
             self._sequence += 1
-            body = _encoder.encode(msgspec.structs.replace(window, sequence=self._sequence))
-            if len(body) > MAX_WINDOW_BYTES:
+            window = msgspec.structs.replace(window, sequence=self._sequence)
+            body = _encoder.encode(window)
+            if (unfit := _unfit(window, len(body))) is not None:
                 self._dropped += 1
-                self.trouble = Because(
-                    "window-too-large",
-                    f"A window of {window.model} version {window.version} has {len(body)} bytes, and may have "
-                    f"{MAX_WINDOW_BYTES}: its manifest names too many labels or features.",
-                )
+                self.trouble = unfit
                 return False
             try:
                 self._make_room(packed_bytes(body))
@@ -237,6 +235,22 @@ class Spool:
             segment.path.unlink(missing_ok=True)
         except OSError as error:
             _log.warning("cannot remove %s: %s", segment.path, error.strerror)
+
+
+def _unfit(window: Window, size_bytes: int) -> Because | None:
+    """Why no hub could take this window: kept, it would be sent for ever, and hold up all that follow."""
+    what = f"A window of {window.model} version {window.version}"
+    if size_bytes > MAX_WINDOW_BYTES:
+        return Because(
+            "window-too-large",
+            f"{what} has {size_bytes} bytes, and may have {MAX_WINDOW_BYTES}: its manifest names too many labels or "
+            "features.",
+        )
+    try:
+        decode_batch(encode_batch(Batch("", "", 0, (window,))))
+    except Undecodable as error:
+        return Because("window-wrong", f"{what} breaks the contract: {error}")
+    return None
 
 
 def look(folder: Path) -> SpoolReport:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge_agent.core.drain import Backlog
@@ -160,6 +161,15 @@ def test_a_window_too_large_for_any_message_is_dropped_with_a_reason(tmp_path):
     assert spool.report().dropped == 1
     assert spool.append(a_window())
     assert spool.trouble is None
+    assert sequences(spool, "b1") == [2]
+
+
+@pytest.mark.parametrize("label", ["nul\0", "x" * 300])
+def test_a_window_that_no_hub_could_take_does_not_hold_up_the_others(tmp_path, label):
+    spool = Spool(tmp_path, "b1", MEGABYTE)
+    assert not spool.append(msgspec.structs.replace(a_window(), predictions={label: 1}))
+    assert spool.trouble.code == "window-wrong"
+    assert spool.append(a_window())
     assert sequences(spool, "b1") == [2]
 
 
