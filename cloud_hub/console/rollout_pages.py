@@ -76,14 +76,6 @@ class OneRollout:
     def decisions(self) -> Sequence[DecisionView]:
         return self._parts.rollouts.decisions(self.rollout.id, PageRequest(limit=_DECISIONS_SHOWN)).items
 
-    @property
-    def turned(self) -> DecisionView | None:
-        """The decision that turned against the version, where the newest only tells what came of it."""
-        against = {State.REVERTING, State.STOPPED}
-        found = next((one for one in self.decisions if one.state in against), None)
-        over = self.rollout.state in {State.REVERTED, State.ABORTED}
-        return found if over and found and found.because != self.rollout.because else None
-
     @staticmethod
     def interval(gate: GateView) -> Interval:
         low, high, allowed = (words.percent(share) for share in (gate.lower, gate.upper, gate.threshold))

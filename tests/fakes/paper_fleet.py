@@ -252,7 +252,12 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
                     "Gate predictions failed: the share of label 1 is 33.4 % with version 2 and 9.1 % elsewhere, "
                     "a shift of 24.3 points of which 19.8 are certain, and 10 are allowed. 1 device goes back.",
                 ),
-                ("reverted", "all-back", "1 of 1 device runs the version before again."),
+                (
+                    "reverted",
+                    "all-back",
+                    "Gate predictions failed: the share of label 1 is 33.4 % with version 2 and 9.1 % elsewhere. "
+                    "Reverted: no device heard from has version 2 any more.",
+                ),
             ],
         ),
         (

@@ -57,6 +57,7 @@ def test_a_fleet_is_watched_from_its_first_device_to_a_reverted_rollout(
                 agent = make_agent(hub, tmp_path, digits.replay, name, labels, target, rate_per_second=60)
                 stack.callback(Agent.stop, agent)
         expect(page.locator("#figures")).to_contain_text("6 of 6", timeout=60_000)
+        expect(page.get_by_text("vedette devices token")).to_be_hidden()
 
         good = hub.client.models.register(digits.good, notes="all scans")
         first = hub.client.rollouts.create("digits", good.version, QUICK)

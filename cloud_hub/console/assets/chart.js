@@ -80,7 +80,7 @@ class Chart extends HTMLElement {
         hooks: { setCursor: [() => this.#tell()] },
         scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, this.#series.floor ?? 1)] } },
         axes: [
-          { ...axis, space: 56, size: 28, values: (_, ticks) => ticks.map((tick) => clock(tick, false)) },
+          { ...axis, space: 56, size: 28, values: (_, ticks) => ticks.map((tick) => clock(tick, ticks[1] - ticks[0] < 60)) },
           { ...axis, size: 44, space: 32, values: (_, ticks) => ticks.map((tick) => figure(tick, "")) },
         ],
         series: [
