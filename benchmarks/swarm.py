@@ -1,7 +1,8 @@
 """Protocol-level agents: the real drain over the real MQTT 5, with windows made up and kept in memory.
 
 Each device runs through two boots, so that the hub sees an old boot drained before the new one, as after a restart of
-an agent. The agents themselves are never killed here; that is what the agent's own tests do.
+an agent. With every other connection that breaks, a device forgets the newest ack of each boot, as after a power cut
+(the spool does not sync what it has of acks), and so sends again what the hub has.
 """
 
 import random
@@ -53,6 +54,7 @@ class SwarmAgent:
         self._random = random.Random(seed)
         self._allowed = dict.fromkeys(BOOTS, 0)
         self._marks = dict.fromkeys(BOOTS, 0)
+        self._marks_before = dict.fromkeys(BOOTS, 0)
         self._drain = Drain()
         self._connected = False
         self._stopping = False
@@ -137,10 +139,14 @@ class SwarmAgent:
         with self._changed:
             self._connected = False
             self._drain = disconnected(self._drain)
+            if self._random.random() < 0.5:
+                self._marks = dict(self._marks_before)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         ack = decode(bytes(message.payload), Ack)
         with self._changed:
             self._drain = acked(self._drain, ack, self._marks[ack.boot])
-            self._marks[ack.boot] = max(self._marks[ack.boot], ack.through)
+            if ack.through > self._marks[ack.boot]:
+                self._marks_before[ack.boot] = self._marks[ack.boot]
+                self._marks[ack.boot] = ack.through
             self._changed.notify_all()
