@@ -16,8 +16,9 @@ from cloud_hub.devices.history import DeviceState, Event, ModelState, news_event
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
 from fleet_contract.report import ModelReport, Presence, Report
 
-#: SQLite takes 32,766 values in a statement, PostgreSQL 65,535; a model's row has 13.
-_ROWS = 1000
+_MODEL_KEY = ("device", "model")
+#: How many (device, model) pairs one statement deletes.
+_ROWS = 500
 
 
 @dataclass
@@ -157,11 +158,11 @@ def _write_models(session: Session, newest: dict[str, Report], stored: dict[str,
         for model in report.models
     }
     gone = [(d, model) for d in newest for model in stored[d] if (d, model) not in rows]
-    values: list[dict[str, Any]] = list(rows.values())
-    for start in range(0, len(values), _ROWS):
-        statement = upsert(session, DeviceModel).values(values[start : start + _ROWS])
-        changed = {name: statement.excluded[name] for name in values[0] if name not in ("device", "model")}
-        session.execute(statement.on_conflict_do_update(index_elements=["device", "model"], set_=changed))
+    if rows:
+        statement = upsert(session, DeviceModel)
+        changed = {name: statement.excluded[name] for name in next(iter(rows.values())) if name not in _MODEL_KEY}
+        statement = statement.on_conflict_do_update(index_elements=_MODEL_KEY, set_=changed)
+        session.connection().execute(statement, list(rows.values()))
     for start in range(0, len(gone), _ROWS):
         pairs = [
             and_(col(DeviceModel.device) == d, col(DeviceModel.model) == model)
