@@ -17,12 +17,22 @@ a cohort the intervals are narrower than they should be; `Evidence` keeps device
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from cloud_hub.monitoring.evidence import Evidence
 from cloud_hub.monitoring.sequences import Interval, share_interval
 
 #: Treated, control and reference: how many intervals of one share can be looked at during one rollout.
 _COHORTS = 3
+
+
+class _Shift(NamedTuple):
+    """How far one label's share moved."""
+
+    label: str
+    value: float
+    lower: float
+    upper: float
 
 
 class Verdict(StrEnum):
@@ -67,8 +77,9 @@ class Baseline:
     records: int
     errors: int
     predictions: Mapping[str, int]
-    counts_errors: bool = True
-    """False for a reference, which knows of no failed inferences: then none are expected."""
+    promised: bool = False
+    """Whether it is a reference, which cannot grow: it is passed by being near the shares that it names, as a promise;
+    its own uncertainty counts only against failing. It knows of no failed inferences, so none are expected."""
 
 
 def baseline(control: Evidence, reference: Mapping[str, int], *, concurrent: bool) -> Baseline:
@@ -78,7 +89,7 @@ def baseline(control: Evidence, reference: Mapping[str, int], *, concurrent: boo
     """
     if concurrent or control.records >= sum(reference.values()):
         return Baseline("the control", control.records, control.errors, control.predictions)
-    return Baseline("the reference", sum(reference.values()), 0, reference, counts_errors=False)
+    return Baseline("the reference", sum(reference.values()), 0, reference, promised=True)
 
 
 def judge(treated: Evidence, against: Baseline, labels: Sequence[str], tolerances: Tolerances) -> tuple[Gate, ...]:
@@ -94,16 +105,15 @@ def judge(treated: Evidence, against: Baseline, labels: Sequence[str], tolerance
 def _errors(treated: Evidence, against: Baseline, tolerated: float, alpha: float) -> Gate:
     asked, of_old = treated.records + treated.errors, against.records + against.errors
     ours = share_interval(treated.errors, asked, alpha / _COHORTS)
-    before = share_interval(against.errors, of_old, alpha / _COHORTS) if against.counts_errors else Interval(0.0, 0.0)
+    before = Interval(0.0, 0.0) if against.promised else share_interval(against.errors, of_old, alpha / _COHORTS)
     value = _share(treated.errors, asked) - _share(against.errors, of_old)
     lower, upper = ours.lower - before.upper, ours.upper - before.lower
     verdict = _verdict(lower, upper, tolerated)
-    sentence = (
-        f"{_percent(treated.errors, asked)} of {asked:,} inferences failed, against "
-        f"{_percent(against.errors, of_old)} of {of_old:,} in {against.name}"
-        if against.counts_errors
-        else f"{_percent(treated.errors, asked)} of {asked:,} inferences failed, and no device is left to compare with"
-    )
+    sentence = f"{_percent(treated.errors, asked)} of {asked:,} inferences failed, "
+    if against.promised:
+        sentence += "and no device runs another version to compare with"
+    else:
+        sentence += f"against {_percent(against.errors, of_old)} of {of_old:,} in {against.name}"
     return Gate(
         "errors", verdict, _say(sentence, "a rise", value, lower, upper, tolerated), value, lower, upper, tolerated
     )
@@ -117,13 +127,19 @@ def _predictions(treated: Evidence, against: Baseline, labels: Sequence[str], to
     for label in labels:
         here = share_interval(ours[label], ours_total, each)
         there = share_interval(before[label], before_total, each)
-        value = abs(_share(ours[label], ours_total) - _share(before[label], before_total))
+        expected = _share(before[label], before_total)
+        value = abs(_share(ours[label], ours_total) - expected)
         lower = max(here.lower - there.upper, there.lower - here.upper, 0.0)
+        if against.promised and before_total:
+            there = Interval(expected, expected)
         upper = max(here.upper - there.lower, there.upper - here.lower)
-        shifts.append((lower, value, upper, label))
-    lower, value, _, label = max(shifts)
-    upper = max(shift[2] for shift in shifts)
-    verdict = _verdict(lower, upper, tolerated)
+        shifts.append(_Shift(label, value, lower, upper))
+    worst = max(shifts, key=lambda shift: shift.lower)
+    verdict = _verdict(worst.lower, max(shift.upper for shift in shifts), tolerated)
+    if verdict is not Verdict.FAIL:
+        # Not the label that moved most, but the one that may have: it is what there is to wait for.
+        worst = max(shifts, key=lambda shift: shift.upper)
+    label, value, lower, upper = worst
     sentence = (
         f"{_percent(ours[label], ours_total)} of {ours_total:,} predictions are {label!r}, against "
         f"{_percent(before[label], before_total)} of {before_total:,} in {against.name}"

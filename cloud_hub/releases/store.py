@@ -43,14 +43,14 @@ def about(session: Session, models: Sequence[Model]) -> dict[str, About]:
     """What there is to say of `models`, by name."""
     names = [one.name for one in models]
     count = select(col(Version.model), func.count()).where(col(Version.model).in_(names)).group_by(col(Version.model))
-    versions = dict(session.execute(count).tuples().all())
+    versions = dict(session.execute(count).all())
     tasks = dict(
         session.execute(
             select(col(Version.model), col(Version.task))
             .join(Model, (col(Model.name) == col(Version.model)) & (col(Model.newest) == col(Version.version)))
             .where(col(Model.name).in_(names))
         )
-        .tuples()
+        
         .all()
     )
     targets: dict[str, list[str]] = {}
@@ -60,7 +60,7 @@ def about(session: Session, models: Sequence[Model]) -> dict[str, About]:
         .where(col(Model.name).in_(names))
         .order_by(col(Artifact.target))
     )
-    for name, target in session.execute(newest).tuples():
+    for name, target in session.execute(newest):
         targets.setdefault(name, []).append(target)
     return {name: About(versions[name], tasks[name], targets[name]) for name in names}
 

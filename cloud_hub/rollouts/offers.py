@@ -44,7 +44,7 @@ def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[C
 def count_by_target(session: Session, selector: Selector) -> dict[str, int]:
     """How many devices `selector` matches, by hardware target."""
     target = col(Device.target)
-    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).tuples().all())
+    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).all())
 
 
 def ids(session: Session, selector: Selector, targets: Iterable[str]) -> list[str]:
@@ -102,7 +102,7 @@ def orders_of(session: Session, devices: Sequence[str]) -> list[Order]:
 def generations_wanted(session: Session, devices: Sequence[str]) -> Mapping[str, int]:
     """The generation of the desired state of each of `devices`, for those that have one."""
     columns = select(col(Order.device), col(Order.generation)).where(col(Order.device).in_(devices))
-    return dict(session.execute(columns).tuples().all())
+    return dict(session.execute(columns).all())
 
 
 def save(session: Session, order: Order, offers: Iterable[Offer], gone: Iterable[str]) -> None:
@@ -146,7 +146,7 @@ def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int,
     statement = _offers_and_reports().where(col(Offer.rollout) == rollout)
     grouped = statement.add_columns(col(Offer.wave), outcome, func.count()).group_by(col(Offer.wave), outcome)
     found: dict[int, dict[str, int]] = {}
-    for wave, name, count in session.execute(grouped).tuples():
+    for wave, name, count in session.execute(grouped):
         found.setdefault(wave, {})[name] = count
     return {
         wave: Counts(
@@ -176,7 +176,7 @@ def returning(session: Session, model: str, version: int, silent_before: datetim
         )
         .group_by(connected)
     )
-    by = {bool(heard): count for heard, count in session.execute(statement).tuples()}
+    by = {bool(heard): count for heard, count in session.execute(statement)}
     return by.get(True, 0), by.get(False, 0)
 
 

@@ -75,7 +75,7 @@ def claims(session: Session) -> list[Claim]:
     columns = select(col(Artifact.model), col(Artifact.version), col(Artifact.target), col(Artifact.digest))
     versions = {(row.model, row.version) for row in rows}
     of_them = tuple_(col(Artifact.model), col(Artifact.version)).in_(versions)
-    for model, version, target, digest in session.execute(columns.where(of_them)).tuples():
+    for model, version, target, digest in session.execute(columns.where(of_them)):
         artifacts.setdefault((model, version), {})[target] = digest
     return [
         Claim(
@@ -186,7 +186,7 @@ def latest_decisions(session: Session, limit: int) -> list[tuple[DecisionRow, Ro
         .order_by(col(DecisionRow.at).desc(), col(DecisionRow.number).desc())
         .limit(limit)
     )
-    return [(decision, rollout) for decision, rollout in session.execute(statement).tuples()]
+    return [(decision, rollout) for decision, rollout in session.execute(statement)]
 
 
 def rollout_of(row: RolloutRow) -> Rollout:

@@ -92,11 +92,26 @@ def test_the_reference_stands_in_only_when_no_control_can_come() -> None:
     assert baseline(evidence(times(EVEN, 2)), EVEN, concurrent=False).name == "the control"
 
 
+def test_a_small_reference_holds_nothing_up_and_fails_little() -> None:
+    small = baseline(Evidence(), {"0": 4, "1": 3, "2": 3}, concurrent=False)
+    labels = ("0", "1", "2")
+    near = evidence({"0": 400, "1": 300, "2": 300})
+    assert verdicts(judge(near, small, labels, Tolerances()))["predictions"] is Verdict.PASS
+    further = evidence({"0": 600, "1": 200, "2": 200})
+    assert verdicts(judge(further, small, labels, Tolerances()))["predictions"] is Verdict.NOT_ENOUGH_EVIDENCE
+    far = evidence({"0": 0, "1": 0, "2": 1_000})
+    assert (
+        verdicts(judge(further, baseline(Evidence(), {}, concurrent=False), labels, Tolerances()))["predictions"]
+        is Verdict.NOT_ENOUGH_EVIDENCE
+    )
+    assert verdicts(judge(far, small, labels, Tolerances()))["predictions"] is not Verdict.PASS
+
+
 def test_against_a_reference_no_failed_inference_is_expected() -> None:
     against = baseline(Evidence(), times(EVEN, 5), concurrent=False)
     gates = by_name(judge(evidence(times(EVEN, 5), errors=400), against, LABELS, Tolerances()))
     assert gates["errors"].verdict is Verdict.FAIL
-    assert "no device is left to compare with" in gates["errors"].sentence
+    assert "no device runs another version" in gates["errors"].sentence
     assert gates["predictions"].verdict is Verdict.PASS
 
 

@@ -1,0 +1,394 @@
+"""Rollouts from start to end, on real databases, with gateways that obey, fail, are silent, or predict nonsense."""
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.page import PageRequest
+from cloud_hub.rollouts import store
+from cloud_hub.rollouts.engine import VerbRefused
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.tables import RolloutRow
+from cloud_hub.rollouts.views import RolloutIn, RolloutView
+from fleet_contract.report import Phase, Presence
+from tests.fakes.paper_gateways import PaperGateways
+
+SIX = tuple(f"gw-{number}" for number in range(6))
+GOOD = {"0": 100, "1": 100, "2": 0}
+NONSENSE = {"0": 0, "1": 0, "2": 200}
+
+
+def start(fleet: PaperGateways, version: int = 1, model: str = "digits", **policy: object) -> RolloutView:
+    wanted = RolloutIn(model=model, version=version, policy=Policy.model_validate(policy))
+    return fleet.rollouts.create(wanted)
+
+
+def settled_on_version_1(fleet: PaperGateways) -> None:
+    """Six gateways that all run version 1, with a version 2 at hand."""
+    fleet.join(*SIX)
+    fleet.register()
+    fleet.register()
+    rollout = start(fleet)
+    fleet.play()
+    assert fleet.rollouts.get(rollout.id).state == "completed"
+    assert set(fleet.versions().values()) == {1}
+    fleet.clock.pass_seconds(60)
+
+
+def canary_of(fleet: PaperGateways, version: int = 2) -> str:
+    (canary,) = [name for name, running in fleet.versions().items() if running == version]
+    return canary
+
+
+def test_a_good_version_reaches_everyone_in_waves(fleet: PaperGateways) -> None:
+    fleet.join(*SIX[:3])
+    fleet.join(*SIX[3:], target="cpu-avx2")
+    fleet.register()
+    rollout = start(fleet)
+    reached: list[int] = []
+    fleet.play(each=lambda: reached.append(sum(version == 1 for version in fleet.versions().values())))
+
+    found = fleet.rollouts.get(rollout.id)
+    assert sorted(set(reached)) == [1, 3, 6]
+    assert found.state == "completed"
+    assert [wave.state for wave in found.waves] == ["done", "done", "done"]
+    assert [wave.covers for wave in found.waves] == [1, 3, 6]
+    assert found.counts.model_dump() == {
+        "eligible": 6, "offered": 6, "heard": 6, "succeeded": 6, "failed": 0, "pending": 0, "unheard": 0,
+    }  # fmt: skip
+    assert {gate.name: gate.verdict for gate in found.gates} == {"errors": "pass", "predictions": "pass"}
+
+
+def test_every_decision_is_kept_with_its_reason_and_what_it_rested_on(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = fleet.rollouts.page().items[0]
+    decisions = fleet.rollouts.decisions(rollout.id, PageRequest(limit=500)).items[::-1]
+    assert [decision.number for decision in decisions] == list(range(1, rollout.revision + 1))
+    assert [d.wave for d in decisions if d.because.code == "wave-opened"] == [0, 1, 2]
+    assert (decisions[0].because.code, decisions[-1].because.code) == ("created", "completed")
+    assert decisions[-1].evidence.treated.records > 200
+    assert decisions[-1].gates
+    # One a change of mind, and not one a tick.
+    assert len(decisions) < 25
+    assert fleet.rollouts.latest_decisions(limit=1)[0].because.code == "completed"
+
+
+def test_a_version_that_predicts_nonsense_is_stopped_at_the_canary_and_reverted(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2)
+    fleet.rollouts.tick()
+    canary = canary_of(fleet)
+    fleet.obey()
+    generation = fleet.gateways[canary].generation
+    for _ in range(5):
+        fleet.infer(*(set(SIX) - {canary}), predictions=GOOD)
+        fleet.infer(canary, predictions=NONSENSE)
+        fleet.rollouts.tick()
+    stopped = fleet.rollouts.get(rollout.id)
+    assert stopped.state == "reverting"
+    assert stopped.because.code == "gate-predictions-failed"
+    assert "100.0 % of" in stopped.because.sentence
+    assert "predictions are '2', against 0.0 % of" in stopped.because.sentence
+    assert fleet.version(canary) == 1
+    assert [wave.state for wave in stopped.waves] == ["reverted", "waiting", "waiting"]
+
+    fleet.obey()
+    fleet.rollouts.tick()
+    assert fleet.rollouts.get(rollout.id).state == "reverted"
+    assert fleet.gateways[canary].generation > generation
+    assert set(fleet.versions().values()) == {1}
+    assert fleet.rollouts.get(rollout.id).gates[1].verdict == "fail"
+
+
+def test_failed_inferences_stop_it_too(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2)
+    fleet.rollouts.tick()
+    canary = canary_of(fleet)
+    fleet.obey()
+    for _ in range(3):
+        fleet.infer(*(set(SIX) - {canary}), predictions=GOOD)
+        fleet.infer(canary, predictions=GOOD, errors=60)
+        fleet.rollouts.tick()
+    assert fleet.rollouts.get(rollout.id).because.code == "gate-errors-failed"
+    assert fleet.version(canary) == 1
+
+
+def test_a_version_that_a_device_rejects_is_reverted(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2)
+    fleet.rollouts.tick()
+    fleet.obey(canary_of(fleet), phase=Phase.REJECTED)
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(rollout.id)
+    assert (found.state, found.because.code) == ("reverting", "too-many-failed")
+    assert found.counts.failed == 1
+    assert set(fleet.versions().values()) == {1}
+
+
+def test_a_first_version_that_is_reverted_is_taken_away(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    rollout = start(fleet)
+    fleet.rollouts.tick()
+    fleet.obey()
+    fleet.rollouts.abort(rollout.id, "not yet")
+    fleet.rollouts.tick()
+    assert set(fleet.versions().values()) == {None}
+    fleet.obey()
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(rollout.id)
+    assert found.state == "aborted"
+    assert "Aborted by a person: not yet." in found.because.sentence
+
+
+def test_silence_promotes_nothing(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    rollout = start(fleet)
+    for _ in range(8):
+        fleet.rollouts.tick()
+        fleet.clock.pass_seconds(60)
+    found = fleet.rollouts.get(rollout.id)
+    assert (found.wave, found.because.code) == (0, "nobody-heard")
+    assert (found.counts.offered, found.counts.unheard) == (1, 1)
+
+
+def test_devices_without_telemetry_promote_nothing(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    rollout = start(fleet)
+    for _ in range(8):
+        fleet.rollouts.tick()
+        fleet.obey()
+        fleet.clock.pass_seconds(60)
+    found = fleet.rollouts.get(rollout.id)
+    assert (found.wave, found.because.code) == (0, "records-wanted")
+
+
+def test_what_a_device_said_before_its_order_does_not_count(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    again = start(fleet, 1)
+    fleet.rollouts.tick()
+    fleet.report(*SIX)
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(again.id)
+    assert (found.counts.offered, found.counts.succeeded, found.counts.pending) == (1, 0, 1)
+
+
+def test_a_device_that_was_lost_on_the_way_holds_the_wave_back(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2)
+    fleet.rollouts.tick()
+    canary = canary_of(fleet)
+    fleet.clock.pass_seconds(1)
+    fleet.report(canary)
+    fleet.report(canary, presence=Presence.LOST)
+    fleet.clock.pass_seconds(3_600)
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(rollout.id)
+    assert (found.counts.pending, found.because.code) == (1, "devices-pending")
+
+
+def test_devices_that_join_late_obey_the_wave(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    start(fleet, 2, waves=[{"percent": 50}, {"percent": 100}])
+    fleet.rollouts.tick()
+    late = [f"late-{number}" for number in range(20)]
+    fleet.join(*late)
+    fleet.rollouts.tick()
+    versions = [fleet.version(name) for name in late]
+    assert set(versions) == {1, 2}
+    fleet.play()
+    assert set(fleet.versions().values()) == {2}
+
+
+def test_a_version_without_an_artifact_for_a_device_is_refused_with_the_target_and_the_count(
+    fleet: PaperGateways,
+) -> None:
+    fleet.join("a", "b", target="cpu-avx2")
+    fleet.join("c")
+    fleet.register(targets=("cpu-vnni",))
+    with pytest.raises(Invalid, match="for 2 of the devices that would be offered it: 2 on cpu-avx2") as refused:
+        start(fleet)
+    assert refused.value.code == "artifact-missing"
+    assert start(fleet, selector={"targets": ["cpu-vnni"]}).counts.eligible == 0
+    fleet.rollouts.tick()
+    assert fleet.versions() == {"a": None, "b": None, "c": 1}
+
+
+def test_a_device_that_joins_with_a_target_that_has_no_artifact_keeps_the_older_version(fleet: PaperGateways) -> None:
+    fleet.join("a")
+    fleet.register()
+    fleet.register(targets=("cpu-vnni",))
+    start(fleet)
+    fleet.play()
+    rollout = start(fleet, 2)
+    fleet.play()
+    assert fleet.rollouts.get(rollout.id).state == "completed"
+    fleet.join("b", target="cpu-avx2")
+    fleet.rollouts.tick()
+    assert fleet.versions() == {"a": 2, "b": 1}
+
+
+def test_only_devices_that_the_selector_names_are_offered_it(fleet: PaperGateways) -> None:
+    fleet.join("a", "b", site="lyon")
+    fleet.join("c", site="oslo")
+    fleet.register()
+    rollout = start(fleet, selector={"labels": {"site": "lyon"}})
+    fleet.play()
+    assert fleet.rollouts.get(rollout.id).counts.eligible == 2
+    assert fleet.versions() == {"a": 1, "b": 1, "c": None}
+
+
+def test_a_newer_rollout_takes_over_at_once_and_leaves_what_is_out(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    fleet.register()
+    older = start(fleet, 2, waves=[{"percent": 50}, {"percent": 100}])
+    fleet.rollouts.tick()
+    fleet.obey()
+    with_2 = {name for name, version in fleet.versions().items() if version == 2}
+    newer = start(fleet, 3)
+    fleet.rollouts.tick()
+    assert fleet.rollouts.get(older.id).state == "superseded"
+    assert fleet.rollouts.get(newer.id).counts.eligible == 6
+    with_3 = {name for name, version in fleet.versions().items() if version == 3}
+    assert len(with_3) == 1
+    assert {name for name, version in fleet.versions().items() if version == 2} == with_2 - with_3
+
+    fleet.rollouts.abort(newer.id)
+    fleet.rollouts.tick()
+    assert {name for name, version in fleet.versions().items() if version == 2} == with_2
+
+
+def test_two_models_roll_out_beside_each_other(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register("digits")
+    fleet.register("parts")
+    start(fleet)
+    parts = start(fleet, model="parts")
+    fleet.play()
+    assert set(fleet.versions("digits").values()) == set(fleet.versions("parts").values()) == {1}
+    fleet.register("parts", content="more")
+    start(fleet, 2, "parts")
+    fleet.rollouts.tick()
+    assert sorted(str(version) for version in fleet.versions("parts").values()) == ["1"] * 5 + ["2"]
+    assert set(fleet.versions("digits").values()) == {1}
+    assert fleet.rollouts.get(parts.id).state == "completed"
+
+
+def test_pause_holds_and_resume_goes_on(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2)
+    fleet.rollouts.tick()
+    paused = fleet.rollouts.pause(rollout.id, "lunch")
+    assert "lunch" in paused.because.sentence
+    fleet.play(8)
+    assert fleet.rollouts.get(rollout.id).wave == 0
+    with pytest.raises(VerbRefused):
+        fleet.rollouts.pause(rollout.id)
+    fleet.rollouts.resume(rollout.id)
+    fleet.play()
+    assert fleet.rollouts.get(rollout.id).state == "completed"
+
+
+def test_stop_without_revert_leaves_the_canary_and_waits_for_a_person(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2, on_stop="pause")
+    fleet.rollouts.tick()
+    canary = canary_of(fleet)
+    fleet.obey(canary, phase=Phase.REJECTED)
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(rollout.id)
+    assert (found.state, found.waves[0].state) == ("stopped", "stopped")
+    assert fleet.version(canary) == 2
+    fleet.rollouts.abort(rollout.id)
+    fleet.rollouts.tick()
+    assert fleet.version(canary) == 1
+
+
+def test_a_first_version_is_compared_with_its_reference(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    rollout = start(fleet)
+    fleet.rollouts.tick()
+    fleet.obey()
+    for _ in range(20):
+        fleet.infer(predictions=NONSENSE)
+    fleet.rollouts.tick()
+    found = fleet.rollouts.get(rollout.id)
+    assert found.because.code == "gate-predictions-failed"
+    assert "in the reference" in found.because.sentence
+
+
+def test_what_was_decided_on_older_knowledge_is_not_saved(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    rollout = start(fleet)
+    with fleet.database.reading() as session:
+        row = store.find(session, rollout.id)
+    assert row is not None
+    fleet.rollouts.pause(rollout.id)
+    with fleet.database.session() as session:
+        assert not store.save(session, row, store.rollout_of(row), {"counts": {}}, fleet.clock())
+    assert fleet.rollouts.get(rollout.id).state == "paused"
+    assert len(fleet.rollouts.decisions(rollout.id).items) == 2
+
+
+def test_rollouts_that_are_over_and_hidden_are_not_looked_at_again(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    for _ in range(2):
+        start(fleet, 2)
+        fleet.play()
+        start(fleet, 1)
+        fleet.play()
+    with fleet.database.reading() as session:
+        assert len(store.claims(session)) == 1
+        states = set(session.execute(select(col(RolloutRow.state))).scalars())
+    assert states == {State.COMPLETED}
+    assert set(fleet.versions().values()) == {1}
+
+
+def test_one_rollout_that_cannot_be_decided_keeps_no_other_from_it(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.join(*SIX)
+    fleet.register("digits")
+    fleet.register("parts")
+    broken = start(fleet)
+    other = start(fleet, model="parts")
+    decide_one = fleet.rollouts._decide
+
+    def failing(row: RolloutRow) -> None:
+        if row.id == broken.id:
+            raise OSError("no")
+        decide_one(row)
+
+    monkeypatch.setattr(fleet.rollouts, "_decide", failing)
+    with pytest.raises(OSError, match="no"):
+        fleet.rollouts.tick()
+    assert fleet.rollouts.get(other.id).wave == 0
+    assert 1 in fleet.versions("parts").values()
+
+
+def test_lists_are_filtered_and_the_unknown_is_said_to_be(fleet: PaperGateways) -> None:
+    fleet.join("a")
+    fleet.register("digits")
+    fleet.register("parts")
+    first, second = start(fleet), start(fleet, model="parts")
+    fleet.rollouts.pause(second.id)
+    assert [one.id for one in fleet.rollouts.page().items] == [second.id, first.id]
+    assert [one.id for one in fleet.rollouts.page(model="digits").items] == [first.id]
+    assert [one.id for one in fleet.rollouts.page(state="paused").items] == [second.id]
+    assert fleet.rollouts.page(PageRequest(limit=1)).next is not None
+    for ask in (
+        lambda: fleet.rollouts.get("nothing"),
+        lambda: fleet.rollouts.decisions("nothing"),
+        lambda: fleet.rollouts.abort("nothing"),
+        lambda: start(fleet, 7),
+        lambda: start(fleet, model="nothing"),
+    ):
+        with pytest.raises(NotFound):
+            ask()
