@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 0.5
 _LONGEST_RETRY_SECONDS = 30.0
 _REMEMBERED_SECONDS = 60.0
+#: A lake that is far away may keep a commit waiting for minutes.
+_STOP_SECONDS = 10.0
 
 
 class TelemetryUnusable(HubError):
@@ -105,10 +107,10 @@ class Ingest:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the commit under way. What was not acked will be sent again."""
+        """Ends after the commit under way, if that does not take long: what was not acked will be sent again."""
         self._stopping.set()
         self._inbox.close()
-        self._thread.join()
+        self._thread.join(_STOP_SECONDS)
 
     def offer(self, address: Address, payload: bytes) -> None:
         """Takes a message from the device at `address`. Raises `ContractError` when it may not come in.

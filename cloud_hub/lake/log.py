@@ -1,12 +1,11 @@
 """Reads the marks out of a Delta log in one go: the newest checkpoint, and the commits after it.
 
 deltalake can be asked for one application's mark at a time, and replays the log for each: with 100,000 marks in the
-log that is 20 ms a device on a local disk, and much more on S3. All of them together take less than one such question.
+log that is up to 20 ms of each device on a local disk, and many requests on S3. All of them at once take 100 ms.
 """
 
 import json
 import re
-from typing import Any
 
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -30,17 +29,14 @@ def read_marks(filesystem: pafs.FileSystem, version: int) -> dict[str, int]:
     marks: dict[str, int] = {}
     if start is not None:
         with filesystem.open_input_file(f"{LOG}/{checkpoints[start]}") as file:
-            column = pq.read_table(file, columns=["txn"]).column("txn")
-        _take(marks, column.drop_null().to_pylist())
+            found = pq.read_table(file, columns=["txn"]).column("txn").drop_null().combine_chunks()
+        marks.update(zip(found.field("appId").to_pylist(), found.field("version").to_pylist(), strict=True))
     for number in range(0 if start is None else start + 1, version + 1):
         if number not in commits:
             raise LogUnreadable(f"commit {number} is missing from {LOG}, and no checkpoint covers it")
         with filesystem.open_input_stream(f"{LOG}/{commits[number]}") as stream:
-            actions = [json.loads(line) for line in stream.read().splitlines() if line.startswith(b'{"txn"')]
-        _take(marks, [action["txn"] for action in actions])
+            for line in stream.read().splitlines():
+                if line.startswith(b'{"txn"'):
+                    action = json.loads(line)["txn"]
+                    marks[action["appId"]] = int(action["version"])
     return marks
-
-
-def _take(marks: dict[str, int], transactions: list[dict[str, Any]]) -> None:
-    for one in transactions:
-        marks[one["appId"]] = int(one["version"])

@@ -206,6 +206,16 @@ def test_a_failed_write_leaves_the_table_as_it_was(folder: Location, open_table:
     assert sequences(table) == [1]
 
 
+def test_a_log_with_a_hole_is_not_guessed_at(folder: Location, open_table: Open) -> None:
+    table = open_table(folder)
+    for number in (1, 2, 3):
+        append(table, number)
+    assert folder.folder is not None
+    (folder.folder / "_delta_log" / f"{2:020d}.json").unlink()
+    with pytest.raises(LakeUnavailable):
+        open_table(folder).marks()
+
+
 @pytest.mark.parametrize("url", ["gs://bucket/lake", "s3://", "http://host/lake", ""])
 def test_a_url_that_names_no_lake_is_refused(url: str) -> None:
     with pytest.raises(CannotStart, match="--lake-url"):
