@@ -110,7 +110,7 @@ def check_manifest(manifest: Manifest) -> Manifest:
         ([tensor.name for tensor in manifest.outputs], "output"),
         (manifest.labels, "label"),
     ):
-        if twice := {name for name in names if names.count(name) > 1}:
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
             problems.append(f"it names the {what} {', '.join(sorted(twice))} more than once")
     if manifest.probabilities not in {"", *(tensor.name for tensor in manifest.outputs)}:
         problems.append(f"its probabilities {manifest.probabilities!r} are none of its outputs")
