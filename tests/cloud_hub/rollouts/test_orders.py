@@ -247,7 +247,7 @@ def test_a_sweep_finds_what_a_crash_lost_and_ends(fleet: PaperGateways, monkeypa
     for _ in range(5):
         fleet.rollouts.tick()
     assert (fleet.published(), fleet.orders._swept_to) == (["gw-0"], None)
-    fleet.obey()
+    fleet.obey("gw-0")
     _label(fleet, "gw-9", site="lyon")  # and killed before anybody was told
     fleet.rollouts.tick()
     assert fleet.published() == []
