@@ -3,6 +3,8 @@
 There is one manifest for each model, version and hardware target; the release key signs it.
 """
 
+from collections import Counter
+
 import msgspec
 
 from fleet_contract.bounds import Moment, Number
