@@ -20,6 +20,9 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(420)]
 SITES = ("lyon", "graz", "oulu")
 QUICK = {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], "soak_seconds": 2, "minimum_records": 200}
 
+#: Until the charts tell the story.
+_PICTURE_AFTER_MS = 45_000
+
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
@@ -71,7 +74,10 @@ def test_a_fleet_is_watched_from_its_first_device_to_a_reverted_rollout(
         assert settled(hub, second.id, "completed", "reverted") == "reverted"
         expect(page.locator("#rollouts")).to_contain_text("reverted", timeout=10_000)
         expect(page.locator("#charts .plot-legend").first).to_contain_text("digits v2", timeout=30_000)
+        expect(page.locator("#versions")).to_contain_text("6 devices", timeout=10_000)
+        expect(page.locator("#decisions li").first).to_contain_text("reverted")
         if picture := os.environ.get("VEDETTE_SCREENSHOT"):
+            page.wait_for_timeout(_PICTURE_AFTER_MS)
             page.screenshot(path=picture)
 
         seen.open(f"{hub.url}/rollouts/{second.id}")
