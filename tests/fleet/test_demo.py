@@ -95,14 +95,24 @@ def _left_behind(summary: dict[str, Any], hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_however_it_is_ended_nothing_is_left_running(tmp_path: Path, how: signal.Signals) -> None:
-    data = tmp_path / "demo"
-    log = tmp_path / "out"
-    with log.open("w") as out:
+def test_however_it_is_ended_nothing_is_left_running_and_a_taken_port_is_no_obstacle(
+    tmp_path: Path, how: signal.Signals
+) -> None:
+    data, log = tmp_path / "demo", tmp_path / "out"
+    with socket.socket() as other, log.open("w") as out:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
         run = subprocess.Popen(
-            [*DEMO, "--data", str(data), "--port", "0"], stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            [*DEMO, "--data", str(data), "--port", str(taken)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-    eventually(lambda: "Join 6 devices" in log.read_text(), "the hub is up", 60)
+        found = eventually(
+            lambda: re.search(r"console: http://127\.0\.0\.1:(\d+)", log.read_text()), "the hub is up", 60
+        )
+    assert int(found.group(1)) != taken
     assert processes_of(data), "the hub runs"
     run.send_signal(how)
     run.wait(30)
@@ -118,24 +128,6 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "is not empty" in run.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["diary.txt"]
-
-
-def test_a_taken_port_is_no_obstacle(tmp_path: Path) -> None:
-    log = tmp_path / "out"
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        taken = other.getsockname()[1]
-        with log.open("w") as out:
-            run = subprocess.Popen(
-                [*DEMO, "--data", str(tmp_path / "demo"), "--port", str(taken)], stdout=out, stderr=subprocess.STDOUT
-            )
-        found = eventually(
-            lambda: re.search(r"console: http://127\.0\.0\.1:(\d+)", log.read_text()), "the hub is up", 60
-        )
-        run.send_signal(signal.SIGINT)
-        run.wait(30)
-    assert int(found.group(1)) != taken
 
 
 def test_when_a_part_fails_the_demo_says_which_and_shows_its_log(tmp_path: Path) -> None:

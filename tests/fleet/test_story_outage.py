@@ -1,8 +1,10 @@
 """With hub and broker gone an agent goes on; when they return, nothing of the time between is missing or twice."""
 
+import time
+from typing import NamedTuple
+
 import pytest
 
-from fleet_client.views import Device
 from tests.built import Digits
 from tests.fleet.world import Agent, AgentFactory, Hub, ended, eventually, rolled_out
 
@@ -13,19 +15,33 @@ SELECT boot, count(*), count(DISTINCT sequence), min(sequence), max(sequence), s
 FROM windows WHERE device = '{}' GROUP BY boot ORDER BY min(started_at)"""
 
 
-def windows_of(hub: Hub, agent: Agent) -> list[tuple[object, ...]]:
-    """A row for each boot: windows, sequences, first, last, records, from and to in milliseconds."""
-    return [tuple(row[1:]) for row in hub.client.lake.query(ALL.format(agent.name)).rows]
+class Boot(NamedTuple):
+    """What the lake has of one boot of an agent."""
+
+    boot: str
+    windows: int
+    sequences: int
+    first: int
+    last: int
+    records: int
+    from_ms: int
+    to_ms: int
 
 
-def drained(agent: Agent) -> Device:
-    """Waits until the hub has nearly all that the agent has: the newest window may be on its way."""
+def boots_of(hub: Hub, agent: Agent) -> list[Boot]:
+    return [Boot(*row) for row in hub.client.lake.query(ALL.format(agent.name)).rows]
 
-    def empty() -> Device | None:
-        device = agent.seen()
-        return device if device.presence == "online" and device.spool and device.spool.records <= 3 else None
 
-    return eventually(empty, f"{agent.name} has sent what waited", 60)
+def arrived(hub: Hub, agent: Agent, boot: int, last: int) -> list[Boot]:
+    """Waits until window `last` of the agent's `boot`, from 0, is in the lake, and all that waited has been sent."""
+
+    def there() -> list[Boot] | None:
+        boots = boots_of(hub, agent)
+        return boots if len(boots) > boot and boots[boot].last >= last else None
+
+    eventually(there, f"window {last} of {agent.name} is in the lake", 60)
+    eventually(lambda: (spool := agent.seen().spool) and spool.records <= 3, f"{agent.name} has sent what waited", 60)
+    return boots_of(hub, agent)
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
@@ -35,32 +51,24 @@ def test_an_agent_infers_through_an_outage_and_catches_up_with_nothing_lost(
     one = agent("press-07")
     hub.client.models.register(digits.good)
     rolled_out(hub, 1, one)
-    eventually(lambda: windows_of(hub, one), "the first window is in the lake")
-    ((_, _, _, before, *_),) = windows_of(hub, one)
+    before = eventually(lambda: boots_of(hub, one), "the first window is in the lake")[0].last
 
     getattr(hub, how)()
-    # 1 s a window: its spool grows while nobody listens.
-    sizes = [_spooled(one)]
-    eventually(lambda: sizes.append(_spooled(one)) or sizes[-1] > sizes[0] + 300, "its spool grows", 30)
+    gone = time.monotonic()
+    grown = _spooled(one) + 300
+    eventually(lambda: _spooled(one) > grown and time.monotonic() > gone + 5, "its spool grows", 30)
     assert one.child.returncode is None
+    away_seconds = int(time.monotonic() - gone)
     hub.start()
 
-    device = drained(one)
-    model = device.model("digits")
-    assert model is not None
-    assert model.running is not None
-    assert model.running.version == 1
+    # A window a second, also while nobody was there.
+    (boot,) = arrived(hub, one, 0, before + away_seconds)
+    assert boot.windows == boot.sequences, "none is there twice"
+    assert (boot.first, boot.last) == (1, boot.windows), "none is missing"
+    assert boot.records > 0.6 * 50 * (boot.to_ms - boot.from_ms) / 1000, "it inferred all the time"
+    device = one.runs("digits", 1)
     assert device.spool is not None
     assert device.spool.dropped == 0
-    ((windows, sequences, first, last, records, started, finished),) = windows_of(hub, one)
-    assert windows == sequences, "none is there twice"
-    assert (first, last) == (1, windows), "none is missing"
-    assert isinstance(last, int)
-    assert isinstance(before, int)
-    assert last >= before + 4, "and the outage was not short"
-    assert isinstance(records, int)
-    seconds = (finished - started) / 1000  # type: ignore[operator]
-    assert records > 0.6 * 50 * (seconds - 3), "it inferred all the time"
 
 
 def test_an_agent_that_is_killed_comes_back_with_its_model_and_its_windows(
@@ -74,17 +82,14 @@ def test_an_agent_that_is_killed_comes_back_with_its_model_and_its_windows(
     eventually(lambda: _spooled(one) > grown, "its spool grows", 30)
     one.kill()
     one.start()
-    assert "digits" not in one.child.tail(0)
     # The hub is away: what it runs is what it has on its disk.
     grown = _spooled(one) + 300
     eventually(lambda: _spooled(one) > grown, "it infers again, with no hub", 30)
     hub.start()
-    drained(one)
-    boots = windows_of(hub, one)
-    assert len(boots) == 2
-    for windows, sequences, first, last, *_ in boots:
-        assert windows == sequences
-        assert (first, last) == (1, windows)
+    first, second = arrived(hub, one, 1, 3)
+    for boot in (first, second):
+        assert boot.windows == boot.sequences
+        assert (boot.first, boot.last) == (1, boot.windows)
 
 
 def test_a_hub_that_is_started_again_goes_on_with_its_rollouts(hub: Hub, agent: AgentFactory, digits: Digits) -> None:
