@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from fleet_client import built, paging
+from fleet_client import paging
 from fleet_client.blobs import Blobs
 from fleet_client.http import API, Http
 from fleet_client.views import Model, Page, Version
@@ -40,6 +40,9 @@ class Models:
 
         The same file again changes nothing. Raises `BuildWrong` before anything is sent.
         """
+        # Only here: a manifest's module brings cryptography along, a tenth of what any other command needs to start.
+        from fleet_client import built
+
         version = built.read(folder)
         for file in version.files:
             watch = None if progress is None else _of_file(progress, file.path)
