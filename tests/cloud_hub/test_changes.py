@@ -27,17 +27,12 @@ def test_a_waiting_thread_is_woken() -> None:
     assert heard == [{"devices"}]
 
 
-def test_closing_ends_every_wait_and_every_watch() -> None:
+def test_closing_ends_every_wait() -> None:
     changes, ended = Changes(), threading.Event()
-
-    async def watch() -> None:
-        async for _ in changes.watch("devices"):
-            pass
 
     def wait() -> None:
         with changes.listener("devices") as listener:
             listener.wait(60)
-        asyncio.run(watch())
         ended.set()
 
     thread = threading.Thread(target=wait)
@@ -46,6 +41,18 @@ def test_closing_ends_every_wait_and_every_watch() -> None:
     changes.close()
     thread.join(5)
     assert ended.is_set()
+
+
+def test_closing_ends_every_watch_also_one_that_begins_later() -> None:
+    async def story() -> None:
+        changes = Changes()
+        waiting = asyncio.ensure_future(anext(changes.watch("devices"), None))
+        await asyncio.sleep(0.05)
+        changes.close()
+        assert await asyncio.wait_for(waiting, 5) is None
+        assert [changed async for changed in changes.watch("devices")] == []
+
+    asyncio.run(story())
 
 
 def test_a_watch_tells_the_first_change_at_once_and_gathers_what_follows() -> None:

@@ -102,6 +102,16 @@ def test_a_batch_ends_where_its_last_reports_say(
     assert history(devices) == [("presence", "online"), ("phase", "fetching"), ("phase", "as-wanted")]
 
 
+def test_a_device_that_is_back_before_its_last_will_is_stored_is_not_lost(
+    database: Database, clock: StoppedClock, devices: DeviceService, join: Join
+) -> None:
+    join("gw-1")
+    taken = take_in(database, clock, report(number=1), report(number=0, presence=Presence.LOST), report(number=2))
+    assert (taken.lost, taken.generations) == (set(), {"gw-1": 1})
+    assert devices.get("gw-1").presence == "online"
+    assert history(devices) == [("presence", "online"), ("presence", "lost"), ("presence", "online")]
+
+
 def test_a_last_will_says_only_that_the_connection_broke(
     database: Database, clock: StoppedClock, devices: DeviceService, join: Join
 ) -> None:
@@ -156,6 +166,7 @@ def test_silence_shows_once_the_heartbeat_is_overdue(
     take_in(database, clock, report())
     clock.pass_seconds(90)
     assert devices.get("gw-1").presence == "online"
+    assert devices.summary().presence["online"] == 1, "the list and the device must agree to the second"
     clock.pass_seconds(1)
     shown = devices.get("gw-1")
     assert shown.presence == "silent"

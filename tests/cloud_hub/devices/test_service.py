@@ -68,6 +68,8 @@ def fleet(database: Database, clock: StoppedClock, join: Join) -> None:
         (DeviceFilter(rollout="r-1"), "12"),
         (DeviceFilter(rollout="r-1", phase="trial", labels={"site": "lyon"}), "1"),
         (DeviceFilter(model="cats", phase="rejected"), ""),
+        (DeviceFilter(troubled=True), "12"),
+        (DeviceFilter(troubled=True, phase="trial"), "1"),
     ],
 )
 def test_all_that_a_filter_says_must_hold(devices: DeviceService, wanted: DeviceFilter, found: str) -> None:
@@ -136,6 +138,8 @@ def test_the_summary_counts_the_fleet(devices: DeviceService) -> None:
     assert summary.total == 5
     assert summary.presence == {"online": 2, "silent": 1, "closing": 0, "lost": 1, "never": 1}
     assert summary.targets == {"cpu-avx2": 3, "cpu-vnni": 2}
+    running = [(one.model, one.version, one.devices) for one in summary.running]
+    assert running == [("cats", 2, 1), ("digits", 1, 2), ("digits", 2, 1)]
     assert summary.troubled == 2, "one with a trouble, one that rejected a version"
 
 
