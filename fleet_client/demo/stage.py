@@ -78,23 +78,26 @@ class TerminalStage:
     def step(self, title: str) -> Iterator[None]:
         self._number += 1
         started = time.monotonic()
-        self._console.print(f"\n[bold cyan]{self._number}[/]  [bold]{_safe(title)}[/]")
+        self._console.print(f"\n[bold cyan]{self._number}[/]  [bold]{title}[/]")
         self._status = self._console.status("", spinner="dots")
         try:
             with self._status:
                 yield
         finally:
             self._status = None
-        self._console.print(f"   [dim]{time.monotonic() - started:.1f} s[/]")
+        self.say(f"{time.monotonic() - started:.1f} s", "dim")
 
     def say(self, text: str, style: str = "") -> None:
-        self._console.print(f"   {_safe(text)}", style=style or None)
+        from rich.padding import Padding
+        from rich.text import Text
+
+        self._console.print(Padding(Text(text, style), (0, 0, 0, 3)))
 
     def note(self, text: str) -> None:
+        from rich.text import Text
+
         if self._status is not None:
-            self._status.update(f"[dim]{_safe(text)}[/]")
-
-
-def _safe(text: str) -> str:
-    # What comes from logs and reasons may hold brackets, which rich would read as styles.
-    return text.replace("[", "\\[")
+            # One line: a spinner that wraps jumps about.
+            line = Text(text, "dim")
+            line.truncate(max(10, self._console.width - 4), overflow="ellipsis")
+            self._status.update(line)
