@@ -42,8 +42,3 @@ class Console:
         self.router.include_router(login.router(sessions, renderer))
         self.router.include_router(stream.router(parts.changes))
         self.router.include_router(assets.router(built))
-
-
-def router(parts: Parts, sessions: Sessions | None = None) -> APIRouter:
-    """All of the console, for who has no use for its error pages."""
-    return Console(parts, sessions).router
