@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from cloud_hub import errors
@@ -112,6 +112,20 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request
         # PostgreSQL alone finds these: a NUL in a text, a number that is too large.
         logger.info("%s %s brought what cannot be stored: %s", request.method, request.url.path, error.orig)
         return answer(request, problem(errors.Invalid("The request holds a value that no database can hold.")))
+
+    @app.exception_handler(OperationalError)
+    def _database(request: Request, error: OperationalError) -> Response:
+        logger.error("%s %s failed for the database: %s", request.method, request.url.path, error.orig)
+        # SQLITE_FULL and PostgreSQL's disk_full (53100) alike.
+        if "disk is full" in str(error.orig) or "No space left on device" in str(error.orig):
+            full = errors.DiskFull("The database has no room left.", "Make room on its disk; nothing was changed.")
+            return answer(request, problem(full))
+        away = errors.Unavailable(
+            f"The database does not answer: {error.orig}.",
+            "Try again; if it lasts, see to the database.",
+            code="database-unavailable",
+        )
+        return answer(request, problem(away))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:

@@ -32,7 +32,12 @@ class _Server(uvicorn.Server):
 def serve(hub: Hub, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Blocks until SIGTERM or SIGINT. Calls `ready` when requests are answered."""
     config = uvicorn.Config(
-        hub.app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="off"
+        hub.app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        lifespan="off",
     )
     # uvicorn raises the signal again when it is done, and the default would end us before we have cleaned up.
     before = {number: signal.signal(number, lambda _number, _frame: None) for number in (signal.SIGTERM, signal.SIGINT)}

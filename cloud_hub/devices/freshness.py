@@ -34,14 +34,15 @@ class Known:
 def freshness(known: Known, report: Report) -> Freshness:
     """What `report` is to somebody who knows `known`.
 
-    A last will is made when the device connects, so its content is old when it comes; all it says is that this boot's
-    connection broke. A boot that was never seen is a new one even when it claims to have started earlier: gateways
-    without a clock battery start in 1970 until they have asked for the time.
+    A last will is made when the device connects, so its content is old when it comes; all it says is that this
+    connection broke. Its number is above those of all reports that the connection may bring, and below those of the
+    next: one that comes after the device is back is stale. A boot that was never seen is a new one even when it
+    claims to have started earlier: gateways without a clock battery start in 1970 until they have asked for the time.
     """
-    if report.presence is Presence.LOST:
-        return Freshness.WILL if report.boot == known.boot else Freshness.STALE
     if report.boot == known.boot:
-        return Freshness.NEWS if report.number > known.number else Freshness.STALE
-    if report.boot == known.boot_before:
+        if report.number <= known.number:
+            return Freshness.STALE
+        return Freshness.WILL if report.presence is Presence.LOST else Freshness.NEWS
+    if report.boot == known.boot_before or report.presence is Presence.LOST:
         return Freshness.STALE
     return Freshness.NEWS

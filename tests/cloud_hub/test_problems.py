@@ -2,14 +2,22 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from cloud_hub import errors, problems
+from cloud_hub.access.tables import JoinTokenRow
+from cloud_hub.database import Database
 from fleet_contract.errors import ManifestWrong, VedetteError
 from provisioning.pki import RequestWrong
+
+AT = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -94,6 +102,53 @@ def test_a_bug_shows_an_incident_that_the_log_explains(client: TestClient, caplo
     assert "sesame" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        ("database or disk is full", 507, "disk-full"),
+        ('could not extend file "base/1": No space left on device', 507, "disk-full"),
+        ("connection refused", 503, "database-unavailable"),
+    ],
+)
+def test_a_database_that_cannot_is_not_a_bug(app: FastAPI, said: str, status: int, code: str) -> None:
+    @app.get("/raise")
+    def fail() -> None:
+        raise OperationalError("INSERT", {}, Exception(said))
+
+    with TestClient(app) as client:
+        answer = client.get("/raise")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_disk_of_sqlite_that_is_really_full_is_said_so(app: FastAPI, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'hub.sqlite'}")
+    database.migrate()
+
+    @app.post("/fill")
+    def fill() -> None:
+        with database.session() as session:
+            session.connection().exec_driver_sql("PRAGMA max_page_count = 1")
+            for number in range(100):
+                session.add(JoinTokenRow(secret_hash=f"{number}" * 1000, created_at=AT, expires_at=AT))
+                session.flush()
+
+    with TestClient(app) as client:
+        answer = client.post("/fill")
+    database.dispose()
+    assert (answer.status_code, answer.json()["code"]) == (507, "disk-full")
+
+
+def test_what_no_database_can_hold_is_the_callers_fault(app: FastAPI, database: Database) -> None:
+    @app.post("/nul")
+    def nul() -> None:
+        with database.session() as session:
+            session.add(JoinTokenRow(secret_hash="a\x00b", created_at=AT, expires_at=AT))
+
+    with TestClient(app) as client:
+        answer = client.post("/nul")
+    assert answer.status_code == (200 if database.is_sqlite else 422)
+
+
 def test_an_error_of_ours_that_nobody_gave_a_status_is_a_bug(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
     @app.get("/raise")
     def fail() -> None:
@@ -106,8 +161,6 @@ def test_an_error_of_ours_that_nobody_gave_a_status_is_a_bug(app: FastAPI, caplo
 
 
 def test_a_page_may_answer_in_its_own_way() -> None:
-    from fastapi.responses import HTMLResponse
-
     app = FastAPI()
     problems.install(app, lambda _request, problem: HTMLResponse(problem["code"], problem["status"]))
     with TestClient(app) as client:

@@ -25,9 +25,10 @@ IN_1970 = datetime(1970, 1, 1, tzinfo=UTC)
         ("a new boot, counting from 1", report(boot="b3", number=1, started_at=STARTED + timedelta(1)), Freshness.NEWS),
         ("a new boot whose clock is not set", report(boot="b3", number=1, started_at=IN_1970), Freshness.NEWS),
         ("a goodbye", report(boot="b2", number=6, presence=Presence.CLOSING), Freshness.NEWS),
-        ("this boot's last will", report(boot="b2", number=1, presence=Presence.LOST), Freshness.WILL),
-        ("the last will of the boot before", report(boot="b1", number=1, presence=Presence.LOST), Freshness.STALE),
-        ("the last will of a boot never seen", report(boot="b9", number=1, presence=Presence.LOST), Freshness.STALE),
+        ("this connection's last will", report(boot="b2", number=9, presence=Presence.LOST), Freshness.WILL),
+        ("an earlier connection's last will", report(boot="b2", number=4, presence=Presence.LOST), Freshness.STALE),
+        ("the last will of the boot before", report(boot="b1", number=99, presence=Presence.LOST), Freshness.STALE),
+        ("the last will of a boot never seen", report(boot="b9", number=99, presence=Presence.LOST), Freshness.STALE),
     ],
 )
 def test_what_a_report_is(case: str, coming: object, expected: Freshness) -> None:

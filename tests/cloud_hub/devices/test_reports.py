@@ -106,7 +106,7 @@ def test_a_device_that_is_back_before_its_last_will_is_stored_is_not_lost(
     database: Database, clock: StoppedClock, devices: DeviceService, join: Join
 ) -> None:
     join("gw-1")
-    taken = take_in(database, clock, report(number=1), report(number=0, presence=Presence.LOST), report(number=2))
+    taken = take_in(database, clock, report(number=1), report(number=9, presence=Presence.LOST), report(number=11))
     assert (taken.lost, taken.generations) == (set(), {"gw-1": 1})
     assert devices.get("gw-1").presence == "online"
     assert history(devices) == [("presence", "online"), ("presence", "lost"), ("presence", "online")]
@@ -119,14 +119,15 @@ def test_a_last_will_says_only_that_the_connection_broke(
     take_in(database, clock, report(number=5, generation=4, models=(model_report(),)))
     heard = clock()
     clock.pass_seconds(20)
-    taken = take_in(database, clock, report(number=1, generation=0, presence=Presence.LOST))
+    taken = take_in(database, clock, report(number=9, generation=0, presence=Presence.LOST))
     shown = devices.get("gw-1")
     assert (taken.lost, taken.generations) == ({"gw-1"}, {})
     assert (shown.presence, shown.last_heard_at, shown.generation_reported) == ("lost", heard, 4)
     assert len(shown.models) == 1
     assert history(devices)[-1] == ("presence", "lost")
-    take_in(database, clock, report(number=6))
-    assert devices.get("gw-1").presence == "online"
+    take_in(database, clock, report(number=11))
+    take_in(database, clock, report(number=9, presence=Presence.LOST))
+    assert devices.get("gw-1").presence == "online", "a last will that comes after the device is back says nothing"
 
 
 def test_the_last_will_of_an_older_boot_is_ignored(
