@@ -4,11 +4,14 @@ The promise is 250 ms. The anchor is Python that only imports what such a progra
 """
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from benchmarks.figure import Figure, report
 
@@ -30,15 +33,17 @@ class _EmptyHub(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-def fastest_ms(*command: str) -> float:
-    """The wall time of starting and ending `command`, in milliseconds.
+def fastest_ms(compiled: Path, *command: str) -> float:
+    """The wall time of starting and ending `command`, in milliseconds, with bytecode kept in `compiled`.
 
-    The fastest of many runs: whatever else runs on the machine can only add to it.
+    The fastest of many runs: the first compiles, as installing does, and whatever else runs on the machine only adds.
     """
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     times = []
     for _ in range(RUNS):
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         times.append((time.perf_counter() - started) * 1000)
     return min(times)
 
@@ -48,9 +53,11 @@ def main() -> int:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     vedette = (sys.executable, "-m", "fleet_client")
-    anchor = fastest_ms(sys.executable, "-c", "import click, urllib3")
-    helped = fastest_ms(*vedette, "--help")
-    listed = fastest_ms(*vedette, "--hub", url, "devices", "list")
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = Path(folder)
+        anchor = fastest_ms(compiled, sys.executable, "-c", "import click, urllib3")
+        helped = fastest_ms(compiled, *vedette, "--help")
+        listed = fastest_ms(compiled, *vedette, "--hub", url, "devices", "list")
     server.shutdown()
     return report(
         [
