@@ -131,7 +131,7 @@ class Agent:
         self._uplink.changed()
 
     def _troubles(self) -> list[Because]:
-        found = [self._spool.trouble, *(one.trouble for one in self._inferences)]
+        found = [self._spool.trouble, self._spool.unreadable, *(one.trouble for one in self._inferences)]
         return [one for one in found if one is not None]
 
 

@@ -154,7 +154,11 @@ class Uplink:
     def _send_windows(self, now: float) -> float:
         """Sends what the hub does not have, as far as may be now, and says when to come again."""
         while isinstance(step := following(self._drain, self._spool.backlog(), now), Send):
-            windows = self._spool.read(step.boot, step.since, BATCH_BYTES)
+            try:
+                windows = self._spool.read(step.boot, step.since, BATCH_BYTES)
+            except OSError as error:
+                _log.error("cannot read the spool now: %s", error)
+                return now + LONGEST_WAIT_SECONDS
             if not windows:
                 # Damaged, and by now off the backlog.
                 continue

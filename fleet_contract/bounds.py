@@ -23,6 +23,10 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 #: of every window.
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 
+#: Of keys in one dictionary of a window. The labels of the widest classifiers come to a thousand; a message has no
+#: room for many more.
+MAX_KEYS = 4096
+
 #: A time with its zone: without one, it cannot be compared.
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 

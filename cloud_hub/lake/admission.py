@@ -7,6 +7,7 @@ otherwise be tried again for ever, and hold up all that come with it.
 import re
 from collections.abc import Iterator
 
+from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.errors import ContractError, DeviceWrong
 from fleet_contract.telemetry import Batch, Window, decode_batch
 from fleet_contract.topics import Address, check_id
@@ -15,8 +16,6 @@ _BOOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 #: The end of the year 9998, which every store and every reader can still name, in every time zone.
 _MAX_TIME_MS = 253_370_764_800_000
-#: The labels of the widest classifiers come to a thousand; a message has no room for many more.
-_MAX_KEYS = 4096
 
 
 class TelemetryWrong(ContractError):
@@ -54,5 +53,5 @@ def _wrong(window: Window) -> Iterator[str]:
         ("features", window.features),
         ("error codes", window.error_codes),
     ):
-        if len(keys) > _MAX_KEYS:
-            yield f"{len(keys)} {name}, and {_MAX_KEYS} is the most"
+        if len(keys) > MAX_KEYS:
+            yield f"{len(keys)} {name}, and {MAX_KEYS} is the most"

@@ -4,6 +4,7 @@ An entry is `<length:u32><crc32:u32><payload>`, little-endian; a payload is one 
 the first entry that is cut short or damaged is not read: a power cut tears at most the end.
 """
 
+import errno
 import logging
 import struct
 import zlib
@@ -34,6 +35,8 @@ class Kind(IntEnum):
 
 
 _KINDS = frozenset(int(kind) for kind in Kind)
+#: What was in the file is lost. Any other error may pass (no descriptor left, a file of another user).
+_LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT})
 
 
 class Entry(NamedTuple):
@@ -56,11 +59,16 @@ def packed_bytes(body: bytes) -> int:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """The whole entries in `path`, up to the first that is torn or cannot be read."""
+    """The whole entries in `path`, up to the first that is torn or that the disk has lost.
+
+    Raises OSError when the file cannot be read now: what it holds is not lost.
+    """
     try:
         with path.open("rb") as file:
             yield from _scan(file)
     except OSError as error:
+        if error.errno not in _LOST:
+            raise
         # One bad block must not stop the agent, nor cost what the other segments hold.
         _log.error("cannot read %s: %s", path, error.strerror)
 
@@ -87,7 +95,7 @@ def segments_in(folder: Path) -> list[Path]:
 
 
 def load(path: Path, marks: dict[str, int]) -> Segment:
-    """What is known of the segment at `path`; the marks that it holds go to `marks`."""
+    """What is known of the segment at `path`; the marks that it holds go to `marks`. Raises OSError."""
     number, _, boot = path.stem.partition("-")
     segment = Segment(path, boot, int(number))
     for entry in entries(path):

@@ -19,6 +19,7 @@ from edge_agent.durable import sync_folder
 from edge_agent.errors import StateUnusable
 from edge_agent.telemetry.segment import Entry, Kind, Segment, entries, load, pack, packed_bytes, segments_in
 from fleet_contract.because import Because
+from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.errors import Undecodable
 from fleet_contract.report import SpoolReport
 from fleet_contract.telemetry import Batch, Window, decode_batch, encode_batch
@@ -48,13 +49,21 @@ class Spool:
         self._dropped = 0
         self.trouble: Because | None = None
         """Why the last window could not be kept, until one is."""
+        self.unreadable: Because | None = None
+        """Why windows of earlier starts are not sent by this one."""
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             paths = segments_in(folder)
         except OSError as error:
             raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
         for path in paths:
-            segment = load(path, self._marks)
+            try:
+                segment = load(path, self._marks)
+            except OSError as error:
+                # Left alone for a later start: neither what it holds nor inference may be lost by it.
+                self.unreadable = Because("spool-unreadable", f"Telemetry in {path} cannot be read: {error.strerror}.")
+                _log.error("%s", self.unreadable)
+                continue
             self._segments.append(segment)
             self._number = segment.number
             self._dropped = max(self._dropped, segment.dropped)
@@ -102,7 +111,7 @@ class Spool:
     def read(self, boot: str, since: int, max_bytes: int) -> tuple[Window, ...]:
         """Windows of `boot` after sequence `since`, in order: as many as pack into `max_bytes`, but at least one.
 
-        Windows that can no longer be read are dropped, counted, and not waited for.
+        Windows that are lost are dropped, counted, and not waited for. Raises OSError when they cannot be read now.
         """
         with self._lock:
             windows: list[Window] = []
@@ -171,8 +180,9 @@ class Spool:
             oldest = self._segments[0]
             lost = oldest.waiting(self._marks.get(oldest.boot, 0))
             if lost:
+                self._write(Entry(Kind.DROPPED, self._dropped + lost, b""), durable=False)
+                # Only now: while this cannot be written they stay, and would be counted at every try.
                 self._dropped += lost
-                self._write(Entry(Kind.DROPPED, self._dropped, b""), durable=False)
                 _log.warning("the spool is full: dropped %d windows of boot %s", lost, oldest.boot)
             self._remove(oldest)
             total -= oldest.size_bytes
@@ -246,6 +256,9 @@ def _unfit(window: Window, size_bytes: int) -> Because | None:
             f"{what} has {size_bytes} bytes, and may have {MAX_WINDOW_BYTES}: its manifest names too many labels or "
             "features.",
         )
+    keys = max(len(window.predictions), len(window.features), len(window.error_codes))
+    if keys > MAX_KEYS:
+        return Because("window-wrong", f"{what} names {keys} labels, features or codes, and may name {MAX_KEYS}.")
     try:
         decode_batch(encode_batch(Batch("", "", 0, (window,))))
     except Undecodable as error:

@@ -1,5 +1,6 @@
 """The uplink says what is at once, and hands over windows until the hub has them."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from edge_agent.uplink import Uplink
 from fleet_contract.because import Because
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, encode
 from fleet_contract.report import Presence
-from fleet_contract.telemetry import Ack
+from fleet_contract.telemetry import Ack, Window
 from fleet_contract.topics import Address, Channel
 from tests.fakes.releases import a_manifest
 from tests.fakes.transport import FakeTransport
@@ -230,3 +231,23 @@ def test_a_quiet_loop_turns_often_enough_to_be_told_from_a_stuck_one(bench, monk
     one = bench()
     first = one.uplink.turned_at
     until(lambda: one.uplink.turned_at > first + 0.2)
+
+
+def test_a_spool_that_cannot_be_read_now_is_read_again(bench, monkeypatch, caplog):
+    monkeypatch.setattr(uplink_module, "LONGEST_WAIT_SECONDS", 0.02)
+    it = bench()
+    tries = []
+    read = it.spool.read
+
+    def busy(boot: str, since: int, max_bytes: int) -> tuple[Window, ...]:
+        tries.append(since)
+        if len(tries) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read(boot, since, max_bytes)
+
+    monkeypatch.setattr(it.spool, "read", busy)
+    it.spool.append(a_window())
+    it.transport.connect()
+    until(lambda: it.transport.batches)
+    assert "Too many open files" in caplog.text
+    assert it.thread.is_alive()

@@ -5,14 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from edge_agent.core.drain import Backlog
+from edge_agent.telemetry import segment as segment_module
 from edge_agent.telemetry import spool as spool_module
+from edge_agent.telemetry.segment import Entry
 from edge_agent.telemetry.spool import MAX_WINDOW_BYTES, Spool, look
+from fleet_contract.bounds import MAX_KEYS
 from tests.fakes.windows import a_window
 
 MEGABYTE = 1024 * 1024
@@ -269,3 +273,66 @@ def test_no_window_that_was_taken_is_lost_to_sigkill(tmp_path):
     spool = Spool(tmp_path, "last", 1 << 24)
     for boot, number in promised.items():
         assert sequences(spool, boot)[:number] == list(range(1, number + 1))
+
+
+def test_a_window_with_more_labels_than_the_hub_takes_does_not_hold_up_the_others(tmp_path):
+    spool = Spool(tmp_path, "b1", MEGABYTE)
+    assert not spool.append(a_window(labels=MAX_KEYS + 1))
+    assert spool.trouble.code == "window-wrong"
+    assert spool.append(a_window(labels=MAX_KEYS))
+    assert sequences(spool, "b1") == [2]
+
+
+def unreadable(_: object) -> Iterator[Entry]:
+    raise OSError(errno.EACCES, "Permission denied", "1-b1.log")
+    yield
+
+
+def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, "b1", MEGABYTE)
+    spool.append(a_window())
+    spool.append(a_window())
+    monkeypatch.setattr(segment_module, "_scan", unreadable)
+    with pytest.raises(OSError, match="Permission denied"):
+        spool.read("b1", 0, MEGABYTE)
+    second = Spool(tmp_path, "b2", MEGABYTE)
+    assert second.unreadable.code == "spool-unreadable"
+    assert second.append(a_window())
+    monkeypatch.undo()
+    assert spool.report().dropped == second.report().dropped == 0
+    third = Spool(tmp_path, "b3", MEGABYTE)
+    assert third.unreadable is None
+    assert sequences(third, "b1") == [1, 2]
+    assert sequences(third, "b2") == [1]
+
+
+def test_windows_that_stay_because_their_drop_could_not_be_noted_are_not_counted_again_and_again(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, "b1", MEGABYTE)
+    while spool.report().size_bytes < MEGABYTE - 20_000:
+        spool.append(a_window(labels=500))
+    report = spool.report()
+    made, refused = report.records + report.dropped, 0
+    opened, written = os.open, os.write
+    room = 0
+
+    def open_one(path: Path, flags: int, *mode: int) -> int:
+        # A disk with room for the head of a new file, and no more.
+        nonlocal room
+        room += bool(flags & os.O_CREAT)
+        return opened(path, flags, *mode)
+
+    def write_one(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room -= 1
+        return written(descriptor, data)
+
+    monkeypatch.setattr(spool_module.os, "open", open_one)
+    monkeypatch.setattr(spool_module.os, "write", write_one)
+    for _ in range(4):
+        assert not spool.append(a_window(labels=2_000))
+        refused += 1
+    monkeypatch.undo()
+    report = spool.report()
+    assert report.records + report.dropped == made + refused
