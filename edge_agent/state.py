@@ -1,5 +1,6 @@
 """The state folder: all that the agent keeps, held by one agent at a time."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -49,8 +50,10 @@ class StateFolder:
                 f"Another agent{f' (process {holder})' if holder else ''} runs on {self.path}.",
                 "Stop it first, or give this one a state folder of its own.",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # Only to name the holder to the next: a full disk must not keep a device from inferring.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._lock = descriptor
 
     def unlock(self) -> None:

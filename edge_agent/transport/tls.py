@@ -14,7 +14,9 @@ def context(identity: Identity, state: StateFolder) -> ssl.SSLContext:
     certificate: Path = state.path / "device.crt"
     try:
         # The library reads a certificate chain from a file only.
-        write_durably(certificate, identity.certificate.encode())
+        if not certificate.exists() or certificate.read_bytes() != identity.certificate.encode():
+            # Only then: on a full disk, too, a device must be able to say so.
+            write_durably(certificate, identity.certificate.encode())
         made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cadata=identity.authority)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         made.load_cert_chain(certificate, state.device_key)

@@ -1,5 +1,6 @@
 """Joining: the key never leaves the device, the answer is checked, and a lost one can be asked for again."""
 
+import errno
 import json
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import cli, identity
+from edge_agent import state as state_module
 from edge_agent.errors import HubUnreachable, JoinRefused, NotJoined, StateLocked, StateUnusable
 from edge_agent.join import device_key, join
 from edge_agent.state import StateFolder
@@ -266,3 +268,14 @@ def test_status_tells_what_is_on_disk(hub, tmp_path, capsys):
     assert "Device  press-1 of fleet default, target cpu-avx2" in said
     assert "Spool   0 windows wait for the hub" in said
     assert "Models  none yet" in said
+
+
+def test_a_full_disk_keeps_no_agent_from_its_folder(tmp_path, monkeypatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(state_module.os, "pwrite", full)
+    state = StateFolder(tmp_path)
+    state.lock()
+    assert state.locked()
+    state.unlock()

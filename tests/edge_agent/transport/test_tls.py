@@ -1,5 +1,6 @@
 """With TLS the device shows its own certificate, and trusts its fleet's authority and nobody else."""
 
+import errno
 import queue
 import socket
 import ssl
@@ -169,3 +170,14 @@ def test_a_certificate_that_does_not_fit_the_key_says_to_join_again(tmp_path, au
     _, state = joined(tmp_path / "two", authority, authority)
     with pytest.raises(StateUnusable, match="Join again"):
         tls.context(who, state)
+
+
+def test_a_full_disk_keeps_no_device_that_has_its_certificate_from_connecting(tmp_path, authority, monkeypatch):
+    who, state = joined(tmp_path, authority, authority)
+    tls.context(who, state)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tls, "write_durably", full)
+    tls.context(who, state)
