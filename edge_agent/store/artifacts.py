@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from fleet_contract.manifest import Blob
 #: Updates leave this much of the disk to others.
 RESERVE_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+_ETAG = re.compile(rb"[\x20-\x7e]+")
 
 
 class Part:
@@ -28,7 +30,7 @@ class Part:
             path.touch(mode=0o600)
             self._file: BinaryIO = path.open("r+b")
             self.size_bytes = self._file.seek(0, 2)
-            self.etag = self._tag.read_text() if self._tag.exists() else ""
+            self.etag = _noted(self._tag)
         except OSError as error:
             raise disk_trouble(error, f"starting to write {path.name}") from error
 
@@ -155,6 +157,12 @@ def wrong_size(blob: Blob, found: str) -> ArtifactRejected:
         "Register the version again.",
         code="digest-wrong",
     )
+
+
+def _noted(tag: Path) -> str:
+    """The ETag in `tag`; "" when there is none, or a power cut has left something else. Raises OSError."""
+    text = tag.read_bytes() if tag.exists() else b""
+    return text.decode() if _ETAG.fullmatch(text) else ""
 
 
 def _size(path: Path) -> int | None:

@@ -47,10 +47,17 @@ class Fetcher:
             if not fetches or fetches[0] in done:
                 return
             fetch = fetches[0]
-            flight = fetch, Download(urljoin(self._hub, fetch.url), fetch.blob, self._store)
+            flight = fetch, Download(self._resolved(fetch.url), fetch.blob, self._store)
             self._flight = flight
         # A daemon: a name server that does not answer must not keep the agent from stopping.
         threading.Thread(target=self._run, args=flight, name="fetch", daemon=True).start()
+
+    def _resolved(self, url: str) -> str:
+        try:
+            return urljoin(self._hub, url)
+        except ValueError:
+            # No URL at all: the download says so, on its own thread, and this one lives on.
+            return url
 
     def results(self) -> list[Fetched]:
         """What has ended since the last call."""

@@ -238,3 +238,14 @@ def test_stops_when_the_disk_fills_up_and_goes_on_when_it_has_room(server: BlobS
     download(server, store).run()
     assert server.asked[-1].range.startswith("bytes=")
     assert_whole(store)
+
+
+def test_what_a_power_cut_left_of_an_etag_is_not_sent_to_the_server(server: BlobServer, store: ArtifactStore) -> None:
+    cut_off(server, store, 100_000)
+    (tag,) = store.path(BLOB.digest).parent.glob("*.etag")
+    for left in (b"\0" * 34, b"\xff\xfe", b""):
+        tag.write_bytes(left)
+        with store.part(BLOB) as part:
+            assert part.etag == ""
+    download(server, store).run()
+    assert_whole(store)

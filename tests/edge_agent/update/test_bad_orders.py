@@ -368,3 +368,15 @@ class TestAStateFolderThatWasDamaged:
         with running(tmp_path, server) as device:
             device.until_settled(1)
             assert path.read_bytes() == build.artifact
+
+
+class TestAUrlThatIsNone:
+    def test_is_a_trouble_of_its_model_and_stops_nothing_else(self, tmp_path: Path, server: BlobServer) -> None:
+        with running(tmp_path, server) as device:
+            build = a_build(2)
+            server.blobs.update(build.blobs)
+            good = an_assignment(build.manifest)
+            device.updater.receive(a_desired(1, msgspec.structs.replace(good, artifact_url="http://[broken")))
+            device.until_because("url-wrong")
+            device.updater.receive(a_desired(2, good))
+            device.until_settled(2)
