@@ -44,19 +44,21 @@ class Inference:
         of: Manifest | None = None
         records: Iterator[Mapping[str, Array]] | None = None
         while not stop.is_set():
+            if not self._slot.wait(1.0):
+                continue
+            # What was missed is not caught up with: a burst after a pause would say nothing of the device's pace.
+            due = max(due + 1.0 / self._source.rate_per_second, time.monotonic())
+            if stop.wait(due - time.monotonic()):
+                return
+            # After the pause and not before: a record for the model of before it would be an error of the next one's.
             manifest = self._slot.manifest
             if manifest is None:
-                self._slot.wait(1.0)
                 continue
             if records is None or manifest is not of:
                 records, of = self._open(manifest), manifest
                 if records is None:
                     stop.wait(RETRY_SECONDS)
                     continue
-            # What was missed is not caught up with: a burst after a pause would say nothing of the device's pace.
-            due = max(due + 1.0 / self._source.rate_per_second, time.monotonic())
-            if stop.wait(due - time.monotonic()):
-                return
             self._infer(next(records))
 
     def _open(self, manifest: Manifest) -> Iterator[Mapping[str, Array]] | None:

@@ -2,6 +2,7 @@
 
 import random
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -64,7 +65,8 @@ class ReplaySource:
                 arrays = {one.name: self._checked(one, file[_PREFIX + one.name]) for one in tensors}
         except FileNotFoundError as error:
             raise SourceWrong(f"There is no {self._path} to replay.", "Set `path` of the source.") from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # RuntimeError: an encrypted member; NotImplementedError, a kind of it: an unknown compression.
+        except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise SourceWrong(f"{self._path} cannot be replayed: {error}.", "Write it with numpy.savez.") from error
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
@@ -82,7 +84,8 @@ class ReplaySource:
         fits = array.ndim == len(tensor.shape) and all(
             want in (-1, have) for want, have in zip(row, array.shape[1:], strict=True)
         )
-        if not fits or tensor.shape[0] not in (-1, 1):
+        # An array of no dimension has no rows to replay.
+        if not fits or tensor.shape[:1] not in ((-1,), (1,)):
             raise SourceWrong(
                 f"{_PREFIX}{tensor.name} in {self._path} has the shape {array.shape}, and model {self.model} takes "
                 f"{tensor.shape}."

@@ -149,3 +149,27 @@ def test_a_source_that_fails_is_a_trouble_and_is_tried_again(monkeypatch):
         assert "nothing to replay" in inference.trouble.sentence
         source.fails = False
         until(lambda: inference.trouble is None and slot.health().count > 3)
+
+
+def test_a_record_for_the_model_of_before_never_reaches_the_next():
+    class Particular(FakeSession):
+        def __init__(self, version: int) -> None:
+            super().__init__(version)
+            self._version = version
+
+        def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            if inputs["image"][0, 0] != self._version:
+                raise InferenceFailed("This is not an input of mine.")
+            return super().run(inputs)
+
+    class Fitting(FakeSource):
+        def records(self, manifest) -> Iterator[Mapping[str, np.ndarray]]:
+            return iter(lambda: {"image": np.full((1, 4), manifest.version, np.float32)}, None)
+
+    slot, recorder = LiveModel(), Recorder(60_000)
+    slot.switch(Loaded(a_manifest(1), Particular(1)))
+    with running(Fitting(rate_per_second=20), slot, recorder):
+        until(lambda: slot.health().count > 1)
+        slot.switch(Loaded(a_manifest(2), Particular(2)))
+        until(lambda: slot.health().count + slot.health().errors > 1)
+    assert [window.errors for window in recorder.collect(0, everything=True)] == [0, 0]

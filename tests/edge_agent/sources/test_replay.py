@@ -83,3 +83,21 @@ def test_arrays_of_different_lengths_are_refused(tmp_path):
     manifest = a_manifest(inputs=(Tensor("image", "FP32", (-1, 4)), Tensor("place", "FP32", (-1, 1))))
     with pytest.raises(SourceWrong, match="number of rows"):
         ReplaySource("digits", path, 10, 0).records(manifest)
+
+
+def test_a_file_that_is_damaged_where_it_is_deflated_says_so(tmp_path):
+    path = tmp_path / "replay.npz"
+    np.savez_compressed(path, **{"inputs/image": np.arange(4000, dtype=np.float32).reshape(1000, 4)})
+    data = bytearray(path.read_bytes())
+    # The first byte of the member's data: after 30 bytes of header, its name, and the extra field.
+    data[30 + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(SourceWrong, match="cannot be replayed"):
+        ReplaySource("digits", path, 10, 0).records(a_manifest())
+
+
+def test_an_input_of_no_dimension_cannot_be_replayed_and_says_so(tmp_path):
+    path = file_of(tmp_path, image=np.zeros((3, 4), np.float32), threshold=np.float32(0.5))
+    manifest = a_manifest(inputs=(Tensor("image", "FP32", (-1, 4)), Tensor("threshold", "FP32", ())))
+    with pytest.raises(SourceWrong, match="threshold"):
+        ReplaySource("digits", path, 10, 0).records(manifest)
