@@ -1,5 +1,6 @@
 """What the owner of a device may set: one TOML file, read once, into one frozen object."""
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -80,8 +81,8 @@ def _check(config: Config, path: Path) -> None:
         ("telemetry.window_seconds", config.telemetry.window_seconds, 0.1),
         ("telemetry.spool_max_bytes", config.telemetry.spool_max_bytes, 1024 * 1024),
     ):
-        if not value >= least:
-            problems.append(f"{name} is {value}, and must be {least} or more")
+        if not least <= value < math.inf:
+            problems.append(f"{name} is {value}, and must be a number, {least} or more")
     for number, source in enumerate(config.sources):
         if not 0 < source.rate_per_second <= 10_000:
             problems.append(

@@ -1,5 +1,6 @@
 """What the device says of itself, put together."""
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ class Origin:
 
 
 class Reporter:
-    """Makes reports whose numbers rise.
+    """Makes reports whose numbers rise. Safe for any number of threads.
 
     A last will is written before the connection that it speaks of, and the broker may send it when the next one is
     already up. So each connection has a range of numbers, and its will has the last of them: newer than all that the
@@ -45,13 +46,17 @@ class Reporter:
         self._updates = updates
         self._spool = spool
         self._troubles = troubles
+        # Wills are made on the transport's thread: a number must not fall back into the range of the last connection.
+        self._lock = threading.Lock()
         self._connection = 0
         self._number = 0
         self._inventory = inventory.take()
 
     def report(self, presence: Presence) -> bytes:
         """The next report. It is complete: a reader needs no other."""
-        self._number += 1
+        with self._lock:
+            self._number += 1
+            number = self._number
         if not self._inventory.providers:
             self._inventory = inventory.take()
         updates = self._updates()
@@ -60,7 +65,7 @@ class Reporter:
                 fleet=self._origin.address.fleet,
                 device=self._origin.address.device,
                 boot=self._origin.boot,
-                number=self._number,
+                number=number,
                 presence=presence,
                 sent_at=datetime.now(UTC),
                 agent_version=__version__,
@@ -77,14 +82,16 @@ class Reporter:
 
     def last_will(self) -> bytes:
         """The report for the broker to send when the connection that is about to be made is lost."""
-        self._connection += 1
-        self._number = self._connection * _PER_CONNECTION
+        with self._lock:
+            self._connection += 1
+            self._number = self._connection * _PER_CONNECTION
+            last = self._number + _PER_CONNECTION - 1
         return encode(
             Report(
                 fleet=self._origin.address.fleet,
                 device=self._origin.address.device,
                 boot=self._origin.boot,
-                number=self._number + _PER_CONNECTION - 1,
+                number=last,
                 presence=Presence.LOST,
                 sent_at=datetime.now(UTC),
                 agent_version=__version__,

@@ -54,6 +54,7 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
         ('heartbeat_seconds = "often"', "heartbeat_seconds"),
         ("heartbeat_seconds = 0", "heartbeat_seconds is 0"),
         ("heartbeat_seconds = nan", "heartbeat_seconds"),
+        ("telemetry.window_seconds = inf", "telemetry.window_seconds"),
         ("[telemetry]\nwindow_seconds = -1", "telemetry.window_seconds"),
         ("[telemetry]\nspool_max_bytes = 5", "spool_max_bytes"),
         ('target = "CPU VNNI"', "hardware target"),
