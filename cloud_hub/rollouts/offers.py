@@ -1,11 +1,12 @@
 """All SQL on what devices are offered and ordered: candidates, offers, orders, and what became of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select
-from sqlmodel import Session, col
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, case, delete, exists, func, or_, select
+from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
@@ -13,6 +14,8 @@ from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.policy import Selector
 from cloud_hub.rollouts.tables import Offer, Order
 from cloud_hub.rollouts.wanted import Candidate
+
+_ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
 
 
 @dataclass(frozen=True)
@@ -105,22 +108,33 @@ def generations_wanted(session: Session, devices: Sequence[str]) -> Mapping[str,
     return dict(session.execute(columns).all())
 
 
-def save(session: Session, order: Order, offers: Iterable[Offer], gone: Iterable[str]) -> None:
-    """Replaces a device's order, writes those `offers`, and takes away its offers of the models in `gone`."""
-    models = list(gone)
-    if models:
-        session.execute(delete(Offer).where(col(Offer.device) == order.device, col(Offer.model).in_(models)))
-    insert = upsert(session, Order).values(**order.model_dump())
-    fresh = {name: insert.excluded[name] for name in ("generation", "issued_at", "expires_at", "signed")}
-    session.execute(insert.on_conflict_do_update(index_elements=["device"], set_=fresh))
-    for offer in offers:
-        put = upsert(session, Offer).values(**offer.model_dump())
-        names = ("version", "digest", "rollout", "wave", "generation", "offered_at")
-        session.execute(
-            put.on_conflict_do_update(
-                index_elements=["device", "model"], set_={name: put.excluded[name] for name in names}
-            )
-        )
+@dataclass(frozen=True)
+class Written:
+    """What is written of one device: its new order, new offers, and the models that it is offered no more."""
+
+    fleet: str
+    order: Order
+    offers: Sequence[Offer]
+    gone: Collection[str]
+
+
+def save(session: Session, written: Sequence[Written]) -> None:
+    """Replaces the orders and offers of devices: a few statements, whatever their number."""
+    gone = [{"of_device": one.order.device, "of_model": model} for one in written for model in one.gone]
+    if gone:
+        mine = (_OFFERS.c.device == bindparam("of_device"), _OFFERS.c.model == bindparam("of_model"))
+        session.connection().execute(delete(_OFFERS).where(*mine), gone)
+    _put(session, _ORDERS, [one.order.model_dump() for one in written])
+    _put(session, _OFFERS, [offer.model_dump() for one in written for offer in one.offers])
+
+
+def _put(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
+    # On the connection: the session would look through all its objects for each row.
+    if rows:
+        insert = upsert(session, table)
+        fresh = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+        keys = [column.name for column in table.primary_key]
+        session.connection().execute(insert.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
 
 
 def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int, Counts]:

@@ -22,7 +22,7 @@ from cloud_hub.database import Database
 from cloud_hub.releases import store as releases
 from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts import offers, store
-from cloud_hub.rollouts.offers import Standing
+from cloud_hub.rollouts.offers import Standing, Written
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.wanted import Claim, wanted
 from cloud_hub.rollouts.waves import bucket
@@ -112,11 +112,12 @@ class Orders:
             if not _changes(session, devices, renew, lock=False):
                 return set()
         with self._database.session() as session:
-            written = [self._order(session, change) for change in _changes(session, devices, renew, lock=True)]
-        orders = [order for order in written if order is not None]
-        for fleet, order in orders:
-            self._tell(Address(fleet, order.device), order)
-        return {order.device for _, order in orders}
+            changes = _changes(session, devices, renew, lock=True)
+            written = [one for one in map(self._written, changes) if one is not None]
+            offers.save(session, written)
+        for one in written:
+            self._tell(Address(one.fleet, one.order.device), one.order)
+        return {one.order.device for one in written}
 
     def _carry_out(self) -> None:
         with self._database.reading() as session:
@@ -164,7 +165,7 @@ class Orders:
             if self._swept_to == after:
                 self._swept_to = batch[-1] if batch else None
 
-    def _order(self, session: Session, change: _Change) -> tuple[str, Order] | None:
+    def _written(self, change: _Change) -> Written | None:
         standing, now = change.standing, self._now()
         device = standing.device
         generation = max(standing.order.generation if standing.order else 0, standing.reported) + 1
@@ -190,8 +191,7 @@ class Orders:
         if not self._fits(device.id, signed):
             return None
         order = Order(device=device.id, generation=generation, issued_at=now, expires_at=expires_at, signed=signed)
-        offers.save(session, order, given, standing.offers.keys() - change.claims.keys())
-        return standing.fleet, order
+        return Written(standing.fleet, order, given, standing.offers.keys() - change.claims.keys())
 
     def _fits(self, device: str, signed: bytes) -> bool:
         with self._lock:

@@ -1,0 +1,84 @@
+"""Rollouts over HTTP: what is asked, answered and refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from cloud_hub import problems
+from cloud_hub.rollouts import api
+from tests.fakes.paper_gateways import PaperGateways
+
+
+@pytest.fixture
+def http(fleet: PaperGateways) -> Iterator[TestClient]:
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(api.router(fleet.rollouts), prefix="/api/v1")
+    fleet.join("a", "b")
+    fleet.join("c", target="cpu-avx2")
+    fleet.register()
+    fleet.register(targets=("cpu-vnni",))
+    with TestClient(app) as client:
+        yield client
+
+
+def created(http: TestClient, **policy: Any) -> dict[str, Any]:
+    answer = http.post("/api/v1/rollouts", json={"model": "digits", "version": 1, "policy": policy})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_rollout_is_started_shown_and_listed(http: TestClient, fleet: PaperGateways) -> None:
+    rollout = created(http)
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    shown = http.get(f"/api/v1/rollouts/{rollout['id']}").json()
+    assert (shown["model"], shown["version"], shown["state"], shown["wave"]) == ("digits", 1, "running", 0)
+    assert (shown["counts"]["eligible"], shown["counts"]["offered"]) == (3, 1)
+    assert shown["because"]["code"] == "nobody-heard"
+    assert shown["policy"]["success_percent"] == 95
+    assert [wave["state"] for wave in shown["waves"]] == ["open", "waiting", "waiting"]
+    assert http.get("/api/v1/rollouts", params={"model": "digits", "state": "running"}).json()["total"] == 1
+    assert http.get("/api/v1/rollouts", params={"state": "paused"}).json()["items"] == []
+    decisions = http.get(f"/api/v1/rollouts/{rollout['id']}/decisions", params={"limit": 1}).json()
+    assert (decisions["total"], decisions["items"][0]["number"]) == (3, 3)
+
+
+def test_a_person_pauses_resumes_and_aborts_with_or_without_a_reason(http: TestClient) -> None:
+    where = f"/api/v1/rollouts/{created(http)['id']}"
+    paused = http.post(f"{where}/pause", json={"reason": "lunch"}).json()
+    assert (paused["state"], "lunch" in paused["because"]["sentence"]) == ("paused", True)
+    assert http.post(f"{where}/resume").json()["state"] == "running"
+    assert http.post(f"{where}/abort", json={}).json()["state"] == "reverting"
+    again = http.post(f"{where}/abort")
+    assert (again.status_code, again.json()["code"]) == (409, "rollout-state")
+    assert again.json()["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ({"model": "nothing", "version": 1}, 404, "model-unknown"),
+        ({"model": "digits", "version": 9}, 404, "version-unknown"),
+        ({"model": "digits", "version": 2}, 422, "artifact-missing"),
+        ({"model": "digits", "version": 1, "policy": {"waves": []}}, 422, "invalid"),
+        ({"model": "digits"}, 422, "invalid"),
+    ],
+)
+def test_what_cannot_be_is_a_problem_with_a_code(
+    http: TestClient, asked: dict[str, Any], status: int, code: str
+) -> None:
+    answer = http.post("/api/v1/rollouts", json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    if code == "artifact-missing":
+        assert "1 on cpu-avx2" in answer.json()["detail"]
+
+
+def test_an_unknown_rollout_is_not_found(http: TestClient) -> None:
+    for method, path in (("GET", ""), ("GET", "/decisions"), ("POST", "/pause")):
+        assert http.request(method, f"/api/v1/rollouts/nothing{path}").json()["code"] == "rollout-unknown"
