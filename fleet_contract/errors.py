@@ -2,6 +2,9 @@
 
 from fleet_contract.because import Because
 
+#: Of a sentence in characters: what was refused may be hostile, and what says so must still fit into a report.
+MAX_SENTENCE = 2000
+
 
 class VedetteError(Exception):
     """An error a person can act on. Subclasses set `code`; `remedy` says what to do next."""
@@ -20,7 +23,8 @@ class VedetteError(Exception):
 
     @property
     def because(self) -> Because:
-        return Because(self.code, str(self))
+        sentence = str(self)
+        return Because(self.code, sentence if len(sentence) <= MAX_SENTENCE else sentence[: MAX_SENTENCE - 1] + "…")
 
 
 class ContractError(VedetteError):

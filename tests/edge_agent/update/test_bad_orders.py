@@ -13,9 +13,10 @@ from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.update.preflight import Limits
 from fleet_contract.desired import Assignment
 from fleet_contract.encoding import encode
+from fleet_contract.errors import MAX_SENTENCE
 from fleet_contract.manifest import sign_manifest
 from fleet_contract.report import Phase
-from fleet_contract.signing import PrivateKey, Signed
+from fleet_contract.signing import PrivateKey, Signature, Signed, envelope
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import Device, a_desired, an_assignment, running
 from tests.fakes.full_disk import FullDisk
@@ -246,6 +247,14 @@ class TestADesiredStateIsRefused:
 
     def test_when_a_model_would_name_a_file_elsewhere(self, device: Device, good: Assignment) -> None:
         self.refused(device, a_desired(2, msgspec.structs.replace(good, model="../../etc")), "id-wrong")
+
+    def test_in_a_sentence_that_fits_a_report_however_many_have_signed_it(
+        self, device: Device, good: Assignment
+    ) -> None:
+        strangers = tuple(Signature(f"stranger-{number}", b"") for number in range(3_000))
+        payload = encode(msgspec.structs.replace(envelope(a_desired(6, good)), signatures=strangers))
+        self.refused(device, payload, "signature-wrong")
+        assert len(device.updater.state().refused.sentence) <= MAX_SENTENCE
 
     def test_until_one_comes_that_is_followed(self, device: Device, good: Assignment) -> None:
         self.refused(device, b"{}", "undecodable")
