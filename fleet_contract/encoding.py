@@ -33,9 +33,23 @@ def canonical(data: bytes | msgspec.Raw) -> bytes:
     """The canonical form of a JSON text: keys sorted, no white space, fields that we do not know kept.
 
     Two texts that mean the same have the same canonical form, so a signature survives a broker or proxy that
-    re-encodes JSON, and survives readers older than the writer. Raises `Undecodable`.
+    re-encodes JSON, and survives readers older than the writer. A whole number is written without a fraction, since
+    JavaScript and cloud rules write 1.0 as 1. Raises `Undecodable`.
     """
     try:
-        return _canonical.encode(_plain.decode(data))
+        return _canonical.encode(_whole_as_integers(_plain.decode(data)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not JSON: {error}.") from error
+
+
+def _whole_as_integers(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _whole_as_integers(inner) for key, inner in value.items()}
+        case list():
+            return [_whole_as_integers(inner) for inner in value]
+        # Beyond 2^53 a float names no one integer, and writers differ in how they spell it.
+        case float() if value.is_integer() and abs(value) <= 2**53:
+            return int(value)
+        case _:
+            return value

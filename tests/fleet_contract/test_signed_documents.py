@@ -321,6 +321,11 @@ def test_the_canonical_form_is_the_same_however_the_json_was_written(value: Any)
     assert canonical(json.dumps(value, ensure_ascii=False, sort_keys=True).encode()) == plain
 
 
+@pytest.mark.parametrize(("written", "by_javascript"), [("1.0", "1"), ("-0.0", "0"), ("1e3", "1000"), ("0.5", "0.5")])
+def test_a_signature_survives_who_writes_whole_numbers_without_a_fraction(written: str, by_javascript: str) -> None:
+    assert canonical(f'{{"a": [{written}]}}'.encode()) == canonical(f'{{"a":[{by_javascript}]}}'.encode())
+
+
 @given(st.binary(max_size=200))
 def test_a_signature_verifies_for_its_purpose_its_document_and_its_key_alone(secret: bytes) -> None:
     token = replace(TOKEN, secret=secret.hex())
