@@ -49,9 +49,7 @@ def about(session: Session, models: Sequence[Model]) -> dict[str, About]:
             select(col(Version.model), col(Version.task))
             .join(Model, (col(Model.name) == col(Version.model)) & (col(Model.newest) == col(Version.version)))
             .where(col(Model.name).in_(names))
-        )
-        
-        .all()
+        ).all()
     )
     targets: dict[str, list[str]] = {}
     newest = (
