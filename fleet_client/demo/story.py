@@ -7,6 +7,7 @@ from fleet_client.demo.child import Child
 from fleet_client.demo.fleet import Fleet
 from fleet_client.demo.gateway import Gateway, fleet_of
 from fleet_client.demo.stage import Stage
+from fleet_client.errors import ClientError
 from fleet_client.views import Rollout, Version
 
 MODEL = "digits"
@@ -22,6 +23,12 @@ POLICY = {
 }
 #: The scans come back from labelling digit by digit, so this few of them are all of 0 and 1.
 TOO_FEW_IMAGES = "20"
+
+
+class StoryWrong(ClientError):
+    """The hub decided otherwise than the story has it."""
+
+    code = "story-wrong"
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,12 @@ def _roll_out(fleet: Fleet, stage: Stage, version: Version, end: str) -> Rollout
     def holds() -> str:
         return f"It is {rollout.state} in wave {rollout.wave + 1}: {rollout.because}"
 
-    return fleet.wait(f"the rollout of version {version.version} is {end}", ended, 90, holds)
+    rollout = fleet.wait(f"the rollout of version {version.version} is {end}", ended, 90, holds)
+    if rollout.state != end:
+        raise StoryWrong(
+            f"The rollout of version {version.version} is {rollout.state}, and should be {end}: {rollout.because}"
+        )
+    return rollout
 
 
 _STYLES = {"reverting": "bold red", "reverted": "yellow", "completed": "green"}
