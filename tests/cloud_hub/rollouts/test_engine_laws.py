@@ -7,6 +7,7 @@ devices late, twice or never.
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +19,9 @@ from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, UNFINISHED, State
 from cloud_hub.rollouts.wanted import Candidate, Claim, newest_first, wanted
 from cloud_hub.rollouts.waves import BUCKETS, bucket, reach
 from fleet_contract.because import Because
+
+# Finding the shortest way to a broken law takes longer than finding that one is broken.
+pytestmark = pytest.mark.timeout(400)
 
 TARGETS = ("cpu-vnni", "cpu-avx2")
 
@@ -102,10 +106,11 @@ class Laws(RuleBasedStateMachine):
         self.devices: dict[str, Device] = {}
         self.rollouts: list[Running] = []
 
-    @initialize(count=st.integers(0, 12))
-    def fleet(self, count: int) -> None:
+    @initialize(count=st.integers(0, 12), policy=POLICIES)
+    def fleet(self, count: int, policy: Policy) -> None:
         for number in range(count):
             self.joins(number, number % 3 == 0)
+        self.a_person_starts_a_rollout(policy, both=True)
 
     # --- the world -------------------------------------------------------------------------------------------------
 
@@ -127,7 +132,10 @@ class Laws(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_order_arrives(self, data: st.DataObject) -> None:
         late = [one for one in self.devices.values() if one.online and one.received < one.generation]
-        device = data.draw(st.sampled_from(late))
+        self.receives(data.draw(st.sampled_from(late)))
+
+    @staticmethod
+    def receives(device: Device) -> None:
         device.received, device.received_claim = device.generation, device.offer
         wanted_version = device.offer.version if device.offer else None
         if wanted_version != device.runs:
@@ -161,9 +169,30 @@ class Laws(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
+    @precondition(lambda self: self.rollouts)
+    @rule(
+        records=st.sampled_from([0, 199, 300]),
+        verdict=st.sampled_from([Verdict.PASS, Verdict.PASS, Verdict.PASS, Verdict.NOT_ENOUGH_EVIDENCE]),
+        failing=st.sampled_from([0, 0, 0, 1]),
+    )
+    def a_minute_passes_in_which_most_is_well(self, records: int, verdict: Verdict, failing: int) -> None:
+        # Step by step, chance would hardly ever get a rollout to its second wave.
+        self.the_clock_ticks()
+        there = [device for device in self.devices.values() if device.online]
+        for index, device in enumerate(there):
+            if device.received < device.generation:
+                self.receives(device)
+            if device in self.busy() and index >= failing:
+                device.runs = self.version(device.received_claim)
+            device.reported = device.received
+        self.rollouts[-1].records += records
+        self.rollouts[-1].gates = (a_gate(verdict),)
+        self.decides(len(self.rollouts) - 1, carried_out=False)
+        self.now += timedelta(seconds=61)
+
     # --- the hub ---------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.rollouts) < 6)
+    @precondition(lambda self: len(self.rollouts) < 4)
     @rule(policy=POLICIES, both=st.booleans())
     def a_person_starts_a_rollout(self, policy: Policy, both: bool) -> None:
         number = len(self.rollouts) + 1
@@ -297,6 +326,14 @@ class Laws(RuleBasedStateMachine):
                 assert bucket(running.salt, device.candidate.id) < running.rollout.exposed
 
     @invariant()
+    def nobody_is_offered_less_than_the_newest_that_covers_them(self) -> None:
+        for device in self.devices.values():
+            for running in self.rollouts:
+                if running.claim.covers(device.candidate) and not running.owed:
+                    assert device.offer is not None
+                    assert device.offer.number >= running.number
+
+    @invariant()
     def after_a_revert_no_device_heard_from_has_the_version(self) -> None:
         for running in self.rollouts:
             if running.rollout.state not in (State.REVERTED, State.ABORTED):
@@ -339,7 +376,7 @@ class Laws(RuleBasedStateMachine):
         return claim.rollout if claim else None
 
 
-Laws.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Laws.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 TestLaws = Laws.TestCase
 
 

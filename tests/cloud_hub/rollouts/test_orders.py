@@ -220,6 +220,7 @@ def test_an_exposure_that_rose_and_fell_before_orders_went_out_strands_no_device
         fleet.rollouts.tick()
     fleet.orders.bring(["a"])
     assert fleet.versions() == {"a": 1, "b": None}
+    fleet.start_hub()
     fleet.rollouts.abort(rollout)
     fleet.orders._swept_to = None
     fleet.rollouts.tick()
