@@ -1,18 +1,20 @@
 """Orders reach the devices that they are for, and no others, whatever is lost, repeated or killed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 from sqlmodel import Session
 
+from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
 from cloud_hub.rollouts import offers
-from cloud_hub.rollouts.orders import VALID
+from cloud_hub.rollouts.orders import VALID, Orders
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.views import RolloutIn
 from fleet_contract.encoding import MAX_MESSAGE_BYTES
-from tests.fakes.paper_gateways import PaperGateways
+from tests.fakes.paper_gateways import HUB_KEY, PaperGateways
 
 TEN = tuple(f"gw-{number}" for number in range(10))
 
@@ -293,3 +295,24 @@ def _label(fleet: PaperGateways, device: str, **labels: str | None) -> None:
     session: Session
     with fleet.database.session() as session:
         devices.set_labels(session, device, labels)
+
+
+def test_two_hubs_that_order_the_same_devices_at_once_order_each_once(fleet: PaperGateways) -> None:
+    fleet.join(*TEN)
+    fleet.register()
+    everyone(fleet)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fleet.orders, "work", lambda: None)
+        fleet.rollouts.tick()
+    hubs = [Orders(Database(str_url(fleet)), fleet.link, fleet.blobs, HUB_KEY, fleet.clock) for _ in range(4)]
+    with ThreadPoolExecutor(len(hubs)) as pool:
+        ordered = list(pool.map(lambda hub: hub.bring(TEN), hubs))
+    assert sorted(name for names in ordered for name in names) == list(TEN)
+    assert fleet.published() == list(TEN)
+    assert set(fleet.versions().values()) == {1}
+    for hub in hubs:
+        hub._database.dispose()
+
+
+def str_url(fleet: PaperGateways) -> str:
+    return fleet.database.url.render_as_string(hide_password=False)
