@@ -34,6 +34,7 @@ Start here:
     epilog=_EXAMPLES,
     context_settings=HELP,
 )
+@click.version_option(package_name="vedette", message="%(version)s")
 @click.option("--hub", "hub_url", metavar="URL", help="The hub's address. [env: VEDETTE_HUB; default: loopback:8420]")
 @click.pass_context
 def vedette(context: click.Context, hub_url: str | None) -> None:

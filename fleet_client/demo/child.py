@@ -82,6 +82,10 @@ class Child:
         """What to raise when it has ended and should not have."""
         return ChildFailed(f"{self.name} ended with code {self._process.returncode}.", self.log, self.tail())
 
+    def again(self) -> "Child":
+        """The same program started anew; its log goes on."""
+        return Child(self.name, self.command, self.log)
+
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to it and to its own children; nothing when it has ended."""
         if self._process.poll() is None:

@@ -100,6 +100,15 @@ class Fleet:
             if child.returncode not in (None, 0):
                 raise child.failed()
 
+    def revive(self) -> list[str]:
+        """Starts hub and agents that have ended again, as systemd would. Gives what happened, a sentence each."""
+        told = []
+        for place, child in enumerate(self._servants):
+            if child.returncode is not None:
+                told.append(f"{child.name} ended with code {child.returncode}, and is started again.")
+                self._servants[place] = child.again()
+        return told
+
     def stop(self) -> None:
         """Agents first, so that they can say goodbye; the hub last."""
         self.client.close()

@@ -22,6 +22,10 @@ from fleet_client.errors import ClientError
 from fleet_contract.errors import VedetteError
 
 
+#: Long enough for the console to show what is missing.
+_REVIVE_SECONDS = 5.0
+
+
 class FolderTaken(ClientError):
     """The demo's folder is not empty, or cannot be made."""
 
@@ -52,7 +56,7 @@ def run(*, agents: int, data: Path | None, port: int, leave: bool, as_json: bool
                 stage.say("")
                 stage.say(f"Open {fleet.url} in a browser. Everything runs until you press Ctrl-C.", "bold")
                 stage.say(f"In another terminal: vedette --hub {fleet.url} devices list --watch")
-                _stay(fleet)
+                _stay(fleet, stage)
     except VedetteError as error:
         failed = True
         _explain(stage, error)
@@ -88,12 +92,13 @@ def _stopping(fleet: Fleet, stage: Stage) -> Iterator[None]:
         fleet.stop()
 
 
-def _stay(fleet: Fleet) -> None:
-    """Until somebody interrupts. Raises `ChildFailed` when a part of the fleet ends."""
+def _stay(fleet: Fleet, stage: Stage) -> None:
+    """Until somebody interrupts. What ends meanwhile, perhaps killed to see what happens, is started again."""
     try:
         while True:
-            fleet.check()
-            time.sleep(0.5)
+            time.sleep(_REVIVE_SECONDS)
+            for sentence in fleet.revive():
+                stage.say(sentence, "yellow")
     except KeyboardInterrupt:
         return
 
