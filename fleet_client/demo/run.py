@@ -21,7 +21,6 @@ from fleet_client.demo.story import tell
 from fleet_client.errors import ClientError
 from fleet_contract.errors import VedetteError
 
-
 #: Long enough for the console to show what is missing.
 _REVIVE_SECONDS = 5.0
 
