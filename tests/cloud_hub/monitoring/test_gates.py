@@ -215,7 +215,7 @@ def test_a_plain_rise_of_errors_is_seen_within_a_thousand_records() -> None:
     assert median(seen) <= 700
 
 
-def test_a_version_that_is_no_different_passes_within_two_thousand_records() -> None:
+def test_a_version_that_is_no_different_passes_within_a_few_thousand_records() -> None:
     source = random.Random(6)
-    passed = [first(Verdict.PASS, rollout(source, SAME, SAME, 40, 50, Tolerances())) for _ in range(10)]
+    passed = [first(Verdict.PASS, rollout(source, SAME, SAME, 50, 50, Tolerances())) for _ in range(10)]
     assert all(records is not None for records in passed)
