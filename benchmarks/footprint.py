@@ -22,7 +22,8 @@ WARM_SECONDS = 15
 IDLE_SECONDS = 30
 _KIB_IN_MB = 1024 / 1_000_000
 _ANCHOR = """
-import sys
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 from pathlib import Path
 import onnxruntime
 options = onnxruntime.SessionOptions()

@@ -33,7 +33,8 @@ POLICY = {
 #: From the first of these on, requests are answered by the new version.
 SWITCHED = ("trial", "settled")
 _ANCHOR = """
-import sys
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy
 import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])

@@ -57,3 +57,16 @@ def test_the_command_line_starts_without_what_it_does_not_need() -> None:
 def test_the_agent_starts_without_what_would_weigh_on_a_gateway() -> None:
     loaded = imported_by("import edge_agent.agent")
     assert not loaded & {"pydantic", "fastapi", "sqlalchemy", "sqlmodel", "rich", "click", "boto3"}
+
+
+def test_the_architecture_page_names_only_what_is_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = {*re.findall(r"`([a-z_]+/[\w./]*)`", page), *re.findall(r"\]\(([\w./-]+)\)", page)}
+    assert len(named) > 20
+    missing = [path for path in named if not (ROOT / path).exists() and not (ROOT / "docs" / path).exists()]
+    assert not missing
+
+
+def test_the_changelog_tells_of_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()

@@ -15,8 +15,8 @@ from cloud_hub.devices.views import FleetSummary
 from cloud_hub.page import PageRequest
 from cloud_hub.rollouts.views import LatestDecisionView, RolloutView
 
-#: States in which a rollout still changes something by itself.
-UNDER_WAY = ("running", "paused", "reverting")
+#: What moves, and what waits for a person to decide.
+UNDER_WAY = ("running", "paused", "stopped", "reverting")
 _TROUBLED_SHOWN = 5
 _ACTIVE_SHOWN = 5
 

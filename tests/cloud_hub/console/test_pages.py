@@ -11,7 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cloud_hub.because import BecauseView
+from cloud_hub.console.overview import UNDER_WAY
 from cloud_hub.errors import Unavailable
+from cloud_hub.rollouts.states import UNFINISHED
 from tests.fakes.console import FakeHub
 from tests.fakes.console_server import app_of
 from tests.fakes.paper_fleet import busy_hub, empty_hub
@@ -353,3 +355,7 @@ def test_times_are_relative_with_the_absolute_one_at_hand(browser: TestClient) -
 def test_a_stream_names_what_it_watches(browser: TestClient) -> None:
     assert browser.get("/events?subjects=,").status_code == 422
     assert browser.get("/events", params={"subjects": ",".join(f"device:{i}" for i in range(99))}).status_code == 422
+
+
+def test_a_rollout_that_stopped_and_waits_for_a_person_is_shown_as_under_way() -> None:
+    assert set(UNDER_WAY) == {str(state) for state in UNFINISHED}
