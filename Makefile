@@ -58,7 +58,7 @@ lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any in
 	@for name in edge hub demo dev node build; do \
 	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \
+	    --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \
 	    "$${extras[@]}" pyproject.toml -o locks/$$name.txt; \
 	done
 
