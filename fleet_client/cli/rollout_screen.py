@@ -38,7 +38,8 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
 def follow(client: Client, output: Output, rollout: str) -> int:
     """Shows the rollout whenever it changes until it ends. 0 when it completed, else 1.
 
-    On a terminal the whole of it, on a fresh screen; elsewhere a line for each change of state, wave or reason.
+    On a terminal the whole of it, on a fresh screen; elsewhere a line for each change of state, wave or reason, and
+    none when only the numbers in the reason move.
     """
     said: tuple[object, ...] = ()
     for _ in client.watch([f"rollout:{rollout}", "rollouts"]):
@@ -46,12 +47,12 @@ def follow(client: Client, output: Output, rollout: str) -> int:
         if output.terminal:
             output.refresh()
             show_rollout(output, now)
-        elif said != (now.state, now.wave, now.because):
+        elif said != (now.state, now.wave, now.because.code):
             if output.json:
                 output.document(now)
             else:
                 output.line(progress_line(now))
-        said = (now.state, now.wave, now.because)
+        said = (now.state, now.wave, now.because.code)
         if now.ended:
             return 0 if now.state == "completed" else 1
     return 1
