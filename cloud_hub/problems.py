@@ -107,10 +107,11 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request
         invalid = errors.Invalid(f"The request is not as it should be: {what}.", "See /api/v1/openapi.json.")
         return answer(request, problem(invalid) | {"errors": faults})
 
+    @app.exception_handler(OverflowError)
     @app.exception_handler(DataError)
-    def _unstorable(request: Request, error: DataError) -> Response:
-        # PostgreSQL alone finds these: a NUL in a text, a number that is too large.
-        logger.info("%s %s brought what cannot be stored: %s", request.method, request.url.path, error.orig)
+    def _unstorable(request: Request, error: DataError | OverflowError) -> Response:
+        # PostgreSQL finds a NUL in a text and a number that is too large, SQLite's driver the latter.
+        logger.info("%s %s brought what cannot be stored: %s", request.method, request.url.path, error)
         return answer(request, problem(errors.Invalid("The request holds a value that no database can hold.")))
 
     @app.exception_handler(OperationalError)

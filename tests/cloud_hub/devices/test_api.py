@@ -84,3 +84,7 @@ def test_a_device_that_is_not_there_is_not_found(client: TestClient) -> None:
 def test_the_fleet_is_counted(client: TestClient) -> None:
     fleet = client.get("/api/v1/fleet").json()
     assert (fleet["total"], fleet["presence"]["never"], fleet["targets"]) == (3, 3, {"cpu-avx2": 2, "cpu-vnni": 1})
+
+
+def test_a_number_that_no_database_holds_is_the_callers_fault(client: TestClient) -> None:
+    assert client.get("/api/v1/devices", params={"model": "digits", "version": 2**64}).status_code == 422
