@@ -142,12 +142,14 @@ def test_a_rollout_is_created_with_the_policy_that_was_given(hub: FakeHub, capsy
 def test_watching_a_rollout_ends_with_it_and_a_line_for_each_step(
     hub: FakeHub, capsys: Captured, state: str, code: int
 ) -> None:
-    steps = iter([rollout(), rollout(), rollout(wave=1), rollout(state, 1, because=because("done", "All is done."))])
+    later = because("soaking", "It runs for 4 s now; 60 s are asked for.")
+    first = [rollout(), rollout(), rollout(because=later)]
+    steps = iter([*first, rollout(wave=1), rollout(state, 1, because=because("done", "All is done."))])
     hub.on("GET /api/v1/events", Answer(b'data: ["rollouts"]\n\n', media_type="text/event-stream"))
     hub.on("GET /api/v1/rollouts/r1", lambda _: Answer(next(steps)))
     assert main(["rollouts", "watch", "r1"]) == code
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3, "what did not change is not said again"
+    assert len(lines) == 3, "what did not change, but for its seconds, is not said again"
     assert lines[0].startswith("running\twave 1 of 2 (1 device)\t")
     assert lines[-1] == f"{state}\twave 2 of 2 (100 %)\tAll is done. [done]"
 
