@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -110,8 +110,8 @@ def _open_cursor(text: str, sort: str) -> tuple[Any, str | int]:
             base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str | int | float, str | int]
         )
         if of == sort:
-            return (datetime.fromisoformat(str(value)) if kind == "time" else value), key
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+            return (datetime.fromisoformat(str(value)).astimezone(UTC) if kind == "time" else value), key
+    except (ValueError, OverflowError, binascii.Error, msgspec.DecodeError) as error:
         raise _cursor_wrong() from error
     raise _cursor_wrong()
 

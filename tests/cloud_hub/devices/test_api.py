@@ -1,5 +1,7 @@
 """Devices over HTTP."""
 
+import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,3 +90,9 @@ def test_the_fleet_is_counted(client: TestClient) -> None:
 
 def test_a_number_that_no_database_holds_is_the_callers_fault(client: TestClient) -> None:
     assert client.get("/api/v1/devices", params={"model": "digits", "version": 2**64}).status_code == 422
+
+
+def test_a_cursor_whose_time_has_lost_its_zone_breaks_nothing(client: TestClient) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(["joined_at", "time", "2026-01-01T00:00:00", "a"]).encode()).decode()
+    answer = client.get("/api/v1/devices", params={"sort": "joined_at", "cursor": cursor.rstrip("=")})
+    assert answer.status_code == 200
