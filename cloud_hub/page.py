@@ -9,12 +9,12 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import msgspec
 from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Select, SQLColumnExpression, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
 from sqlmodel import Session
 
 from cloud_hub.errors import Invalid
@@ -87,6 +87,8 @@ def fetch(
     paged = statement.add_columns(expression.label("page_sort"), key.label("page_key"))
     if request.cursor is not None:
         value, last = _open_cursor(request.cursor, sort)
+        if not (_fits(expression, value) and _fits(key, last)):
+            raise _cursor_wrong()
         further = expression < value if falling else expression > value
         after = key < last if falling else key > last
         paged = paged.where(or_(further, and_(expression == value, after)))
@@ -96,6 +98,12 @@ def fetch(
     more = len(rows) > limit
     rows = rows[:limit]
     return Rows(rows, total, _cursor(sort, rows[-1].page_sort, rows[-1].page_key) if more else None)
+
+
+def _fits(expression: SQLColumnExpression[Any], value: Any) -> bool:
+    # A value of another type than its column is an error of the driver, and of each database another.
+    kind = cast("ColumnElement[Any]", expression).type.python_type
+    return isinstance(value, (int, float)) if kind in (int, float) else isinstance(value, kind)
 
 
 def _cursor(sort: str, value: Any, key: str | int) -> str:
@@ -110,10 +118,15 @@ def _open_cursor(text: str, sort: str) -> tuple[Any, str | int]:
             base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[str, str, str | int | float, str | int]
         )
         if of == sort:
-            return (datetime.fromisoformat(str(value)).astimezone(UTC) if kind == "time" else value), key
+            return (_utc(str(value)) if kind == "time" else value), key
     except (ValueError, OverflowError, binascii.Error, msgspec.DecodeError) as error:
         raise _cursor_wrong() from error
     raise _cursor_wrong()
+
+
+def _utc(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _cursor_wrong() -> Invalid:

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Callable, Collection
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +40,7 @@ class Guard:
         self._open_paths = (*OPEN_PATHS, *open_paths)
         self._answer = answer
 
+    # Paths are taken from the scope, as routing does: `request.url` is put together with what the client calls us.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -53,7 +54,7 @@ class Guard:
         except VedetteError as error:
             await self._answer(request, error)(scope, receive, send)
             return
-        if not request.url.path.startswith(_BLOBS):
+        if not scope["path"].startswith(_BLOBS):
             receive = _limited(receive)
         await self._app(scope, receive, send)
 
@@ -62,7 +63,7 @@ class Guard:
         # that is no danger, since its cookie and header belong to the true name.
         if self._token is not None:
             return
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        host = _split(f"//{request.headers.get('host', '')}").hostname or ""
         if host not in self._hosts:
             raise Forbidden(
                 f"This hub does not answer to the name {host!r}.",
@@ -74,7 +75,7 @@ class Guard:
         if request.method in _READS:
             return
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-        own = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+        own = origin is None or _split(origin).netloc == request.headers.get("host")
         if not own or site not in (None, "same-origin", "none"):
             raise Forbidden(
                 f"A page of {origin or 'another site'} sent this request, and not the console.",
@@ -83,7 +84,7 @@ class Guard:
             )
 
     def _check_token(self, request: Request) -> None:
-        if self._token is None or self._is_open(request.url.path):
+        if self._token is None or self._is_open(request.scope["path"]):
             return
         kind, _, offered = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and hmac.compare_digest(offered.strip().encode(), self._token):
@@ -100,8 +101,16 @@ class Guard:
 
     def _check_length(self, request: Request) -> None:
         length = request.headers.get("content-length", "0")
-        if not request.url.path.startswith(_BLOBS) and length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        if not request.scope["path"].startswith(_BLOBS) and length.isdecimal() and int(length) > MAX_BODY_BYTES:
             raise _too_large()
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError:
+        # "http://[x": the name of nobody.
+        return urlsplit("")
 
 
 def _cookie(request: Request) -> str | None:

@@ -58,6 +58,17 @@ def test_without_the_token_only_what_needs_none_is_answered(closed: TestClient, 
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("host", ["h/blobs/x?", "h/static/", "h/login?", "h/healthz#", "h/api/v1/blobs/x?"])
+def test_a_host_header_that_looks_like_an_open_path_opens_nothing(closed: TestClient, host: str) -> None:
+    assert closed.get("/api/v1/devices", headers={"host": host}).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["host", "origin"])
+def test_an_address_that_is_none_is_refused_and_no_incident(open_hub: TestClient, header: str) -> None:
+    answer = open_hub.post("/api/v1/devices", headers={header: "http://[x" if header == "origin" else "[x"})
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize(
     ("header", "status"),
     [

@@ -92,6 +92,20 @@ def test_a_number_that_no_database_holds_is_the_callers_fault(client: TestClient
     assert client.get("/api/v1/devices", params={"model": "digits", "version": 2**64}).status_code == 422
 
 
+@pytest.mark.parametrize("sort", ["id", "joined_at", "last_heard_at", "target", "presence", "hostname"])
+@pytest.mark.parametrize("kind", ["plain", "time"])
+@pytest.mark.parametrize("value", ["text", 7, 1.5, "2026-01-01T00:00:00Z"])
+@pytest.mark.parametrize("key", ["a", 7])
+def test_a_cursor_that_was_made_up_is_no_incident(
+    client: TestClient, sort: str, kind: str, value: object, key: object
+) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([sort, kind, value, key]).encode()).decode().rstrip("=")
+    answer = client.get("/api/v1/devices", params={"sort": sort, "cursor": cursor})
+    assert answer.status_code in (200, 422), answer.text
+    if answer.status_code == 422:
+        assert answer.json()["code"] in ("cursor-wrong", "sort-unknown")
+
+
 def test_a_cursor_whose_time_has_lost_its_zone_breaks_nothing(client: TestClient) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps(["joined_at", "time", "2026-01-01T00:00:00", "a"]).encode()).decode()
     answer = client.get("/api/v1/devices", params={"sort": "joined_at", "cursor": cursor.rstrip("=")})
