@@ -92,33 +92,33 @@ def start():
 
 def test_what_the_device_sends_arrives_on_its_own_topic(port, hub, start):
     transport, heard = start(port)
-    heard.connections.get(timeout=5)
+    heard.connections.get(timeout=20)
     assert transport.send(Channel.REPORT, b"hello")
     assert transport.send(Channel.TELEMETRY, b"\x00" * 100_000)
-    assert hub.heard.get(timeout=5) == (topic(ADDRESS, Channel.REPORT), b"hello")
-    assert hub.heard.get(timeout=5) == (topic(ADDRESS, Channel.TELEMETRY), b"\x00" * 100_000)
+    assert hub.heard.get(timeout=20) == (topic(ADDRESS, Channel.REPORT), b"hello")
+    assert hub.heard.get(timeout=20) == (topic(ADDRESS, Channel.TELEMETRY), b"\x00" * 100_000)
 
 
 def test_an_order_that_was_retained_before_the_device_came_reaches_it(port, hub, start):
     hub.say(Channel.DESIRED, b"an order", retain=True)
     _, heard = start(port)
-    assert heard.messages.get(timeout=5) == (Channel.DESIRED, b"an order")
+    assert heard.messages.get(timeout=20) == (Channel.DESIRED, b"an order")
     hub.say(Channel.DESIRED, b"", retain=True)
 
 
 def test_acks_reach_the_device_and_messages_for_others_do_not(port, hub, start):
     _, heard = start(port)
-    heard.connections.get(timeout=5)
+    heard.connections.get(timeout=20)
     hub.say(Channel.ACK, b"for another", to=Address("default", "press-2"))
     hub.say(Channel.ACK, b"for us")
-    assert heard.messages.get(timeout=5) == (Channel.ACK, b"for us")
+    assert heard.messages.get(timeout=20) == (Channel.ACK, b"for us")
 
 
 def test_closing_says_farewell_and_leaves_no_last_will(port, hub, start):
     transport, heard = start(port)
-    heard.connections.get(timeout=5)
+    heard.connections.get(timeout=20)
     transport.close(b"bye", 5)
-    assert hub.heard.get(timeout=5)[1] == b"bye"
+    assert hub.heard.get(timeout=20)[1] == b"bye"
     with pytest.raises(queue.Empty):
         hub.heard.get(timeout=0.5)
     assert not transport.send(Channel.REPORT, b"late")
@@ -128,26 +128,26 @@ def test_a_device_that_vanishes_is_reported_by_its_last_will_and_each_connection
     wills = iter((b"lost 1", b"lost 2"))
     transport, heard = start(port, lambda: next(wills, b"lost later"))
     for will in (b"lost 1", b"lost 2"):
-        heard.connections.get(timeout=5)
+        heard.connections.get(timeout=20)
         # What a cut cable does, seen from both ends.
         transport._connection._client.socket().shutdown(socket.SHUT_RDWR)
-        assert hub.heard.get(timeout=10)[1] == will
-        assert heard.ends.get(timeout=5).code == "broker-lost"
+        assert hub.heard.get(timeout=20)[1] == will
+        assert heard.ends.get(timeout=20).code == "broker-lost"
 
 
 def test_a_broker_that_is_gone_is_tried_again_until_it_is_back(tmp_path, start):
     port = free_port()
     transport, heard = start(port)
-    because = heard.ends.get(timeout=5)
+    because = heard.ends.get(timeout=20)
     assert because.code == "broker-unreachable"
     assert str(port) in because.sentence
     assert not transport.send(Channel.REPORT, b"to nobody")
     with rumqttd(tmp_path, port):
-        heard.connections.get(timeout=15)
-    while (code := heard.ends.get(timeout=10).code) != "broker-lost":
+        heard.connections.get(timeout=20)
+    while (code := heard.ends.get(timeout=20).code) != "broker-lost":
         assert code == "broker-unreachable"
     with rumqttd(tmp_path, port):
-        heard.connections.get(timeout=15)
+        heard.connections.get(timeout=20)
         assert transport.send(Channel.REPORT, b"again")
 
 
@@ -155,7 +155,7 @@ def test_a_broker_that_accepts_and_says_nothing_is_given_up(monkeypatch, start):
     monkeypatch.setattr(paho, "READY_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         _, heard = start(silent.getsockname()[1])
-        assert heard.ends.get(timeout=5).code == "broker-silent"
+        assert heard.ends.get(timeout=20).code == "broker-silent"
 
 
 def test_a_broker_that_breaks_the_protocol_does_not_stop_the_trying(start):
@@ -166,7 +166,7 @@ def test_a_broker_that_breaks_the_protocol_does_not_stop_the_trying(start):
             peer.sendall(garbage)
             time.sleep(0.05)
             peer.close()
-            assert heard.ends.get(timeout=5).code.startswith("broker-")
+            assert heard.ends.get(timeout=20).code.startswith("broker-")
 
 
 def test_closing_does_not_wait_for_a_broker_that_does_not_answer(start):

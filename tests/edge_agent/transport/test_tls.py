@@ -142,10 +142,11 @@ def test_a_device_is_let_in_by_its_own_certificate(tmp_path, authority):
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        heard.connections.get(timeout=10)
+        heard.connections.get(timeout=20)
         assert transport.send(Channel.REPORT, b"hello")
         transport.close(b"bye", 5)
-    assert names == ["press-1"]
+    # On a busy machine the first try may be given up; whoever comes, comes by this name.
+    assert set(names) == {"press-1"}
 
 
 @pytest.mark.parametrize("stranger", ["device", "broker"])
@@ -159,7 +160,7 @@ def test_nobody_speaks_with_a_stranger(tmp_path, authority, stranger):
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        assert heard.ends.get(timeout=10).code in ("broker-unreachable", "broker-lost")
+        assert heard.ends.get(timeout=20).code in ("broker-unreachable", "broker-lost")
         assert heard.connections.empty()
         transport.close(b"bye", 5)
     assert names == []
