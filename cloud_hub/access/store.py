@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from cloud_hub.access.tables import JoinTokenRow
 from cloud_hub.devices import store as devices
-from cloud_hub.devices.tables import Device, DeviceEvent
+from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
 
 
 def add_token(session: Session, token: JoinTokenRow) -> None:
@@ -27,12 +27,20 @@ def delete_tokens_before(session: Session, expired: datetime) -> None:
 
 
 def put_device(session: Session, device: Device, labels: Mapping[str, str], sentence: str) -> None:
-    """Adds the device, or gives the known one of that id its new key, target and names; others stay."""
+    """Adds the device, or gives the known one of that id its new key, target and names; other labels stay.
+
+    What was said with another key is no evidence for the device that has this one: it was never heard from.
+    """
     known = devices.find(session, device.id)
     if known is None:
         session.add(device)
         session.flush()
     else:
+        if known.key != device.key:
+            session.execute(delete(DeviceModel).where(col(DeviceModel.device) == device.id))
+            known.presence, known.last_heard_at, known.generation = "never", None, 0
+            known.boot, known.boot_before, known.boot_started_at, known.number = None, known.boot, None, 0
+            known.refused, known.spool, known.troubles, known.troubled = None, None, [], False
         known.key, known.target, known.joined_at = device.key, device.target, device.joined_at
         known.hostname, known.agent_version, known.inventory = device.hostname, device.agent_version, device.inventory
     devices.set_labels(session, device.id, labels)

@@ -14,17 +14,19 @@ from cloud_hub.access.joining import JoinService, Place
 from cloud_hub.access.views import TokenView
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
+from cloud_hub.devices.reports import take
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.errors import Forbidden, Invalid
 from cloud_hub.keys import Keys, open_keys
 from cloud_hub.page import PageRequest
+from fleet_contract.because import Because
 from fleet_contract.errors import ContractError
 from fleet_contract.join import Broker, Identity, JoinRequest, JoinToken, open_identity, parse_token
 from fleet_contract.signing import envelope
 from provisioning.pki import Request, RequestWrong
 from tests.fakes.certificates import request_for
 from tests.fakes.clock import StoppedClock
-from tests.fakes.reports import INVENTORY
+from tests.fakes.reports import INVENTORY, model_report, report
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -184,6 +186,32 @@ def test_joining_again_under_the_same_name_replaces_the_key(
     assert stored == Request(request_for(new)).fingerprint
     assert devices.get("gw-1").labels == {"line": "1", "site": "oslo"}
     assert devices.summary().total == 1
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_what_was_said_with_another_key_is_no_evidence_for_the_device_that_replaced_it(
+    joining: JoinService,
+    token: Callable[..., TokenView],
+    devices: DeviceService,
+    database: Database,
+    clock: StoppedClock,
+    replaced: bool,
+) -> None:
+    key = new_key()
+    joining.join(asked(token("gw-1"), key))
+    said = report(number=7, models=(model_report(),), troubles=(Because("disk-full", "No room."),))
+    with database.session() as session:
+        take(session, [said], clock())
+    joining.join(asked(token("gw-1"), new_key() if replaced else key))
+
+    shown = devices.get("gw-1")
+    assert shown.presence == ("never" if replaced else "online")
+    assert (shown.last_heard_at is None) is replaced
+    assert [model.model for model in shown.models] == ([] if replaced else ["digits"])
+    assert bool(shown.troubles) is not replaced
+    with database.session() as session:
+        take(session, [report(number=8)], clock())
+    assert (devices.get("gw-1").presence == "online") is not replaced, "the old one's boot is over"
 
 
 def test_the_secret_itself_is_not_stored(token: Callable[..., TokenView], database: Database, tmp_path: Path) -> None:
