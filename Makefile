@@ -77,6 +77,7 @@ $(VENV)/bin/python:
 
 # Without Node on the machine, the wheel that carries one builds the console's assets.
 define install
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@echo "Installing the locked dependencies of '$(1)' ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/$(1).txt
 	@command -v npm >/dev/null || \

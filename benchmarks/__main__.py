@@ -1,4 +1,4 @@
-"""Runs every benchmark, one after the other, and writes what they print to docs/benchmarks.md."""
+"""Runs benchmarks, one after the other, and writes what they print to their sections of docs/benchmarks.md."""
 
 import argparse
 import os
@@ -11,6 +11,11 @@ from pathlib import Path
 
 import benchmarks
 
+_HEADING = "## `python -m benchmarks."
+_TITLE = """\
+# Benchmarks
+
+Written by `make bench`. Compare ratios, not seconds: each anchor was measured in the same run as what it stands beside."""
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 PARTS = {"figure", "swarm", "__main__"}
 
@@ -23,7 +28,7 @@ def main() -> int:
         "name", nargs="*", choices=[*names, []], help=f"which to run (default: all): {', '.join(names)}"
     )
     chosen: list[str] = parser.parse_args().name or names
-    sections: list[str] = []
+    sections = _sections(PAGE.read_text()) if PAGE.exists() else {}
     failed: list[str] = []
     for name in chosen:
         print(f"== benchmarks.{name}", flush=True)
@@ -34,13 +39,11 @@ def main() -> int:
         print(run.stdout, flush=True)
         if run.returncode:
             failed.append(name)
-        sections.append(
-            f"## `python -m benchmarks.{name}`\n\n{_table(run.stdout)}\n\n"
-            f"Exit code {run.returncode} after {time.monotonic() - started:.0f} s.\n"
-        )
-    if chosen == names:
-        PAGE.write_text(f"# Benchmarks\n\n{_machine()}\n\n" + "\n".join(sections))
-        print(f"Written to {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}.")
+        seconds = time.monotonic() - started
+        sections[name] = f"{_table(run.stdout)}\n\nExit code {run.returncode} after {seconds:.0f} s, {_machine()}.\n"
+    written = "\n".join(f"{_HEADING}{name}`\n\n{sections[name]}" for name in names if name in sections)
+    PAGE.write_text(f"{_TITLE}\n\n{written}")
+    print(f"Written to {PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}.")
     if failed:
         print(f"Short: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
@@ -56,11 +59,17 @@ def _table(output: str) -> str:
     return f"| what | ours | anchor | ratio | reach | |\n|---|---|---|---|---|---|\n{body}"
 
 
+def _sections(page: str) -> dict[str, str]:
+    """What the page has, by benchmark."""
+    found = {}
+    for section in page.split(_HEADING)[1:]:
+        name, _, text = section.partition("`\n\n")
+        found[name] = text.rstrip() + "\n"
+    return found
+
+
 def _machine() -> str:
-    return (
-        f"Written by `make bench` on {os.cpu_count()} cores ({platform.machine()}, Python "
-        f"{platform.python_version()}). Compare ratios, not seconds: each anchor was measured in the same run."
-    )
+    return f"on {os.cpu_count()} cores ({platform.machine()}, Python {platform.python_version()})"
 
 
 if __name__ == "__main__":
