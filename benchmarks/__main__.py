@@ -15,7 +15,7 @@ _HEADING = "## `python -m benchmarks."
 _TITLE = """\
 # Benchmarks
 
-Written by `make bench`. Compare ratios, not seconds: each anchor was measured in the same run as what it stands beside."""
+Written by `make bench`. Compare ratios, not seconds: each anchor was measured in the same run as ours."""
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 PARTS = {"figure", "swarm", "__main__"}
 
