@@ -31,6 +31,8 @@ def test_every_layer_is_kept() -> None:
         ("cloud_hub/monitoring/gates.py", "import sqlalchemy", "Deciding code does no I/O"),
         ("cloud_hub/app.py", "import edge_agent", "The hub knows neither agent nor client"),
         ("cloud_hub/app.py", "import models.compiler", "Only the compile worker knows the compiler"),
+        ("models/errors.py", "import cloud_hub", "The model toolchain and provisioning know nobody else"),
+        ("models/errors.py", "import provisioning", "models and provisioning do not know each other"),
         ("fleet_client/errors.py", "import fastapi", "The client knows the rest only through the contract"),
     ],
 )
