@@ -42,7 +42,7 @@ def prepare(source: bytes) -> bytes:
         quant_pre_process(str(before), str(after), skip_symbolic_shape=True)
         model = onnx.load(str(after))
     _flatten_biases(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    return _canonical(model)
 
 
 def quantize(prepared: bytes, target: Target, per_channel: bool, calibration: Mapping[str, NDArray[Any]]) -> bytes:
@@ -72,7 +72,15 @@ def quantize(prepared: bytes, target: Target, per_channel: bool, calibration: Ma
             ) from error
         finally:
             root.setLevel(level)
-        return bytes(onnx.load(str(after)).SerializeToString(deterministic=True))
+        return _canonical(onnx.load(str(after)))
+
+
+def _canonical(model: Any) -> bytes:
+    """`model` in the same bytes each time: onnxruntime writes the opset imports in its hash map's order of the day."""
+    imports = sorted(model.opset_import, key=lambda opset: str(opset.domain))
+    del model.opset_import[:]
+    model.opset_import.extend(imports)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 class _Records(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
