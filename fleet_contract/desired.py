@@ -11,6 +11,10 @@ from fleet_contract.errors import DeviceWrong, Expired, GenerationStale
 from fleet_contract.signing import PrivateKey, PublicKey, Signed, envelope, sign, verify
 from fleet_contract.topics import Address
 
+DEFAULT_SLOT = "default"
+SHADOW_SLOT = "shadow"
+SLOTS = (DEFAULT_SLOT, SHADOW_SLOT)
+
 
 class Assignment(msgspec.Struct, frozen=True):
     """One model that the device should run. URLs may be relative to the hub's address, and are good until expiry."""
@@ -22,6 +26,10 @@ class Assignment(msgspec.Struct, frozen=True):
     golden_url: str
     because: Because
     rollout: str | None = None
+    slot: str = DEFAULT_SLOT
+    """What the model is for: "default" answers, "shadow" is fed the same inputs and compared, and never answers."""
+    retry: Number = 0
+    """Rises when an operator asks to try again what was rejected here."""
 
 
 class Desired(msgspec.Struct, frozen=True):

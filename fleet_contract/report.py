@@ -50,6 +50,8 @@ class ModelReport(msgspec.Struct, frozen=True):
     running: Release | None = None
     previous: Release | None = None
     rollout: str | None = None
+    slot: str = "default"
+    """Which of the model's slots this is: "default" or "shadow"."""
 
 
 class Inventory(msgspec.Struct, frozen=True):

@@ -37,6 +37,12 @@ class Window(msgspec.Struct, frozen=True):
     """Counts over the edges of the manifest's reference."""
     features: dict[Name, tuple[Count, ...]] = {}
     error_codes: dict[Name, Count] = {}
+    slot: Name = "default"
+    """"shadow" when the version ran beside the live one and answered nobody."""
+    compared: Count = 0
+    """Of a shadow: records whose label was compared with the live version's."""
+    agreed: Count = 0
+    """Of those, how many had the same label."""
 
 
 class Batch(msgspec.Struct, frozen=True):

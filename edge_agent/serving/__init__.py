@@ -1,0 +1,1 @@
+"""Answers applications on the gateway in the Open Inference Protocol v2."""

@@ -1,0 +1,105 @@
+"""What lies between a protocol (HTTP, gRPC) and the models: one call in, one answer or one error out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from edge_agent.runtimes.session import Array
+from fleet_contract.errors import VedetteError
+from fleet_contract.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One inference request. `version` is "" when any will do; `outputs` are the names asked for, () for all."""
+
+    model: str
+    inputs: Mapping[str, Array]
+    outputs: tuple[str, ...] = ()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The outputs asked for, and the manifest of the very version that computed them."""
+
+    manifest: Manifest
+    outputs: Mapping[str, Array]
+
+
+Done: TypeAlias = Callable[[Answered | VedetteError], None]
+
+
+class ServingError(VedetteError):
+    """A request that was not answered. Protocols map these classes, and nothing else, to their statuses."""
+
+    code = "serving-error"
+
+
+class InputWrong(ServingError):
+    """The caller's fault: a tensor is missing, unknown, or of another dtype or shape. The message names it."""
+
+    code = "input-wrong"
+
+
+class ModelUnknown(ServingError):
+    """No such model or version is served here."""
+
+    code = "model-unknown"
+
+
+class ModelUnready(ServingError):
+    """The model is known and cannot answer now: it is being fetched or loaded."""
+
+    code = "model-unready"
+
+
+class Overloaded(ServingError):
+    """The queue is full: come again after `retry_after_seconds`."""
+
+    code = "overloaded"
+
+    def __init__(self, what: str, remedy: str = "", *, retry_after_seconds: int = 1) -> None:
+        super().__init__(what, remedy)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Statistics(Protocol):
+    """Of one model version, in Triton's terms: counts, and nanoseconds summed up."""
+
+    inference_count: int
+    execution_count: int
+    last_inference_ms: int
+    success_count: int
+    success_ns: int
+    fail_count: int
+    fail_ns: int
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+
+
+class Engine(Protocol):
+    """The models of this device, to be asked from any thread."""
+
+    def submit(self, call: Call, done: Done) -> None:
+        """Answers `call` by calling `done` exactly once: on this thread before returning (a fast model when nothing
+        waits, or an error), or later on a worker's."""
+        ...
+
+    def models(self) -> tuple[str, ...]:
+        """The names that may be asked for, live or on demand."""
+        ...
+
+    def manifest(self, model: str, version: str = "") -> Manifest:
+        """Of the version that would answer. Raises `ModelUnknown` or `ModelUnready`."""
+        ...
+
+    def ready(self, model: str, version: str = "") -> bool:
+        """Whether a call would be answered now (also one that a model must be loaded again for)."""
+        ...
+
+    def statistics(self, model: str) -> Mapping[int, Statistics]:
+        """By version, since the agent's start. Raises `ModelUnknown`."""
+        ...
