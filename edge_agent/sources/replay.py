@@ -3,13 +3,15 @@
 import random
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from edge_agent.errors import SourceWrong
 from edge_agent.runtimes.session import Array
+from edge_agent.sources.source import Record, Records
+from fleet_contract.because import Because
 from fleet_contract.manifest import Manifest, Tensor
 
 _PREFIX = "inputs/"
@@ -33,24 +35,26 @@ _DTYPES = {
 class ReplaySource:
     """A `Source` of the rows of an .npz that holds `inputs/<tensor name>` arrays."""
 
+    trouble: Because | None = None
+
     def __init__(self, model: str, path: Path, rate_per_second: float, seed: int) -> None:
         self.model = model
         self.rate_per_second = rate_per_second
         self._path = path
         self._seed = seed
 
-    def records(self, manifest: Manifest) -> Iterator[Mapping[str, Array]]:
+    def records(self, manifest: Manifest) -> Records:
         arrays = self._load(manifest.inputs)
         return self._shuffled(arrays)
 
-    def _shuffled(self, arrays: Mapping[str, Array]) -> Iterator[Mapping[str, Array]]:
+    def _shuffled(self, arrays: Mapping[str, Array]) -> Records:
         # Not for secrets: the same seed must give the same order everywhere.
         order = random.Random(self._seed)  # noqa: S311
         rows = list(range(len(next(iter(arrays.values())))))
         while True:
             order.shuffle(rows)
             for row in rows:
-                yield {name: array[row : row + 1] for name, array in arrays.items()}
+                yield Record({name: array[row : row + 1] for name, array in arrays.items()})
 
     def _load(self, tensors: tuple[Tensor, ...]) -> dict[str, Array]:
         try:

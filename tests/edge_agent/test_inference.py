@@ -12,6 +12,7 @@ from edge_agent.errors import SourceWrong
 from edge_agent.inference import Inference
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.sources.source import Record, Records
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
@@ -40,13 +41,18 @@ class FakeSource:
     def __init__(self, rate_per_second: float = 1_000.0) -> None:
         self.rate_per_second = rate_per_second
         self.fails = False
+        self.trouble = None
         self.opened: list[int] = []
 
-    def records(self, manifest) -> Iterator[Mapping[str, np.ndarray]]:
+    def records(self, manifest) -> Records:
         if self.fails:
             raise SourceWrong("There is nothing to replay.")
         self.opened.append(manifest.version)
-        return iter(lambda: {"image": np.zeros((1, 4), np.float32)}, None)
+        return self.endless(np.zeros((1, 4), np.float32))
+
+    def endless(self, image: np.ndarray) -> Records:
+        while True:
+            yield Record({"image": image})
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -163,8 +169,8 @@ def test_a_record_for_the_model_of_before_never_reaches_the_next():
             return super().run(inputs)
 
     class Fitting(FakeSource):
-        def records(self, manifest) -> Iterator[Mapping[str, np.ndarray]]:
-            return iter(lambda: {"image": np.full((1, 4), manifest.version, np.float32)}, None)
+        def records(self, manifest) -> Records:
+            return self.endless(np.full((1, 4), manifest.version, np.float32))
 
     slot, recorder = LiveModel(), Recorder(60_000)
     slot.switch(Loaded(a_manifest(1), Particular(1)))

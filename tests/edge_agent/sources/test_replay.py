@@ -20,7 +20,7 @@ def file_of(folder: Path, **arrays: np.ndarray) -> Path:
 
 def rows(path: Path, seed: int, count: int) -> list[float]:
     records = ReplaySource("digits", path, 10, seed).records(a_manifest())
-    return [float(record["image"][0, 0]) for record in islice(records, count)]
+    return [float(record.inputs["image"][0, 0]) for record in islice(records, count)]
 
 
 def test_each_round_gives_every_row_once_in_another_order(tmp_path):
@@ -42,8 +42,8 @@ def test_a_record_is_one_row_of_each_input_together(tmp_path):
     )
     manifest = a_manifest(inputs=(Tensor("image", "FP32", (-1, 4)), Tensor("place", "INT64", (1, 1))))
     for record in islice(ReplaySource("digits", path, 10, 0).records(manifest), 6):
-        assert record["image"].shape == (1, 4)
-        assert record["image"][0, 0] == record["place"][0, 0] * 4
+        assert record.inputs["image"].shape == (1, 4)
+        assert record.inputs["image"][0, 0] == record.inputs["place"][0, 0] * 4
 
 
 @pytest.mark.parametrize(
