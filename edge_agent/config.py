@@ -20,6 +20,34 @@ class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_max_bytes: int = 64 * 1024 * 1024
 
 
+class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lets requests for `model` be answered together: up to `max_batch` rows, after `max_delay_ms` at the latest."""
+
+    model: str
+    max_batch: int = 8
+    max_delay_ms: float = 2.0
+
+
+class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How applications on the gateway reach the models.
+
+    `socket` is the Unix socket's path, `vedette.sock` in the state folder when empty. `tcp_port` and `grpc_port` are
+    on loopback, where every local user may ask; 0 is off. `queue` requests may wait for `workers`, more are told to
+    come back. `memory_max_bytes` is what all loaded models may take, 0 for no bound.
+    """
+
+    enabled: bool = True
+    socket: str = ""
+    tcp_port: int = 0
+    grpc_port: int = 0
+    queue: int = 64
+    workers: int = 2
+    memory_max_bytes: int = 0
+    body_max_bytes: int = 64 * 1024 * 1024
+    connections: int = 128
+    batching: tuple[Batching, ...] = ()
+
+
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="replay"):
     """Feeds `model` with the rows of an .npz, shuffled by `seed`, over and over, `rate_per_second` at most.
 
@@ -42,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: str = ""
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
+    serving: Serving = Serving()
     sources: tuple[Replay, ...] = ()
 
 
@@ -63,8 +92,14 @@ def load(path: Path) -> Config:
     return msgspec.structs.replace(
         config,
         state_dir=folder / config.state_dir,
+        serving=_serving(config, folder),
         sources=tuple(msgspec.structs.replace(one, path=folder / one.path) for one in config.sources),
     )
+
+
+def _serving(config: Config, folder: Path) -> Serving:
+    socket = folder / (config.serving.socket or config.state_dir / "vedette.sock")
+    return msgspec.structs.replace(config.serving, socket=str(socket))
 
 
 def _path(kind: type, text: object) -> Path:
@@ -83,6 +118,19 @@ def _check(config: Config, path: Path) -> None:
     ):
         if not least <= value < math.inf:
             problems.append(f"{name} is {value}, and must be a number, {least} or more")
+    for name, value, least, most in (
+        ("serving.tcp_port", config.serving.tcp_port, 0, 65_535),
+        ("serving.grpc_port", config.serving.grpc_port, 0, 65_535),
+        ("serving.queue", config.serving.queue, 1, 100_000),
+        ("serving.workers", config.serving.workers, 1, 64),
+        ("serving.memory_max_bytes", config.serving.memory_max_bytes, 0, 1 << 50),
+        ("serving.body_max_bytes", config.serving.body_max_bytes, 1024, 1 << 31),
+        ("serving.connections", config.serving.connections, 1, 10_000),
+        *((f"serving.batching {one.model} max_batch", one.max_batch, 1, 4096) for one in config.serving.batching),
+        *((f"serving.batching {one.model} max_delay_ms", one.max_delay_ms, 0, 1000) for one in config.serving.batching),
+    ):
+        if not least <= value <= most:
+            problems.append(f"{name} is {value}, and must be {least} to {most}")
     for number, source in enumerate(config.sources):
         if not 0 < source.rate_per_second <= 10_000:
             problems.append(
@@ -93,6 +141,8 @@ def _check(config: Config, path: Path) -> None:
             check_id(config.target, "hardware target")
         for source in config.sources:
             check_id(source.model, "model name")
+        for batching in config.serving.batching:
+            check_id(batching.model, "model name")
     except ContractError as error:
         problems.append(str(error))
     if problems:

@@ -11,7 +11,11 @@ from fleet_contract.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One inference request. `version` is "" when any will do; `outputs` are the names asked for, () for all."""
+    """One inference request. `version` is "" when any will do; `outputs` are the names asked for, () for all.
+
+    A tensor of dtype BYTES is an array of `str` objects, in `inputs` as in the answer's outputs (`bytes` are taken
+    there, too). The engine may keep `inputs` for as long as it likes: nobody writes to them any more.
+    """
 
     model: str
     inputs: Mapping[str, Array]
