@@ -98,8 +98,8 @@ def load(path: Path) -> Config:
 
 
 def _serving(config: Config, folder: Path) -> Serving:
-    socket = folder / (config.serving.socket or config.state_dir / "vedette.sock")
-    return msgspec.structs.replace(config.serving, socket=str(socket))
+    socket = config.serving.socket and str(folder / config.serving.socket)
+    return msgspec.structs.replace(config.serving, socket=socket)
 
 
 def _path(kind: type, text: object) -> Path:

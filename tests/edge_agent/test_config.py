@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge_agent.config import Config, load
+from edge_agent.config import Batching, Config, load
 from edge_agent.errors import ConfigWrong
 
 EXAMPLE = Path(__file__).parents[2] / "provisioning" / "agent.example.toml"
@@ -32,6 +33,8 @@ def test_every_setting_of_the_example_is_known_and_shown_with_its_default(tmp_pa
     config = load(written(tmp_path, text))
     assert config.telemetry == Config().telemetry
     assert config.state_dir == Config().state_dir
+    assert msgspec.structs.replace(config.serving, batching=()) == Config().serving
+    assert config.serving.batching == (Batching("digits"),)
     (source,) = config.sources
     assert (source.model, source.path, source.rate_per_second, source.seed) == ("digits", tmp_path / "digits.npz", 1, 0)
 
@@ -56,6 +59,10 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
         ("heartbeat_seconds = nan", "heartbeat_seconds"),
         ("telemetry.window_seconds = inf", "telemetry.window_seconds"),
         ("[telemetry]\nwindow_seconds = -1", "telemetry.window_seconds"),
+        ("serving.tcp_port = 65_536", "serving.tcp_port is 65536"),
+        ("serving.queue = 0", "serving.queue is 0"),
+        ('[[serving.batching]]\nmodel = "a/b"', "model name"),
+        ('[[serving.batching]]\nmodel = "digits"\nmax_batch = 0', "max_batch is 0"),
         ("[telemetry]\nspool_max_bytes = 5", "spool_max_bytes"),
         ('target = "CPU VNNI"', "hardware target"),
         ('[[sources]]\nkind = "replay"\nmodel = "Digits"\npath = "x"', "model name"),
