@@ -1,9 +1,13 @@
-"""The slot that inference reads: always one whole model or none, switched between two records."""
+"""The slot that inference reads: always one whole model or none, switched between two records.
+
+A model may be parked: it stays live, its memory is given back, and the next lease opens it again.
+"""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_agent.runtimes.session import Session
 from fleet_contract.manifest import Manifest
@@ -11,10 +15,16 @@ from fleet_contract.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is loaded and warmed up."""
+    """A model that is loaded and warmed up.
+
+    `reopen` gives a session of the same artifact once more, which is what makes it possible to park the model;
+    `memory_bytes` is what it takes while it is loaded, as far as that could be measured.
+    """
 
     manifest: Manifest
     session: Session
+    reopen: Callable[[], Session] | None = None
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +35,94 @@ class Health:
     errors: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Residence:
+    """What is known of a live model's memory; `used_at` in monotonic seconds."""
+
+    memory_bytes: int
+    parked: bool
+    parkable: bool
+    used_at: float
+
+
 @dataclass(slots=True)
 class _Tenure:
-    """One model's time in the slot."""
+    """One model's time in the slot. `session` is None while it is parked."""
 
     loaded: Loaded
+    session: Session | None
+    used_at: float
     leases: int = 0
     count: int = 0
     errors: int = 0
-    over: bool = field(default=False)
+    over: bool = False
+    opening: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Lease:
+    """The right to run one model, from `began_at` (monotonic seconds) until `LiveModel.end`."""
+
+    __slots__ = ("_tenure", "began_at", "loaded")
+
+    def __init__(self, tenure: _Tenure, loaded: Loaded, began_at: float) -> None:
+        self._tenure = tenure
+        self.loaded = loaded
+        self.began_at = began_at
 
 
 class LiveModel:
     """The model that answers, under one name. Safe for any number of threads."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._tenure: _Tenure | None = None
+        # In the order in which they began.
+        self._leases: dict[Lease, None] = {}
+
+    def begin(self) -> Lease | None:
+        """A lease of the live model, or None when there is none: it is not closed before `end`.
+
+        Opens the model again when it is parked, and raises what `reopen` raises, as one failed record.
+        """
+        with self._lock:
+            tenure = self._tenure
+            if tenure is None:
+                return None
+            now = time.monotonic()
+            tenure.leases += 1
+            tenure.used_at = now
+            lease = Lease(tenure, tenure.loaded, now)
+            self._leases[lease] = None
+            parked = tenure.session is None
+        if parked:
+            try:
+                self._open(tenure)
+            except BaseException:
+                self.end(lease, failed=True)
+                raise
+            lease.loaded = tenure.loaded
+        return lease
+
+    def end(self, lease: Lease, *, failed: bool = False, records: int = 1) -> None:
+        """Gives `lease` back, once, with `records` answered or failed."""
+        tenure = lease._tenure
+        with self._lock:
+            del self._leases[lease]
+            tenure.leases -= 1
+            if failed:
+                tenure.errors += records
+            else:
+                tenure.count += records
+            last = tenure.over and tenure.leases == 0
+        if last:
+            _close(tenure)
+
+    def recant(self, lease: Lease, records: int = 1) -> None:
+        """What ended as answered turned out to be wrong: the records count as failed."""
+        with self._lock:
+            lease._tenure.count -= records
+            lease._tenure.errors += records
 
     @contextmanager
     def lease(self) -> Iterator[Loaded | None]:
@@ -50,52 +131,87 @@ class LiveModel:
         Leaving normally counts a record as answered, leaving by an `Exception` as failed: keep only the model's own
         work inside.
         """
-        with self._changed:
-            tenure = self._tenure
-            if tenure is not None:
-                tenure.leases += 1
-        if tenure is None:
+        lease = self.begin()
+        if lease is None:
             yield None
             return
         failed = False
         try:
-            yield tenure.loaded
+            yield lease.loaded
         except Exception:
             failed = True
             raise
         finally:
-            with self._changed:
-                tenure.leases -= 1
-                tenure.count += not failed
-                tenure.errors += failed
-                last = tenure.over and tenure.leases == 0
-            if last:
-                tenure.loaded.session.close()
+            self.end(lease, failed=failed)
 
     def switch(self, loaded: Loaded | None) -> None:
         """From now on `loaded` answers. What answered before is closed when its last lease ends."""
-        with self._changed:
-            before, self._tenure = self._tenure, None if loaded is None else _Tenure(loaded)
+        after = None if loaded is None else _Tenure(loaded, loaded.session, time.monotonic())
+        with self._lock:
+            before, self._tenure = self._tenure, after
             idle = False
             if before is not None:
                 before.over = True
                 idle = before.leases == 0
             self._changed.notify_all()
         if before is not None and idle:
-            before.loaded.session.close()
+            _close(before)
+
+    def park(self) -> bool:
+        """Closes the live model's session until the next lease, if nobody holds one. Whether it did."""
+        with self._lock:
+            tenure = self._tenure
+            if tenure is None or tenure.leases or tenure.session is None or tenure.loaded.reopen is None:
+                return False
+            session, tenure.session = tenure.session, None
+        session.close()
+        return True
 
     @property
     def manifest(self) -> Manifest | None:
-        """The manifest of the live model."""
-        with self._changed:
-            return None if self._tenure is None else self._tenure.loaded.manifest
+        """The manifest of the live model, parked or not."""
+        tenure = self._tenure
+        return None if tenure is None else tenure.loaded.manifest
 
     def health(self) -> Health:
         """The counts since the last switch."""
-        with self._changed:
+        with self._lock:
             return Health() if self._tenure is None else Health(self._tenure.count, self._tenure.errors)
+
+    def residence(self) -> Residence | None:
+        """Of the live model, or None when there is none."""
+        with self._lock:
+            tenure = self._tenure
+            if tenure is None:
+                return None
+            loaded = tenure.loaded
+            parkable = loaded.reopen is not None and tenure.leases == 0
+            return Residence(loaded.memory_bytes, tenure.session is None, parkable, tenure.used_at)
+
+    def busy_since(self) -> float | None:
+        """When, in monotonic seconds, the oldest lease began that has not ended, also of a model that is not live any
+        more; None when there is none. Long ago means that an inference hangs."""
+        with self._lock:
+            return next((lease.began_at for lease in self._leases), None)
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether a model is live, after waiting for one for up to `timeout_seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: self._tenure is not None, timeout_seconds)
+
+    def _open(self, tenure: _Tenure) -> None:
+        """The lease that the caller has keeps `tenure` from being closed meanwhile."""
+        with tenure.opening:
+            if tenure.session is not None:
+                return
+            reopen = tenure.loaded.reopen
+            assert reopen is not None, "only what can be opened again is parked"
+            session = reopen()
+            with self._lock:
+                tenure.loaded = replace(tenure.loaded, session=session)
+                tenure.session = session
+
+
+def _close(tenure: _Tenure) -> None:
+    if tenure.session is not None:
+        tenure.session.close()
