@@ -37,7 +37,7 @@ def _models(folder: Path) -> Iterator[str]:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             yield f"Model   {path.stem}: its journal {path} cannot be read: {error}"
             continue
-        yield f"Model   {journal.model}: {journal.phase} since {journal.since:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"Model   {journal.key}: {journal.phase} since {journal.since:%Y-%m-%d %H:%M:%S} UTC"
         yield f"          {journal.because}"
         yield f"          runs {_version(current(journal))}, before that {_version(journal.previous)}"
         if isinstance(journal.wanted, Order):

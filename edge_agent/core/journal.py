@@ -6,8 +6,23 @@ from datetime import datetime
 import msgspec
 
 from fleet_contract.because import Because
+from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 from fleet_contract.report import ModelReport, Phase, Release
+
+
+def key(model: str, slot: str) -> str:
+    """What names a model's slot on this device, in files and logs: "digits", "digits@shadow".
+
+    No model's name has an @, so no two slots share a key.
+    """
+    return model if slot == DEFAULT_SLOT else f"{model}@{slot}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """The model and the slot that the key `name` is of."""
+    model, _, slot = name.partition("@")
+    return model, slot or DEFAULT_SLOT
 
 
 class Order(msgspec.Struct, frozen=True, tag="order"):
@@ -51,11 +66,17 @@ class Journal(msgspec.Struct, frozen=True):
     starts: int = 0
     damaged: int = 0
     usual_errors: float = 0.0
+    slot: str = DEFAULT_SLOT
+
+    @property
+    def key(self) -> str:
+        return key(self.model, self.slot)
 
 
-def fresh(model: str, now: datetime) -> Journal:
-    """The journal of a model that this device has never run."""
-    return Journal(model, Phase.IDLE, Because("not-wanted", f"Nothing has asked for {model} yet."), now)
+def fresh(name: str, now: datetime) -> Journal:
+    """The journal of the key `name`, which this device has never run."""
+    model, slot = split(name)
+    return Journal(model, Phase.IDLE, Because("not-wanted", f"Nothing has asked for {name} yet."), now, slot=slot)
 
 
 def release_of(manifest: Manifest) -> Release:
@@ -104,4 +125,5 @@ def reported(journal: Journal, live: Manifest | None) -> ModelReport:
         running=None if live is None else release_of(live),
         previous=None if before is None else release_of(before),
         rollout=None if journal.wanted is None else journal.wanted.rollout,
+        slot=journal.slot,
     )

@@ -74,8 +74,8 @@ def _followed(journal: Journal, observed: Observed) -> Journal:
         case None:
             if journal.phase is Phase.IDLE:
                 return journal
-            because = Because("not-wanted", f"The hub's newest order does not list {journal.model}.")
-            return Journal(journal.model, Phase.IDLE, because, observed.now)
+            because = Because("not-wanted", f"The hub's newest order does not list {journal.key}.")
+            return Journal(journal.model, Phase.IDLE, because, observed.now, slot=journal.slot)
         case Refused():
             if isinstance(before, Refused) and before.release == wanted.release and before.because == wanted.because:
                 return replace(journal, wanted=wanted)

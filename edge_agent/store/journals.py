@@ -1,4 +1,4 @@
-"""Journals on disk: one small JSON file a model, replaced in one step."""
+"""Journals on disk: one small JSON file a slot of a model, replaced in one step."""
 
 import logging
 from pathlib import Path
@@ -24,13 +24,13 @@ class JournalStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Journal]:
-        """All journals that can be read, by model. One that cannot is put aside: that model starts afresh, from
+        """All journals that can be read, by key. One that cannot is put aside: that model starts afresh, from
         artifacts that are still on disk."""
         journals, troubles = {}, []
         for path in sorted(self._folder.glob("*.json")):
             try:
                 journal = msgspec.json.decode(path.read_bytes(), type=Journal)
-                journals[journal.model] = journal
+                journals[journal.key] = journal
             except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 trouble = Because("journal-unreadable", f"The journal {path.name} was lost: {error}.")
                 _log.error("%s", trouble)
@@ -42,6 +42,6 @@ class JournalStore:
     def save(self, journal: Journal) -> None:
         """Returns when the journal would survive a power cut. Raises `TryLater`."""
         try:
-            self._disk.replace(self._folder / f"{journal.model}.json", msgspec.json.encode(journal))
+            self._disk.replace(self._folder / f"{journal.key}.json", msgspec.json.encode(journal))
         except OSError as error:
-            raise disk_trouble(error, f"writing the journal of {journal.model}") from error
+            raise disk_trouble(error, f"writing the journal of {journal.key}") from error

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_agent.core.journal import Order, Refused
-from fleet_contract.desired import Assignment, Desired, open_desired
+from edge_agent.core.journal import Order, Refused, key
+from fleet_contract.desired import SLOTS, Assignment, Desired, open_desired
 from fleet_contract.encoding import canonical, decode
 from fleet_contract.errors import ContractError, ManifestWrong, Undecodable
 from fleet_contract.manifest import Manifest, open_manifest
@@ -29,6 +29,12 @@ class GenerationReused(ContractError):
     code = "generation-reused"
 
 
+class SlotUnknown(ContractError):
+    """A slot that this agent does not have: it is of an older version than the hub expects."""
+
+    code = "slot-unknown"
+
+
 class TargetWrong(ContractError):
     """Built for other hardware."""
 
@@ -37,7 +43,8 @@ class TargetWrong(ContractError):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A desired state that this device follows. `payload` is how it came, `text` what was signed."""
+    """A desired state that this device follows. `payload` is how it came, `text` what was signed, and `wanted` what it
+    asks for, by the key of the slot."""
 
     generation: int
     payload: bytes
@@ -67,16 +74,18 @@ def _wanted(desired: Desired, trust: Trust) -> dict[str, Order | Refused]:
     for assignment in desired.assignments:
         # It names files on this device.
         check_id(assignment.model, "model name")
-        if assignment.model in wanted:
-            raise ContractError(
-                f"Desired state {desired.generation} lists {assignment.model} twice.", code="model-repeated"
-            )
-        wanted[assignment.model] = _order(assignment, trust)
+        check_id(assignment.slot, "slot name")
+        name = key(assignment.model, assignment.slot)
+        if name in wanted:
+            raise ContractError(f"Desired state {desired.generation} lists {name} twice.", code="model-repeated")
+        wanted[name] = _order(assignment, trust)
     return wanted
 
 
 def _order(assignment: Assignment, trust: Trust) -> Order | Refused:
     try:
+        if assignment.slot not in SLOTS:
+            raise SlotUnknown(f"This agent has the slots {', '.join(SLOTS)}, and not {assignment.slot!r}.")
         manifest = open_manifest(assignment.manifest, trust.release_keys)
         if (manifest.model, manifest.version) != (assignment.model, assignment.version):
             raise ManifestWrong(

@@ -66,6 +66,8 @@ class Reconciler:
 
     def __init__(self, journal: Journal, slot: LiveModel, around: Surroundings, *, saved: bool) -> None:
         self.wanted: Order | Refused | None = journal.wanted
+        self.fetching: Fetch | None = None
+        """What the last turn asked the caller to fetch."""
         self._journal = journal
         self._saved = journal if saved else None
         self._slot = slot
@@ -87,13 +89,16 @@ class Reconciler:
     def turn(self) -> Action:
         """One step. A `Fetch` or `Wait` that comes back is for the caller to see to; all else is done."""
         decision = decide(self._journal, self._observed())
+        self.fetching = None
         if not self._save(decision):
             return Wait(UNSAVED_SECONDS)
         self._setback = None
         action = decision.action
+        if isinstance(action, Fetch):
+            self.fetching = action
         if isinstance(action, Fetch | Wait):
             return action
-        _log.info("%s: %s %s", self._journal.model, type(action).__name__.lower(), decision.because)
+        _log.info("%s: %s %s", self._journal.key, type(action).__name__.lower(), decision.because)
         try:
             self._act(action)
         except VedetteError as error:
@@ -108,7 +113,7 @@ class Reconciler:
 
     def failed(self, step: Step, error: VedetteError) -> None:
         """`step` came to nothing: for now, when `error` is `TryLater`, or for good."""
-        _log.warning("%s: %s failed: %s", self._journal.model, type(step).__name__.lower(), error.because)
+        _log.warning("%s: %s failed: %s", self._journal.key, type(step).__name__.lower(), error.because)
         times = next((one.times for one in self._resting if one.step == step), 0) + 1
         self._forget(step)
         if isinstance(error, TryLater):
@@ -176,7 +181,7 @@ class Reconciler:
                 self._saved, self._unsaved = journal, None
         self._journal = journal
         if (before.phase, before.because) != (journal.phase, journal.because):
-            _log.info("%s: %s: %s", journal.model, journal.phase, journal.because)
+            _log.info("%s: %s: %s", journal.key, journal.phase, journal.because)
         return True
 
     def _act(self, step: Verify | Prepare | Switch | Discard) -> None:

@@ -99,16 +99,16 @@ class Updater:
         self._eviction: Because | None = None
         self._faults: dict[str, tuple[float, Because]] = {}
         self._reconcilers = {
-            model: Reconciler(journal, self.slot(model), self._around, saved=True)
-            for model, journal in self._journals.load().items()
+            key: Reconciler(journal, self.slot(key), self._around, saved=True)
+            for key, journal in self._journals.load().items()
         }
         self._recall()
         self._publish()
 
-    def slot(self, model: str) -> LiveModel:
-        """The slot of `model`: always the same one, also before anything is known of the model."""
+    def slot(self, key: str) -> LiveModel:
+        """The slot of `key`, "digits" or "digits@shadow": always the same one, also before anything is known of it."""
         with self._changed:
-            return self._slots.setdefault(model, LiveModel())
+            return self._slots.setdefault(key, LiveModel())
 
     def receive(self, payload: bytes) -> None:
         """Takes in a desired state. Never raises on bad content: `state().refused` says why it is not followed."""
@@ -162,12 +162,12 @@ class Updater:
             _log.error("%s", self._unsaved)
 
     def _follow(self, accepted: Accepted) -> None:
-        for model in accepted.wanted:
-            if model not in self._reconcilers:
-                journal = fresh(model, self._now())
-                self._reconcilers[model] = Reconciler(journal, self.slot(model), self._around, saved=False)
-        for model, reconciler in self._reconcilers.items():
-            reconciler.want(accepted.wanted.get(model))
+        for key in accepted.wanted:
+            if key not in self._reconcilers:
+                journal = fresh(key, self._now())
+                self._reconcilers[key] = Reconciler(journal, self.slot(key), self._around, saved=False)
+        for key, reconciler in self._reconcilers.items():
+            reconciler.want(accepted.wanted.get(key))
         with self._changed:
             self._following = accepted
 
@@ -175,9 +175,14 @@ class Updater:
         """One step of each model. The seconds until the next is due."""
         self.turned_at = self._monotonic()
         self._take_in()
-        actions = [self._turn(model, reconciler) for model, reconciler in self._reconcilers.items()]
+        actions = [self._turn(key, reconciler) for key, reconciler in self._reconcilers.items()]
         self._evict()
-        self._fetcher.aim([action for action in actions if isinstance(action, Fetch)])
+        # Two slots may want the same bytes: one fetches them, and the other sees them on disk.
+        fetches: dict[str, Fetch] = {}
+        for action in actions:
+            if isinstance(action, Fetch):
+                fetches.setdefault(action.blob.digest, action)
+        self._fetcher.aim(list(fetches.values()))
         self._publish()
         if any(not isinstance(action, Fetch | Wait) for action in actions):
             return 0.0
@@ -186,11 +191,13 @@ class Updater:
 
     def _take_in(self) -> None:
         for result in self._fetcher.results():
-            reconciler = self._reconcilers[result.fetch.manifest.model]
-            if result.error is None:
-                reconciler.fetched(result.fetch)
-            else:
-                reconciler.failed(result.fetch, result.error)
+            for reconciler in self._reconcilers.values():
+                if reconciler.fetching != result.fetch:
+                    continue
+                if result.error is None:
+                    reconciler.fetched(result.fetch)
+                else:
+                    reconciler.failed(result.fetch, result.error)
         with self._changed:
             accepted, self._inbox = self._inbox, None
         if accepted is not None and (self._following is None or accepted.text != self._following.text):
@@ -205,18 +212,18 @@ class Updater:
                 # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.
                 self._unsaved = disk_trouble(error, "writing the desired state").because
 
-    def _turn(self, model: str, reconciler: Reconciler) -> Action:
-        until, _ = self._faults.get(model, (0.0, None))
+    def _turn(self, key: str, reconciler: Reconciler) -> Action:
+        until, _ = self._faults.get(key, (0.0, None))
         if (left := until - self._monotonic()) > 0:
             return Wait(left)
-        self._faults.pop(model, None)
+        self._faults.pop(key, None)
         try:
             return reconciler.turn()
         except Exception as error:  # noqa: BLE001, see below
             # A fault of ours, with one model, must not stop the others, nor the thread.
-            _log.exception("The updater failed with %s.", model)
-            trouble = Because("agent-fault", f"The updater failed with {model}: {error!r}.")
-            self._faults[model] = self._monotonic() + FAULT_SECONDS, trouble
+            _log.exception("The updater failed with %s.", key)
+            trouble = Because("agent-fault", f"The updater failed with {key}: {error!r}.")
+            self._faults[key] = self._monotonic() + FAULT_SECONDS, trouble
             return Wait(FAULT_SECONDS)
 
     def _evict(self) -> None:
@@ -238,7 +245,7 @@ class Updater:
             before = self._state
             self._state = UpdaterState(
                 generation=0 if self._following is None else self._following.generation,
-                models=tuple(self._reconcilers[model].report() for model in sorted(self._reconcilers)),
+                models=tuple(self._reconcilers[key].report() for key in sorted(self._reconcilers)),
                 refused=self._refused,
                 troubles=tuple(dict.fromkeys(troubles)),
             )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from edge_agent.runtimes.session import Session
 from edge_agent.store.download import Download
 from fleet_contract.report import Phase
 from tests.fakes.blob_server import BlobServer, serving
-from tests.fakes.device import running
+from tests.fakes.device import a_desired, an_assignment, running
 from tests.fakes.tiny_models import a_build, images, scores_of
 
 
@@ -280,3 +281,38 @@ def test_it_tells_when_it_last_turned(tmp_path: Path, server: BlobServer) -> Non
     with running(tmp_path, server) as device:
         before = device.updater.turned_at
         device.until(lambda: device.updater.turned_at > before)
+
+
+class TestASlotBesideTheOneThatAnswers:
+    def test_is_carried_out_and_reported_by_itself(self, tmp_path: Path, server: BlobServer) -> None:
+        with running(tmp_path, server) as device:
+            device.server.blobs.update(a_build(1).blobs | a_build(2).blobs)
+            device.generation = 1
+            challenger = msgspec.structs.replace(an_assignment(a_build(2).manifest), slot="shadow")
+            device.updater.receive(a_desired(1, an_assignment(a_build(1).manifest), challenger))
+            device.until(lambda: (device.running(), device.running("digits@shadow")) == (1, 2))
+            device.until(lambda: {one.phase for one in device.updater.state().models} == {Phase.SETTLED})
+            assert [(one.model, one.slot) for one in device.updater.state().models] == [
+                ("digits", "default"),
+                ("digits", "shadow"),
+            ]
+        with running(tmp_path, server) as device:
+            device.until(lambda: (device.running(), device.running("digits@shadow")) == (1, 2))
+
+    def test_fetches_nothing_that_the_other_fetches(self, tmp_path: Path, server: BlobServer) -> None:
+        with running(tmp_path, server) as device:
+            device.server.blobs.update(a_build(1).blobs)
+            device.generation = 1
+            both = an_assignment(a_build(1).manifest), an_assignment(a_build(1).manifest, query="?of=shadow")
+            device.updater.receive(a_desired(1, both[0], msgspec.structs.replace(both[1], slot="shadow")))
+            device.until(lambda: (device.running(), device.running("digits@shadow")) == (1, 1))
+            assert len(server.served(a_build(1).manifest.artifact.digest)) == 1
+
+    def test_that_this_agent_does_not_have_is_refused(self, tmp_path: Path, server: BlobServer) -> None:
+        with running(tmp_path, server) as device:
+            device.server.blobs.update(a_build(1).blobs)
+            odd = msgspec.structs.replace(an_assignment(a_build(1).manifest), slot="canary")
+            device.updater.receive(a_desired(1, an_assignment(a_build(1).manifest), odd))
+            device.until_settled(1)
+            refused = next(one for one in device.updater.state().models if one.slot == "canary")
+            assert (refused.phase, refused.because.code) == (Phase.REJECTED, "slot-unknown")
