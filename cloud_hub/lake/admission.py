@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from fleet_contract.bounds import MAX_KEYS
+from fleet_contract.desired import SLOTS
 from fleet_contract.errors import ContractError, DeviceWrong
 from fleet_contract.telemetry import Batch, Window, decode_batch
 from fleet_contract.topics import Address, check_id
@@ -45,6 +46,10 @@ def admit(address: Address, payload: bytes) -> Batch:
 def _wrong(window: Window) -> Iterator[str]:
     if window.version < 1:
         yield f"version {window.version}"
+    if window.slot not in SLOTS:
+        yield f"the slot {window.slot[:80]!r}"
+    if window.agreed > window.compared:
+        yield f"{window.agreed} records that agreed of {window.compared} compared"
     if not window.started_at_ms <= window.ended_at_ms <= _MAX_TIME_MS:
         yield f"times from {window.started_at_ms} to {window.ended_at_ms} ms"
     for name, keys in (

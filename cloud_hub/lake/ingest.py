@@ -34,6 +34,7 @@ from cloud_hub.monitoring import store
 from cloud_hub.monitoring.store import Arrived
 from cloud_hub.refusals import Refusals
 from fleet_contract.because import Because
+from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.encoding import encode
 from fleet_contract.telemetry import Ack
 from fleet_contract.topics import Address, Channel
@@ -184,7 +185,9 @@ class Ingest:
         round_ = plan(self._ledger.marks(oldest, now), (one.batch for one in deliveries))
         if round_.rows:
             with self._database.session() as session:
-                store.insert(session, [Arrived(*boot, now, window) for boot, window in round_.rows])
+                # A shadow answered nobody: what it did is no evidence of how its version serves.
+                live = [one for one in round_.rows if one[1].slot == DEFAULT_SLOT]
+                store.insert(session, [Arrived(*boot, now, window) for boot, window in live])
                 known = origins(session, sorted({boot.device for boot in round_.marks}))
             nothing = Origin()
             rows = [

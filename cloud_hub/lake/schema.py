@@ -46,6 +46,10 @@ SCHEMA = pa.schema(
         pa.field("features", _features),
         pa.field("error_codes", _labelled),
         pa.field(PARTITION, pa.date32(), nullable=False),
+        # What came later stands last and may be null: so it does in a table that was made before.
+        pa.field("slot", pa.string()),
+        pa.field("compared", _count),
+        pa.field("agreed", _count),
     ]
 )
 
@@ -97,6 +101,9 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
         "features": _maps([window.features for window in windows], _features),
         "error_codes": _maps([window.error_codes for window in windows], _labelled),
         PARTITION: pa.repeat(pa.scalar(ingested_at.astimezone(UTC).date(), pa.date32()), len(rows)),
+        "slot": [window.slot for window in windows],
+        "compared": [window.compared for window in windows],
+        "agreed": [window.agreed for window in windows],
     }
     return pa.table(
         [

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from cloud_hub.errors import Unavailable
@@ -97,7 +97,7 @@ class LakeTable:
             updated = int(now.timestamp() * 1000)
             write_deltalake(
                 table,
-                rows,
+                _with_all_columns(rows, table),
                 mode="append",
                 target_file_size=TARGET_BYTES,
                 commit_properties=CommitProperties(
@@ -151,7 +151,7 @@ class LakeTable:
         if self.location.folder is not None:
             durable.mend(self.location.folder)
         try:
-            return DeltaTable(self.location.uri, storage_options=options)
+            return self._evolved(DeltaTable(self.location.uri, storage_options=options))
         except TableNotFoundError:
             _log.info("making the table %s", self.location.uri)
         try:
@@ -164,9 +164,26 @@ class LakeTable:
             )
         except DeltaError:
             # Another hub was faster; when it is something else, opening says what.
-            return DeltaTable(self.location.uri, storage_options=options)
+            return self._evolved(DeltaTable(self.location.uri, storage_options=options))
         if self.location.folder is not None:
             durable.sync_commits(self.location.folder, 0, 0)
+        return table
+
+    def _evolved(self, table: DeltaTable) -> DeltaTable:
+        """`table` with the columns that an older hub did not know. In its rows they are null."""
+        there = {field.name for field in table.schema().fields}
+        missing = [field for field in Schema.from_arrow(self.schema).fields if field.name not in there]
+        if not missing:
+            return table
+        before = int(table.version())
+        try:
+            table.alter.add_columns(missing)
+        except CommitFailedError:
+            # Another hub did so at the same moment. When it is something else, the first append says what.
+            return DeltaTable(self.location.uri, storage_options=dict(self.location.storage_options))
+        _log.info("%s has the new columns %s", self.location.uri, ", ".join(field.name for field in missing))
+        if self.location.folder is not None:
+            durable.sync_commits(self.location.folder, before + 1, int(table.version()))
         return table
 
     @contextmanager
@@ -183,6 +200,14 @@ class LakeTable:
                 f"The lake at {self.location.uri} cannot be {what}: {_short(error)}.",
                 "Check that the place exists, is writable and has room; ingest goes on by itself.",
             ) from error
+
+
+def _with_all_columns(rows: pa.Table, table: DeltaTable) -> pa.Table:
+    """`rows` and nulls for the columns that only a newer hub knows: it may have to make way for this one again."""
+    for field in pa.schema(table.schema().to_arrow()):
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return rows
 
 
 def _short(error: Exception) -> str:

@@ -55,6 +55,8 @@ def test_a_boot_with_a_name_that_the_log_cannot_hold_is_refused(boot: str) -> No
         ("ended_at_ms", 0, "times from"),
         ("ended_at_ms", 2**50, "times from"),
         ("predictions", {str(number): 1 for number in range(4097)}, "4097 labels"),
+        ("slot", "elsewhere", "the slot 'elsewhere'"),
+        ("agreed", 1, "1 records that agreed of 0 compared"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(field: str, value: object, said: str) -> None:

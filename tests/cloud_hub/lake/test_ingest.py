@@ -78,6 +78,14 @@ def test_a_batch_is_in_lake_and_database_when_its_ack_goes_out(hub: Hub, open_ta
     assert hub.windows_in_database() == 3
 
 
+def test_what_a_shadow_did_is_in_the_lake_and_no_evidence_of_how_its_version_serves(hub: Hub, open_table: Open) -> None:
+    hub.start().offer(ADDRESS, message(0, 1, 2, slot="shadow", compared=9, agreed=7))
+    hub.link.wait_for_acks(1)
+    table = open_table(hub.location).dataset().to_table(columns=["slot", "compared", "agreed"])
+    assert table.to_pylist() == [{"slot": "shadow", "compared": 9, "agreed": 7}] * 2
+    assert hub.windows_in_database() == 0
+
+
 def test_it_works_the_same_on_s3(s3: Any, database: Database, clock: StoppedClock, open_table: Open) -> None:
     clock.now = NOW
     hub = Hub(Location.of(f"{s3.url}/lake", "windows", s3.endpoint), database, clock)

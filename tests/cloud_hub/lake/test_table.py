@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 
 from cloud_hub.errors import CannotStart
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import SCHEMA
+from cloud_hub.lake.schema import PARTITION, SCHEMA
 from cloud_hub.lake.table import LakeContested, LakeTable, LakeUnavailable
 from tests.fakes.lake import NOW, rows
 
@@ -72,7 +72,52 @@ def test_all_columns_come_back_as_they_went_in(location: Location, open_table: O
         "features": [("image.mean", [1, 9]), ("image.std", [10, 0])],
         "error_codes": [("output-shape", 1)],
         "day": NOW.date(),
+        "slot": "default",
+        "compared": 0,
+        "agreed": 0,
     }
+
+
+OLD_SCHEMA = pa.schema([field for field in SCHEMA if field.name not in ("slot", "compared", "agreed")])
+
+
+def test_a_table_of_an_older_hub_gets_the_new_columns_and_keeps_its_rows_and_marks(
+    location: Location, open_table: Open
+) -> None:
+    old = LakeTable(location, OLD_SCHEMA, PARTITION)
+    old.marks()
+    old.append(rows(1).select(OLD_SCHEMA.names), {"gateway-1/b0": 1}, 0, NOW)
+    new = open_table(location)
+    assert new.dataset().schema.equals(SCHEMA)
+    append(new, 2)
+    found = open_table(location)
+    assert found.marks()[1] == {"gateway-1/b0": 2}
+    slots = found.dataset().to_table(columns=["sequence", "slot"]).to_pylist()
+    assert sorted((one["sequence"], one["slot"]) for one in slots) == [(1, None), (2, "default")]
+
+
+def test_an_older_hub_goes_on_writing_beside_a_newer_one(location: Location, open_table: Open) -> None:
+    old = LakeTable(location, OLD_SCHEMA, PARTITION)
+    seen, _ = old.marks()
+    append(open_table(location), 1)
+    with pytest.raises(LakeContested):
+        old.append(rows(9).select(OLD_SCHEMA.names), {"gateway-9/b0": 9}, seen, NOW)
+    seen, _ = old.marks()
+    old.append(rows(9).select(OLD_SCHEMA.names), {"gateway-9/b0": 9}, seen, NOW)
+    append(open_table(location), 2)
+    assert sequences(open_table(location)) == [1, 2, 9]
+
+
+def test_new_columns_that_two_hubs_add_at_once_are_added_once(location: Location) -> None:
+    LakeTable(location, OLD_SCHEMA, PARTITION).marks()
+    tables = [LakeTable(location, SCHEMA, PARTITION) for _ in range(4)]
+    found: list[pa.Schema] = []
+    threads = [threading.Thread(target=lambda table: found.append(table.dataset().schema), args=(t,)) for t in tables]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.names for one in found] == [SCHEMA.names] * 4
 
 
 def test_a_writer_whose_marks_another_has_moved_is_told_and_writes_nothing(
