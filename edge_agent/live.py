@@ -3,11 +3,14 @@
 A model may be parked: it stays live, its memory is given back, and the next lease opens it again.
 """
 
+import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from edge_agent.runtimes.session import Session
 from fleet_contract.manifest import Manifest
@@ -36,6 +39,55 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """Of the leases of the live model that have ended, how many lasted longer than they may."""
+
+    leases: int = 0
+    slow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The lease that has been under way for longest: since when, in monotonic seconds, and of which model."""
+
+    since: float
+    manifest: Manifest
+
+
+class Mark(Protocol):
+    """Where a model's leases are noted, so that the next start sees who was at work when this process ended."""
+
+    def enter(self) -> int:
+        """This thread begins. The place, different from all that are entered, is what `leave` needs."""
+        ...
+
+    def leave(self, place: int) -> None:
+        """Who entered at `place` has come out alive."""
+        ...
+
+    def close(self) -> None:
+        """The model is gone."""
+        ...
+
+
+class Unmarked:
+    """Notes nothing."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        del manifest
+        self._places = itertools.count()
+
+    def enter(self) -> int:
+        return next(self._places)
+
+    def leave(self, place: int) -> None:
+        """Nothing was noted."""
+
+    def close(self) -> None:
+        """Nothing was noted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Residence:
     """What is known of a live model's memory; `used_at` in monotonic seconds."""
 
@@ -52,9 +104,12 @@ class _Tenure:
     loaded: Loaded
     session: Session | None
     used_at: float
+    mark: Mark
     leases: int = 0
     count: int = 0
     errors: int = 0
+    ended: int = 0
+    slow: int = 0
     over: bool = False
     opening: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,18 +117,25 @@ class _Tenure:
 class Lease:
     """The right to run one model, from `began_at` (monotonic seconds) until `LiveModel.end`."""
 
-    __slots__ = ("_tenure", "began_at", "loaded")
+    __slots__ = ("_place", "_tenure", "began_at", "loaded")
 
     def __init__(self, tenure: _Tenure, loaded: Loaded, began_at: float) -> None:
         self._tenure = tenure
+        self._place = tenure.mark.enter()
         self.loaded = loaded
         self.began_at = began_at
 
 
 class LiveModel:
-    """The model that answers, under one name. Safe for any number of threads."""
+    """The model that answers, under one name. Safe for any number of threads.
 
-    def __init__(self) -> None:
+    `marking` gives what the leases of a model are noted with.
+    """
+
+    def __init__(self, marking: Callable[[Manifest], Mark] = Unmarked) -> None:
+        self.slow_seconds = math.inf
+        """A lease that lasts longer counts as slow."""
+        self._marking = marking
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._tenure: _Tenure | None = None
@@ -83,7 +145,8 @@ class LiveModel:
     def begin(self) -> Lease | None:
         """A lease of the live model, or None when there is none: it is not closed before `end`.
 
-        Opens the model again when it is parked, and raises what `reopen` raises, as one failed record.
+        Opens the model again when it is parked, and raises what `reopen` raises, as one failed record. To be called on
+        the thread that runs the model, for that is the one that is blamed when the process ends in it.
         """
         with self._lock:
             tenure = self._tenure
@@ -109,7 +172,10 @@ class LiveModel:
         tenure = lease._tenure
         with self._lock:
             del self._leases[lease]
+            tenure.mark.leave(lease._place)
             tenure.leases -= 1
+            tenure.ended += 1
+            tenure.slow += time.monotonic() - lease.began_at > self.slow_seconds
             if failed:
                 tenure.errors += records
             else:
@@ -146,7 +212,11 @@ class LiveModel:
 
     def switch(self, loaded: Loaded | None) -> None:
         """From now on `loaded` answers. What answered before is closed when its last lease ends."""
-        after = None if loaded is None else _Tenure(loaded, loaded.session, time.monotonic())
+        after = (
+            None
+            if loaded is None
+            else _Tenure(loaded, loaded.session, time.monotonic(), self._marking(loaded.manifest))
+        )
         with self._lock:
             before, self._tenure = self._tenure, after
             idle = False
@@ -178,6 +248,11 @@ class LiveModel:
         with self._lock:
             return Health() if self._tenure is None else Health(self._tenure.count, self._tenure.errors)
 
+    def pace(self) -> Pace:
+        """How fast the live model has been since the last switch."""
+        with self._lock:
+            return Pace() if self._tenure is None else Pace(self._tenure.ended, self._tenure.slow)
+
     def residence(self) -> Residence | None:
         """Of the live model, or None when there is none."""
         with self._lock:
@@ -188,11 +263,16 @@ class LiveModel:
             parkable = loaded.reopen is not None and tenure.leases == 0
             return Residence(loaded.memory_bytes, tenure.session is None, parkable, tenure.used_at)
 
-    def busy_since(self) -> float | None:
-        """When, in monotonic seconds, the oldest lease began that has not ended, also of a model that is not live any
-        more; None when there is none. Long ago means that an inference hangs."""
+    def busy(self) -> Busy | None:
+        """The oldest lease that has not ended, also of a model that is not live any more; None when there is none."""
         with self._lock:
-            return next((lease.began_at for lease in self._leases), None)
+            return next((Busy(one.began_at, one.loaded.manifest) for one in self._leases), None)
+
+    def busy_since(self) -> float | None:
+        """When, in monotonic seconds, the oldest lease began that has not ended; None when there is none. Long ago
+        means that an inference hangs."""
+        busy = self.busy()
+        return None if busy is None else busy.since
 
     def wait(self, timeout_seconds: float) -> bool:
         """Whether a model is live, after waiting for one for up to `timeout_seconds`."""
@@ -215,3 +295,4 @@ class LiveModel:
 def _close(tenure: _Tenure) -> None:
     if tenure.session is not None:
         tenure.session.close()
+    tenure.mark.close()
