@@ -1,7 +1,8 @@
-"""ONNX Runtime on the CPU of a gateway: one thread, no spinning, memory given back on close."""
+"""ONNX Runtime on a gateway: one thread, no spinning, memory given back on close."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -9,8 +10,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
+from edge_agent.runtimes.settings import Settings
+from edge_agent.runtimes.strings import as_bytes, as_text
 from fleet_contract.manifest import Tensor
 
+CPU = "CPUExecutionProvider"
+VERSION = f"onnxruntime {ort.__version__}"
 _DTYPES = {
     "tensor(bool)": "BOOL",
     "tensor(uint8)": "UINT8",
@@ -24,6 +29,7 @@ _DTYPES = {
     "tensor(float16)": "FP16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
+    "tensor(bfloat16)": "BF16",
     "tensor(string)": "BYTES",
 }
 # They have no base of their own below Exception.
@@ -43,37 +49,67 @@ _FAILURES = (
 )
 
 
-class OnnxSession:
-    """A `Session` of one .onnx file. Raises `ArtifactRejected`, "model-unreadable", when it is none."""
+def available() -> tuple[str, ...]:
+    """The execution providers that the installed ONNX Runtime was built with."""
+    return tuple(ort.get_available_providers())
 
-    def __init__(self, path: Path) -> None:
+
+class OnnxSession:
+    """A `Session` of one .onnx file on one execution provider, which leaves to the CPU what it does not know.
+
+    Raises `ArtifactRejected`: "model-unreadable" when the file is none, "provider-unusable" when the provider does
+    not take part here.
+    """
+
+    def __init__(self, path: Path, provider: str = CPU, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         options = ort.SessionOptions()
         # A gateway has other work: by default one model spins on every core between two records.
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = settings.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         options.log_severity_level = 4
+        providers = list(dict.fromkeys((provider, CPU)))
+        own = [dict(settings.options.get(one, {})) for one in providers]
+        self._session: Any
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
         except _FAILURES as error:
             raise ArtifactRejected(
                 f"ONNX Runtime {ort.__version__} cannot read the artifact: {str(error).strip()}",
                 "Build the version again; if it is a newer ONNX, update the agent.",
                 code="model-unreadable",
             ) from error
+        # It goes on without a provider that it cannot start.
+        if provider not in self._session.get_providers():
+            self.close()
+            raise ArtifactRejected(
+                f"{provider} cannot be started on this device.",
+                "Check its driver, or leave it out of [runtime] providers.",
+                code="provider-unusable",
+            )
         self.inputs = tuple(_tensor(node) for node in self._session.get_inputs())
         self.outputs = tuple(_tensor(node) for node in self._session.get_outputs())
+        self._strings_in = frozenset(tensor.name for tensor in self.inputs if tensor.dtype == "BYTES")
+        self._strings_out = frozenset(tensor.name for tensor in self.outputs if tensor.dtype == "BYTES")
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        given = dict(inputs)
+        # ONNX Runtime takes the `repr` of what is not a str.
+        for name in self._strings_in & given.keys():
+            given[name] = as_text(given[name])
         try:
-            values = self._session.run(None, dict(inputs))
+            values = self._session.run(None, given)
         except _FAILURES as error:
             raise InferenceFailed(f"The model could not answer: {str(error).strip()}") from error
-        return {tensor.name: value for tensor, value in zip(self.outputs, values, strict=True)}
+        answer = {tensor.name: value for tensor, value in zip(self.outputs, values, strict=True)}
+        for name in self._strings_out:
+            answer[name] = as_bytes(answer[name])
+        return answer
 
     def close(self) -> None:
-        del self._session
+        self._session = None
         memory.give_back()
 
 

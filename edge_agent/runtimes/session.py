@@ -21,7 +21,11 @@ class InferenceFailed(VedetteError):
 
 
 class Session(Protocol):
-    """One artifact, loaded. `run` may be called by several threads at once, and by none after `close`."""
+    """One artifact, loaded. `run` may be called by several threads at once, and by none after `close`.
+
+    Strings (dtype BYTES) are object arrays of `bytes`, and come back as such. Inputs may hold `str`, too, which
+    stands for its UTF-8.
+    """
 
     @property
     def inputs(self) -> tuple[Tensor, ...]: ...
@@ -32,7 +36,7 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name for `inputs`, which have the shapes and dtypes of the signature.
 
-        Raises `InferenceFailed`.
+        The arrays are the caller's: the session keeps none of them. Raises `InferenceFailed`.
         """
         ...
 

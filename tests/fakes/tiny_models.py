@@ -13,6 +13,21 @@ from tests.fakes.releases import a_manifest, blob_of
 SAMPLES = 8
 FEATURES = 4
 CLASSES = 3
+_TYPES = {
+    "BOOL": TensorProto.BOOL,
+    "UINT8": TensorProto.UINT8,
+    "UINT16": TensorProto.UINT16,
+    "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64,
+    "INT8": TensorProto.INT8,
+    "INT16": TensorProto.INT16,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "FP16": TensorProto.FLOAT16,
+    "FP32": TensorProto.FLOAT,
+    "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}
 
 
 def a_linear_model(seed: int, *, batch: int | str = "n", input_name: str = "image", classes: int = CLASSES) -> bytes:
@@ -51,6 +66,28 @@ def a_model_that_fails(on: str = "always") -> bytes:
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", FEATURES])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", CLASSES])],
         constants,
+    )
+
+
+def an_echo(dtype: str, width: int = 2) -> bytes:
+    """y = x, of any dtype in the protocol's words, shape (n, width)."""
+    kind = _TYPES[dtype]
+    return _model(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        [helper.make_tensor_value_info("x", kind, ["n", width])],
+        [helper.make_tensor_value_info("y", kind, ["n", width])],
+        [],
+    )
+
+
+def a_lookup() -> bytes:
+    """row = table[index]: fails beyond the table, which has 3 rows of 2."""
+    table = np.arange(6, dtype=np.float32).reshape(3, 2)
+    return _model(
+        [helper.make_node("Gather", ["table", "index"], ["row"])],
+        [helper.make_tensor_value_info("index", TensorProto.INT32, ["n"])],
+        [helper.make_tensor_value_info("row", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(table, "table")],
     )
 
 

@@ -60,8 +60,8 @@ def test_what_is_no_model_is_unreadable(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_runtime_that_is_not_here_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ArtifactRejected, match="'tflite'") as caught:
-        open_session("tflite", path)
+    with pytest.raises(ArtifactRejected, match="'torch'") as caught:
+        open_session("torch", path)
     assert caught.value.code == "runtime-missing"
     monkeypatch.setitem(sys.modules, "edge_agent.runtimes.onnx", None)
     with pytest.raises(ArtifactRejected, match="cannot be imported") as caught:
