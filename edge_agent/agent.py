@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
-from edge_agent.config import Config, Replay
+from edge_agent.config import Config
 from edge_agent.errors import AgentError, StateUnusable
 from edge_agent.inference import Inference
 from edge_agent.reporting import Origin, Reporter
-from edge_agent.sources.replay import ReplaySource
-from edge_agent.sources.source import Source
+from edge_agent.sources.opening import source_of
 from edge_agent.state import StateFolder
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.window import Recorder
@@ -62,7 +61,7 @@ class Agent:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
         self._inferences = [
-            Inference(_source(one), self._updater.slot(one.model), self._recorder, self._changed)
+            Inference(source_of(one), self._updater.slot(one.model), self._recorder, self._changed)
             for one in config.sources
         ]
         origin = Origin(address, boot, target, datetime.now(UTC))
@@ -163,10 +162,6 @@ def _run_until_told(agent: Agent) -> None:
     finally:
         systemd.notify("STOPPING=1")
         agent.stop()
-
-
-def _source(config: Replay) -> Source:
-    return ReplaySource(config.model, config.path, config.rate_per_second, config.seed)
 
 
 def _tls(who: Identity, state: StateFolder) -> "ssl.SSLContext":

@@ -3,10 +3,12 @@
 import math
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from edge_agent.errors import ConfigWrong
+from edge_agent.sources import settings
 from fleet_contract.errors import ContractError
 from fleet_contract.topics import check_id
 
@@ -48,18 +50,6 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batching: tuple[Batching, ...] = ()
 
 
-class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="replay"):
-    """Feeds `model` with the rows of an .npz, shuffled by `seed`, over and over, `rate_per_second` at most.
-
-    The file holds one array `inputs/<tensor name>` for each input of the model, one row a record.
-    """
-
-    model: str
-    path: Path
-    rate_per_second: float = 1.0
-    seed: int = 0
-
-
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the agent keeps its state, what the device is, and what feeds its models.
 
@@ -68,10 +58,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: Path = DEFAULT_STATE_DIR
     target: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
     serving: Serving = Serving()
-    sources: tuple[Replay, ...] = ()
+    sources: tuple[settings.Settings, ...] = ()
 
 
 def load(path: Path) -> Config:
@@ -93,7 +84,7 @@ def load(path: Path) -> Config:
         config,
         state_dir=folder / config.state_dir,
         serving=_serving(config, folder),
-        sources=tuple(msgspec.structs.replace(one, path=folder / one.path) for one in config.sources),
+        sources=tuple(settings.based_in(folder, one) for one in config.sources),
     )
 
 
@@ -132,15 +123,10 @@ def _check(config: Config, path: Path) -> None:
         if not least <= value <= most:
             problems.append(f"{name} is {value}, and must be {least} to {most}")
     for number, source in enumerate(config.sources):
-        if not 0 < source.rate_per_second <= 10_000:
-            problems.append(
-                f"sources[{number}].rate_per_second is {source.rate_per_second}, and must be above 0, at most 10,000"
-            )
+        problems += [f"sources[{number}].{problem}" for problem in settings.problems(source)]
     try:
         if config.target:
             check_id(config.target, "hardware target")
-        for source in config.sources:
-            check_id(source.model, "model name")
         for batching in config.serving.batching:
             check_id(batching.model, "model name")
     except ContractError as error:

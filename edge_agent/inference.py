@@ -74,6 +74,7 @@ class Inference:
         finally:
             if records is not None:
                 records.close()
+            self._source.close()
 
     def _tell(self, trouble: Because | None) -> None:
         if trouble != self.trouble:

@@ -10,26 +10,12 @@ import numpy as np
 
 from edge_agent.errors import SourceWrong
 from edge_agent.runtimes.session import Array
+from edge_agent.sources.rows import DTYPES
 from edge_agent.sources.source import Record, Records
 from fleet_contract.because import Because
 from fleet_contract.manifest import Manifest, Tensor
 
 _PREFIX = "inputs/"
-#: The Open Inference Protocol's names of what NumPy can replay.
-_DTYPES = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
 
 
 class ReplaySource:
@@ -46,6 +32,9 @@ class ReplaySource:
     def records(self, manifest: Manifest) -> Records:
         arrays = self._load(manifest.inputs)
         return self._shuffled(arrays)
+
+    def close(self) -> None:
+        """The arrays go with the records."""
 
     def _shuffled(self, arrays: Mapping[str, Array]) -> Records:
         # Not for secrets: the same seed must give the same order everywhere.
@@ -78,7 +67,7 @@ class ReplaySource:
         return arrays
 
     def _checked(self, tensor: Tensor, array: Array) -> Array:
-        wanted = _DTYPES.get(tensor.dtype)
+        wanted = DTYPES.get(tensor.dtype)
         if wanted is None or array.dtype != wanted:
             raise SourceWrong(
                 f"{_PREFIX}{tensor.name} in {self._path} is {array.dtype}, and model {self.model} takes {tensor.dtype}."

@@ -37,12 +37,17 @@ class Source(Protocol):
     """Whose inputs it gives."""
     rate_per_second: float
     """How many records it gives a second, at most; `inf` for as many as there are."""
-    trouble: Because | None
-    """What is wrong with it although it goes on."""
+
+    @property
+    def trouble(self) -> Because | None:
+        """What is wrong with it although it goes on."""
 
     def records(self, manifest: Manifest) -> Records:
         """Endless records for the model that `manifest` describes; None when there is none for now, which it says
-        after `GLANCE_SECONDS` at the latest. Closing the generator gives back what it holds.
+        after `GLANCE_SECONDS` at the latest. They are closed before others are asked for.
 
         Raises `SourceWrong`, at once or at any record, when it has nothing that this model can take.
         """
+
+    def close(self) -> None:
+        """Gives back what it holds. Nothing is asked of it afterwards."""

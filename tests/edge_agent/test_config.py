@@ -7,6 +7,7 @@ import pytest
 
 from edge_agent.config import Batching, Config, load
 from edge_agent.errors import ConfigWrong
+from edge_agent.sources.settings import Camera, Folder, Mqtt
 
 EXAMPLE = Path(__file__).parents[2] / "provisioning" / "agent.example.toml"
 
@@ -35,7 +36,12 @@ def test_every_setting_of_the_example_is_known_and_shown_with_its_default(tmp_pa
     assert config.state_dir == Config().state_dir
     assert msgspec.structs.replace(config.serving, batching=()) == Config().serving
     assert config.serving.batching == (Batching("digits"),)
-    (source,) = config.sources
+    source, *others = config.sources
+    assert others == [
+        Folder("digits", Path("/srv/pictures")),
+        Mqtt("digits", "line/1/scans", password_file=tmp_path / "mqtt.password"),
+        Camera("digits", "/dev/video0"),
+    ]
     assert (source.model, source.path, source.rate_per_second, source.seed) == ("digits", tmp_path / "digits.npz", 1, 0)
 
 
@@ -52,7 +58,7 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
         ("hearbeat_seconds = 3", "hearbeat_seconds"),
         ("[telemetry]\nwindow = 3", "window"),
         ('[[sources]]\nkind = "replay"\nmodel = "digits"\npath = "x"\nrate = 3', "rate"),
-        ('[[sources]]\nkind = "camera"\nmodel = "digits"\npath = "x"', "camera"),
+        ('[[sources]]\nkind = "telepathy"\nmodel = "digits"\npath = "x"', "telepathy"),
         ('[[sources]]\nkind = "replay"\nmodel = "digits"', "path"),
         ('heartbeat_seconds = "often"', "heartbeat_seconds"),
         ("heartbeat_seconds = 0", "heartbeat_seconds is 0"),
@@ -70,6 +76,22 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
             '[[sources]]\nkind = "replay"\nmodel = "digits"\npath = "x"\nrate_per_second = 0',
             "sources[0].rate_per_second",
         ),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\nkeep_files = -1', "sources[0].keep_files"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\ndone = "burn"', "burn"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\nsettle_seconds = nan', "settle_seconds"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\nrate_per_second = nan', "rate_per_second"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\npicture.std = [0]', "picture.std"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\npicture.mean = [1, 2]', "picture.mean"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\npicture.channels = 2', "picture.channels"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\npicture.width = 100_000', "picture.width"),
+        ('[[sources]]\nkind = "folder"\nmodel = "digits"\npath = "x"\npicture.scale = inf', "picture.scale"),
+        ('[[sources]]\nkind = "mqtt"\nmodel = "digits"\ntopic = ""', "sources[0].topic"),
+        ('[[sources]]\nkind = "mqtt"\nmodel = "digits"\ntopic = "a"\nqueue = 0', "sources[0].queue"),
+        ('[[sources]]\nkind = "mqtt"\nmodel = "digits"\ntopic = "a"\nport = 0', "sources[0].port"),
+        ('[[sources]]\nkind = "mqtt"\nmodel = "digits"\ntopic = "a"\nmax_bytes = 0', "sources[0].max_bytes"),
+        ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = ""', "sources[0].device"),
+        ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = "x"\nrate_per_second = inf', "rate_per_second"),
+        ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = "x"\nwidth = -1', "width"),
         ("state_dir = ", "not TOML"),
     ],
 )

@@ -50,6 +50,9 @@ class FakeSource:
         self.opened.append(manifest.version)
         return self.endless(np.zeros((1, 4), np.float32))
 
+    def close(self) -> None:
+        self.closed = True
+
     def endless(self, image: np.ndarray) -> Records:
         while True:
             yield Record({"image": image})

@@ -1,0 +1,179 @@
+"""A watched folder: the pictures that appear in it, each read once it is whole, and put away once it is answered."""
+
+import heapq
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_agent.errors import SourceWrong
+from edge_agent.sources.picture import PictureUnreadable, Preparation
+from edge_agent.sources.settings import Folder
+from edge_agent.sources.source import Record, Records
+from fleet_contract.because import Because
+from fleet_contract.manifest import Manifest
+
+_log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.25
+#: How many files are looked at closely at a time: what a camera has piled up in a week must not fill the memory.
+_BATCH = 256
+_MAX_FILE_BYTES = 64 * 1024 * 1024
+#: How programs name what they have not finished.
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", "~")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _File:
+    """A file as it is now; what writes to it makes another."""
+
+    modified_ns: int
+    name: str
+    size_bytes: int
+    inode: int
+
+
+class FolderSource:
+    """A `Source` of the pictures in a folder. It takes no folder below it, and no name that begins with a dot."""
+
+    def __init__(self, settings: Folder, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.model = settings.model
+        self.rate_per_second = settings.rate_per_second
+        self.trouble: Because | None = None
+        self._settings = settings
+        self._folder = settings.path
+        self._monotonic = monotonic
+        #: Left in the folder and not to be read again, by name.
+        self._left: dict[str, _File] = {}
+        #: Seen as they are since then, by name: what changes no more is whole.
+        self._settling: dict[str, tuple[_File, float]] = {}
+        self._unreadable = 0
+        self._stored: dict[Path, int] = {}
+
+    def records(self, manifest: Manifest) -> Records:
+        preparation = Preparation(self._settings.picture, manifest)
+        self._look()
+        return self._feed(preparation)
+
+    def close(self) -> None:
+        """All that it has is in the folder."""
+
+    def _feed(self, preparation: Preparation) -> Records:
+        while True:
+            whole = self._whole(self._look())
+            for file in whole:
+                record = self._record(file, preparation)
+                # Also after one that cannot be read: a folder full of them must not look like a source that is stuck.
+                yield record
+            if not whole:
+                time.sleep(_LOOK_SECONDS)
+                yield None
+
+    def _look(self) -> list[_File]:
+        """The oldest files that wait. Raises `SourceWrong`."""
+        try:
+            with os.scandir(self._folder) as entries:
+                there = [file for entry in entries if (file := _file(entry)) is not None]
+        except OSError as error:
+            raise SourceWrong(
+                f"The folder {self._folder} cannot be watched: {error.strerror}.",
+                "Make it, and let the agent's user read and write in it.",
+            ) from error
+        names = {file.name for file in there}
+        self._left = {name: file for name, file in self._left.items() if name in names}
+        return heapq.nsmallest(_BATCH, (file for file in there if self._left.get(file.name) != file))
+
+    def _whole(self, files: list[_File]) -> list[_File]:
+        now = self._monotonic()
+        before, self._settling = self._settling, {}
+        for file in files:
+            seen, since = before.get(file.name, (file, now))
+            self._settling[file.name] = (file, since if seen == file else now)
+        return [file for file in files if now - self._settling[file.name][1] >= self._settings.settle_seconds]
+
+    def _record(self, file: _File, preparation: Preparation) -> Record | None:
+        path = self._folder / file.name
+        try:
+            if file.size_bytes > _MAX_FILE_BYTES:
+                raise PictureUnreadable(f"It has {file.size_bytes:,} bytes, more than {_MAX_FILE_BYTES:,}.")
+            inputs = preparation.read(path.read_bytes())
+        except FileNotFoundError:
+            # Whoever put it there has taken it back.
+            return None
+        except (OSError, PictureUnreadable) as error:
+            self._unreadable += 1
+            what = error.what if isinstance(error, PictureUnreadable) else f"It cannot be read: {error.strerror}."
+            sentence = f"{path.name} in {self._folder}: {what} {self._unreadable} such since the agent started."
+            self._told(Because("picture-unreadable", sentence))
+            self._put_away(file, answered=False)
+            return None
+        return Record(inputs, lambda answered: self._done(file, answered))
+
+    def _done(self, file: _File, answered: bool) -> None:
+        if answered:
+            self.trouble = None
+        self._put_away(file, answered)
+
+    def _put_away(self, file: _File, answered: bool) -> None:
+        path = self._folder / file.name
+        self._left[file.name] = file
+        if self._settings.done == "keep":
+            return
+        try:
+            status = path.stat()
+            if (status.st_mtime_ns, status.st_size, status.st_ino) != (file.modified_ns, file.size_bytes, file.inode):
+                # Written anew meanwhile: that is the next picture.
+                return
+            if answered and self._settings.done == "delete":
+                path.unlink()
+            else:
+                self._store(path, self._folder / ("done" if answered else "failed"))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._told(
+                Because(
+                    "source-unwritable",
+                    f"{path.name} in {self._folder} was inferred and cannot be put away: {error.strerror}. "
+                    'Let the agent\'s user write there (ReadWritePaths= in the unit), or set done = "keep".',
+                )
+            )
+
+    def _store(self, path: Path, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        target = folder / path.name
+        if target.exists():
+            target = folder / f"{path.stem}.{time.time_ns()}{path.suffix}"
+        path.rename(target)
+        if folder not in self._stored or self._stored[folder] >= self._settings.keep_files:
+            self._stored[folder] = _trim(folder, self._settings.keep_files)
+        else:
+            self._stored[folder] += 1
+
+    def _told(self, trouble: Because) -> None:
+        _log.warning("%s", trouble)
+        self.trouble = trouble
+
+
+def _file(entry: "os.DirEntry[str]") -> _File | None:
+    """What `entry` is, when it is a file to be read."""
+    if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED):
+        return None
+    try:
+        if not entry.is_file():
+            return None
+        status = entry.stat()
+    except OSError:
+        # Gone between listing and looking.
+        return None
+    return _File(status.st_mtime_ns, entry.name, status.st_size, status.st_ino)
+
+
+def _trim(folder: Path, most: int) -> int:
+    """Deletes the oldest files above `most`, and says how many are left."""
+    with os.scandir(folder) as entries:
+        files = sorted(file for entry in entries if (file := _file(entry)) is not None)
+    for file in files[: max(0, len(files) - most)]:
+        (folder / file.name).unlink(missing_ok=True)
+    return min(len(files), most)
