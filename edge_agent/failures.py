@@ -12,9 +12,25 @@ class ArtifactRejected(VedetteError):
 
 
 class TryLater(VedetteError):
-    """Not the release's fault: the same step may succeed later."""
+    """Not the release's fault: the same step may succeed later, in `after_seconds` at the earliest.
+
+    `progressed` says that this try has brought it nearer to its end, and so is no sign that the next will fail.
+    """
 
     code = "try-later"
+
+    def __init__(
+        self,
+        what: str,
+        remedy: str = "",
+        *,
+        code: str | None = None,
+        after_seconds: float = 0.0,
+        progressed: bool = False,
+    ) -> None:
+        super().__init__(what, remedy, code=code)
+        self.after_seconds = after_seconds
+        self.progressed = progressed
 
 
 def disk_trouble(error: OSError, doing: str) -> TryLater:

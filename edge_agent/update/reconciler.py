@@ -114,11 +114,14 @@ class Reconciler:
     def failed(self, step: Step, error: VedetteError) -> None:
         """`step` came to nothing: for now, when `error` is `TryLater`, or for good."""
         _log.warning("%s: %s failed: %s", self._journal.key, type(step).__name__.lower(), error.because)
-        times = next((one.times for one in self._resting if one.step == step), 0) + 1
+        before = next((one.times for one in self._resting if one.step == step), 0)
         self._forget(step)
         if isinstance(error, TryLater):
+            times = 1 if error.progressed else before + 1
             # Spread out, so that a fleet does not come back to its hub in one moment.
-            seconds = min(LONGEST_REST_SECONDS, 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+            spread = random.uniform(0.5, 1.0)  # noqa: S311
+            seconds = min(LONGEST_REST_SECONDS, 2.0 ** min(times - 1, 10)) * spread
+            seconds = max(seconds, error.after_seconds * (0.5 + spread))
             self._resting.append(_Resting(step, self._around.monotonic() + seconds, times, error.because))
         else:
             self._setback = Setback(step, error.because)
