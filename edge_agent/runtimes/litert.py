@@ -17,17 +17,17 @@ from edge_agent.runtimes.strings import as_bytes
 from fleet_contract.manifest import Tensor
 
 try:
+    import ai_edge_litert as package
     from ai_edge_litert import interpreter as lite
-
-    NAME = "ai_edge_litert"
 except ModuleNotFoundError:
+    import tflite_runtime as package
     from tflite_runtime import interpreter as lite
 
-    NAME = "tflite_runtime"
     if int(np.__version__.partition(".")[0]) >= 2:
         # It says so only when the first model is loaded, and then with a SystemError.
         raise ImportError(f"tflite-runtime needs NumPy below 2, and {np.__version__} is here") from None
 
+VERSION = f"{package.__name__} {package.__version__}"
 #: LiteRT's own kernels, without any delegate.
 CPU = "CPU"
 #: The delegate that LiteRT brings and applies by itself.
@@ -51,19 +51,22 @@ _FAILURES = (ValueError, RuntimeError, TypeError, SystemError)
 
 
 class LitertSession:
-    """A `Session` of one .tflite file with one delegate. The batch is resized as inputs come.
+    """A `Session` of one .tflite file with one delegate, which comes from `library` when LiteRT does not bring it.
 
-    Tensors have the names of the model's signature, where it has one for its main graph, else their own. An
-    interpreter serves one thread at a time: a second one is made when two threads ask at once, up to
-    `settings.parallel`; they share the file's pages.
+    The batch is resized as inputs come. Tensors have the names of the model's signature, where it has one for its main
+    graph, else their own. An interpreter serves one thread at a time: a second one is made when two threads ask at
+    once, up to `settings.parallel`; they share the file's pages.
 
     Raises `ArtifactRejected`: "model-unreadable" when the file is none, "provider-unusable" when the delegate does not
     take the model, or is not there.
     """
 
-    def __init__(self, path: Path, delegate: str = XNNPACK, settings: Settings | None = None) -> None:
+    def __init__(
+        self, path: Path, delegate: str = XNNPACK, settings: Settings | None = None, library: str | None = None
+    ) -> None:
         self._path = path
         self._delegate = delegate
+        self._library = library
         self._settings = settings or Settings()
         self._changed = threading.Condition()
         self._made = 1
@@ -84,7 +87,7 @@ class LitertSession:
         memory.give_back()
 
     def _make(self) -> "_Interpreter":
-        return _Interpreter(self._path, self._delegate, self._settings)
+        return _Interpreter(self._path, self._delegate, self._settings, self._library)
 
     def _another(self) -> "_Interpreter":
         try:
@@ -118,8 +121,8 @@ class LitertSession:
 class _Interpreter:
     """One interpreter, for one thread at a time."""
 
-    def __init__(self, path: Path, delegate: str, settings: Settings) -> None:
-        self._lite = _interpreter(path, delegate, settings)
+    def __init__(self, path: Path, delegate: str, settings: Settings, library: str | None) -> None:
+        self._lite = _interpreter(path, delegate, settings, library)
         try:
             self._lite.allocate_tensors()
             names = _signature(self._lite)
@@ -154,14 +157,14 @@ class _Interpreter:
             self._lite.set_tensor(index, array)
 
 
-def _interpreter(path: Path, delegate: str, settings: Settings) -> Any:
+def _interpreter(path: Path, delegate: str, settings: Settings, library: str | None) -> Any:
     kinds = lite.OpResolverType
     kind = kinds.AUTO if delegate == XNNPACK else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     own = []
-    if delegate not in (XNNPACK, CPU):
+    if library is not None:
         try:
-            own = [_delegate(settings.delegates[delegate], settings.options.get(delegate, {}))]
-        except (*_FAILURES, OSError, LookupError, AttributeError) as error:
+            own = [_delegate(library, settings.options.get(delegate, {}))]
+        except (*_FAILURES, OSError, AttributeError) as error:
             raise _unusable(delegate, error) from error
     try:
         made = lite.Interpreter(str(path), num_threads=settings.threads, experimental_op_resolver_type=kind)
@@ -224,7 +227,7 @@ def _tensor(details: Mapping[str, Any], names: Mapping[int, str]) -> tuple[Tenso
 
 def _unreadable(error: Exception) -> ArtifactRejected:
     return ArtifactRejected(
-        f"{NAME} cannot read the artifact: {str(error).strip()}",
+        f"{VERSION} cannot read the artifact: {str(error).strip()}",
         "Build the version again; if it is a newer TFLite, update the agent.",
         code="model-unreadable",
     )

@@ -43,9 +43,8 @@ def test_with_and_without_its_delegate_it_computes_the_same(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("library", ["/nowhere/libdelegate.so", "/etc/hostname", "libc.so.6"])
 def test_a_delegate_that_cannot_be_loaded_is_named(tmp_path: Path, library: str) -> None:
-    settings = Settings(delegates={"edgetpu": library})
     with pytest.raises(ArtifactRejected, match="edgetpu") as caught:
-        LitertSession(at(tmp_path, "linear"), "edgetpu", settings)
+        LitertSession(at(tmp_path, "linear"), "edgetpu", library=library)
     assert caught.value.code == "provider-unusable"
 
 

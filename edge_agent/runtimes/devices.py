@@ -1,0 +1,87 @@
+"""Which accelerators a device has, by the nodes and libraries that their drivers make. Loads no runtime."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path("/")
+#: Where a distribution or a vendor puts a delegate.
+_LIBRARIES = ("usr/lib", "usr/lib/*-linux-gnu*", "usr/lib64", "usr/local/lib", "opt/*/lib")
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A kind of hardware: the device is seen to have it by any of `nodes` (globs) or `usb` (vendor:product).
+
+    `providers` are ONNX Runtime's execution providers that use it, best first; `library` is its LiteRT delegate.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    usb: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    library: str = ""
+
+
+KNOWN = (
+    # TensorRT builds an engine for minutes before its first answer: only for who asks for it.
+    Accelerator("nvidia-gpu", ("dev/nvidia[0-9]*", "dev/nvhost-gpu"), providers=("CUDAExecutionProvider",)),
+    Accelerator("amd-gpu", ("dev/kfd",), providers=("MIGraphXExecutionProvider",)),
+    Accelerator(
+        "hexagon",
+        ("dev/fastrpc-cdsp*", "dev/adsprpc-smd"),
+        providers=("QNNExecutionProvider",),
+        library="libQnnTFLiteDelegate.so",
+    ),
+    Accelerator("edgetpu", ("dev/apex_[0-9]*",), usb=("1a6e:089a", "18d1:9302"), library="libedgetpu.so.1"),
+    Accelerator("vivante-npu", ("dev/galcore",), providers=("VSINPUExecutionProvider",), library="libvx_delegate.so"),
+    Accelerator("rockchip-npu", ("dev/rknpu",), providers=("RknpuExecutionProvider",)),
+    Accelerator("ethos-u", ("dev/ethosu[0-9]*",), library="libethosu_delegate.so"),
+    Accelerator("mali-gpu", ("dev/mali[0-9]*",), library="libarmnnDelegate.so"),
+    Accelerator("hailo", ("dev/hailo[0-9]*",)),
+    Accelerator("npu", ("dev/accel/accel[0-9]*",), providers=("VitisAIExecutionProvider",)),
+    Accelerator("gpu", ("dev/dri/renderD*",), providers=("WebGpuExecutionProvider",)),
+)
+#: They compute on the CPU, in another way than ONNX Runtime's own kernels.
+_ON_THE_CPU = ("OpenVINOExecutionProvider", "DnnlExecutionProvider", "ACLExecutionProvider")
+
+
+def found(root: Path = _ROOT) -> tuple[Accelerator, ...]:
+    """The accelerators that the device below `root` has."""
+    usb = frozenset(_usb(root))
+    return tuple(one for one in KNOWN if usb & set(one.usb) or any(_matches(root, node) for node in one.nodes))
+
+
+def providers(built: Sequence[str], root: Path = _ROOT) -> tuple[str, ...]:
+    """Those of the `built` execution providers that have something to run on here, best first, without the CPU's own.
+
+    A wheel names all that it was built with, also those that ask a cloud or another operating system.
+    """
+    usable = [provider for one in found(root) for provider in one.providers]
+    return tuple(one for one in (*usable, *_ON_THE_CPU) if one in built)
+
+
+def delegates(root: Path = _ROOT) -> Mapping[str, str]:
+    """The delegates that are installed for the accelerators that are here: their libraries, by name."""
+    installed = {}
+    for one in found(root):
+        folders = (folder for pattern in _LIBRARIES for folder in sorted(root.glob(pattern)))
+        path = next(
+            (folder / one.library for folder in folders if one.library and (folder / one.library).is_file()), None
+        )
+        if path is not None:
+            installed[one.name] = str(path)
+    return installed
+
+
+def _matches(root: Path, node: str) -> bool:
+    return next(root.glob(node), None) is not None
+
+
+def _usb(root: Path) -> Iterator[str]:
+    for vendor in root.glob("sys/bus/usb/devices/*/idVendor"):
+        try:
+            yield f"{vendor.read_text().strip()}:{vendor.with_name('idProduct').read_text().strip()}"
+        except OSError:
+            # Pulled out meanwhile.
+            continue
