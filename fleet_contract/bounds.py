@@ -23,6 +23,9 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 #: of every window.
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 
+#: Of the reason that an event carries.
+Sentence = Annotated[str, msgspec.Meta(max_length=1024)]
+
 #: Of keys in one dictionary of a window. The labels of the widest classifiers come to a thousand; a message has no
 #: room for many more.
 MAX_KEYS = 4096
@@ -38,3 +41,8 @@ def check_names(names: Iterable[str]) -> None:
     for name in names:
         if _CONTROL.search(name):
             raise Undecodable(f"The name {name!r} has control characters.")
+
+
+def plain(text: str) -> str:
+    """`text`, whoever wrote it, as a `Sentence` may be: on one line, and cut where it is too long."""
+    return _CONTROL.sub(" ", text)[:1024]

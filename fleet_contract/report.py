@@ -20,6 +20,7 @@ class Phase(StrEnum):
     """Where a device is with one model. The transitions are in `edge_agent.core.update`."""
 
     IDLE = "idle"
+    EVICTED = "evicted"
     FETCHING = "fetching"
     VERIFYING = "verifying"
     PREFLIGHT = "preflight"
@@ -65,12 +66,25 @@ class Inventory(msgspec.Struct, frozen=True):
     providers: tuple[str, ...] = ()
 
 
+class LaneReport(msgspec.Struct, frozen=True):
+    """One lane of the spool. `dropped` is by reason ("spool-full", "damaged", "refused"), since the state folder was
+    made."""
+
+    records: Number
+    size_bytes: Number
+    dropped: dict[str, Number] = {}
+
+
 class SpoolReport(msgspec.Struct, frozen=True):
-    """What waits on the device to be acked, and what it had to drop since its state folder was made."""
+    """What waits on the device to be acked, and what it had to drop since its state folder was made.
+
+    `records` and `dropped` are windows; `lanes` says it of each lane by name. All lanes together take `size_bytes`.
+    """
 
     records: Number
     size_bytes: Number
     dropped: Number
+    lanes: dict[str, LaneReport] = {}
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -1,21 +1,34 @@
-"""Windows of telemetry, and the batches that carry them: columnar MessagePack, compressed with zstd.
+"""Records of telemetry, and the batches that carry them: columnar MessagePack, compressed with zstd.
 
-A window adds up what one version of one model did on one device over some seconds. Windows add up further, over
-any cohort, without loss. (device, boot, sequence) names a window for ever, so a repeated one is recognised.
+Records come in lanes: windows, which add up what one version of one model did over some seconds, and events, which
+say what changed on a device and why. Windows add up further, over any cohort, without loss. (device, boot, lane,
+sequence) names a record for ever, so a repeated one is recognised.
 """
 
+import hashlib
+from collections.abc import Mapping
+from enum import StrEnum
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import zstandard
 
-from fleet_contract.bounds import Count, Name, Number, check_names
+from fleet_contract.because import Because
+from fleet_contract.bounds import Count, Name, Number, Sentence, check_names
 from fleet_contract.errors import Undecodable
 from fleet_contract.histogram import Bucket
 
 #: No honest batch unpacks to more: a message is at most 128 KiB, and windows compress some 4 times.
 MAX_UNPACKED_BYTES = 8 * 1024 * 1024
 LEVEL = 3
+
+
+class Lane(StrEnum):
+    """A sequence of records of one kind, with acks of its own, most precious first."""
+
+    WINDOWS = "windows"
+    EVENTS = "events"
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -45,51 +58,104 @@ class Window(msgspec.Struct, frozen=True):
     """Of those, how many had the same label."""
 
 
+class Event(msgspec.Struct, frozen=True):
+    """Something that changed on a device at `at_ms` (Unix time), by its own clock: what, and why.
+
+    `kind` is "started", "stopping", "phase", "refused", "trouble" or "mended"; more may come. The fields after
+    `sentence` say which model it is about, and are empty or 0 where it is about none.
+    """
+
+    sequence: Number
+    at_ms: Number
+    kind: Name
+    code: Name
+    sentence: Sentence
+    model: Name = ""
+    slot: Name = ""
+    version: Count = 0
+    phase: Name = ""
+    rollout: Name = ""
+
+
 class Batch(msgspec.Struct, frozen=True):
-    """Windows of one boot, in order of sequence.
+    """Records of one lane of one boot, in order of sequence: `windows` or `events`, as `lane` says.
 
     `after` is the sequence that these follow in the sender's spool: there is nothing between `after` and the
-    first window that the receiver could still get. A receiver whose mark is below `after` has missed a batch, and
+    first record that the receiver could still get. A receiver whose mark is below `after` has missed a batch, and
     answers with its mark; the sender then starts again from there.
     """
 
     device: Name
     boot: Name
     after: Number
-    windows: tuple[Window, ...]
+    windows: tuple[Window, ...] = ()
+    events: tuple[Event, ...] = ()
+    lane: Lane = Lane.WINDOWS
+
+    @property
+    def records(self) -> tuple[Window, ...] | tuple[Event, ...]:
+        """What the batch carries, whichever lane it is of."""
+        return self.windows if self.lane is Lane.WINDOWS else self.events
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """All windows of `boot` up to and including sequence `through` are safe in the lake."""
+    """All records of `lane` and `boot` up to and including sequence `through` are safe in the lake.
+
+    Or, when `batch` names one, the answer to that batch alone: `refused` for good, or no room for it now. Such an
+    answer says nothing of what is in the lake.
+    """
 
     device: Name
     boot: Name
     through: Number
+    lane: Name = Lane.WINDOWS.value
+    batch: Name = ""
+    """The `fingerprint` of the batch that was not taken."""
+    refused: Because | None = None
+    """Why no repeat of it will ever be taken: its sender sends less at once, and drops what is refused alone."""
+    wait_seconds: Count = 0
+    """The receiver has no room now: the sender comes again no sooner than in about so many seconds."""
 
 
-class _Columns(msgspec.Struct, frozen=True):
+def fingerprint(payload: bytes) -> str:
+    """What names an encoded batch in an answer to it."""
+    return hashlib.blake2b(payload, digest_size=8).hexdigest()
+
+
+class _Columns(msgspec.Struct, frozen=True, omit_defaults=True):
     device: Name
     boot: Name
     after: Number
     columns: dict[str, msgspec.Raw]
     rows: Count
+    lane: Name = Lane.WINDOWS.value
 
 
-_FIELDS = {field.name: field for field in msgspec.structs.fields(Window)}
-_column_decoders = {
-    name: msgspec.msgpack.Decoder(list[field.type])  # type: ignore[name-defined]
-    for name, field in _FIELDS.items()
+_RECORDS: Mapping[Lane, type[Window] | type[Event]] = {Lane.WINDOWS: Window, Lane.EVENTS: Event}
+_fields = {lane: {one.name: one for one in msgspec.structs.fields(kind)} for lane, kind in _RECORDS.items()}
+_column_decoders: Mapping[Lane, Mapping[str, msgspec.msgpack.Decoder[list[Any]]]] = {
+    lane: {name: msgspec.msgpack.Decoder(list[one.type]) for name, one in fields.items()}  # type: ignore[name-defined]
+    for lane, fields in _fields.items()
 }
-_NAMED = ("predictions", "features", "error_codes")
+#: Columns of text, and columns of dictionaries whose keys are.
+_TEXTS = {
+    Lane.WINDOWS: ("model", "digest", "slot"),
+    Lane.EVENTS: ("kind", "code", "sentence", "model", "slot", "phase", "rollout"),
+}
+_NAMED = {Lane.WINDOWS: ("predictions", "features", "error_codes"), Lane.EVENTS: ()}
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Columns)
 
 
-def encode_batch(batch: Batch) -> bytes:
+def encode_batch(batch: Batch, level: int = LEVEL) -> bytes:
     """`batch` as it goes over the wire."""
-    columns = {name: msgspec.Raw(_encoder.encode([getattr(w, name) for w in batch.windows])) for name in _FIELDS}
-    packed = _encoder.encode(_Columns(batch.device, batch.boot, batch.after, columns, len(batch.windows)))
-    return zstandard.ZstdCompressor(level=LEVEL).compress(packed)
+    columns = {
+        name: msgspec.Raw(_encoder.encode([getattr(one, name) for one in batch.records]))
+        for name in _fields[batch.lane]
+    }
+    rows = len(batch.records)
+    packed = _encoder.encode(_Columns(batch.device, batch.boot, batch.after, columns, rows, batch.lane.value))
+    return zstandard.ZstdCompressor(level=level).compress(packed)
 
 
 def decode_batch(data: bytes) -> Batch:
@@ -98,22 +164,36 @@ def decode_batch(data: bytes) -> Batch:
         if zstandard.frame_content_size(data) > MAX_UNPACKED_BYTES:
             raise Undecodable(f"This batch would unpack to more than {MAX_UNPACKED_BYTES} bytes.")
         packed = _decoder.decode(zstandard.ZstdDecompressor().decompress(data, max_output_size=MAX_UNPACKED_BYTES))
-        columns = {
-            name: _column_decoders[name].decode(packed.columns[name])
-            for name, field in _FIELDS.items()
-            if name in packed.columns or field.required
-        }
-        if wrong := [name for name, column in columns.items() if len(column) != packed.rows]:
-            raise Undecodable(f"Columns {', '.join(wrong)} do not have the {packed.rows} rows that the batch names.")
-        names = {packed.device, packed.boot, *columns["model"], *columns["digest"]}
-        names.update(*(keys for name in _NAMED for keys in columns.get(name, ())))
-        check_names(names)
-        windows = tuple(Window(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+        if packed.lane not in tuple(Lane):
+            raise Undecodable(f"This batch is of the lane {packed.lane[:80]!r}, which is not known here.")
+        records = _records(Lane(packed.lane), packed)
     except KeyError as error:
         raise Undecodable(f"This batch of telemetry lacks the column {error}.") from error
     except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Undecodable(f"This is not a batch of telemetry: {error}.") from error
-    sequences = [window.sequence for window in windows]
-    if any(b <= a for a, b in pairwise([packed.after, *sequences])):
-        raise Undecodable(f"The windows after {packed.after} are not in order of sequence.")
-    return Batch(packed.device, packed.boot, packed.after, windows)
+    if any(b <= a for a, b in pairwise([packed.after, *(one.sequence for one in records)])):
+        raise Undecodable(f"The records after {packed.after} are not in order of sequence.")
+    return batch_of(packed.device, packed.boot, packed.after, Lane(packed.lane), records)
+
+
+def batch_of(device: str, boot: str, after: int, lane: Lane, records: tuple[Any, ...]) -> Batch:
+    """The batch of `records`, which are of `lane`."""
+    if lane is Lane.WINDOWS:
+        return Batch(device, boot, after, records)
+    return Batch(device, boot, after, events=records, lane=lane)
+
+
+def _records(lane: Lane, packed: _Columns) -> tuple[Any, ...]:
+    columns = {
+        name: _column_decoders[lane][name].decode(packed.columns[name])
+        for name, one in _fields[lane].items()
+        if name in packed.columns or one.required
+    }
+    if wrong := [name for name, column in columns.items() if len(column) != packed.rows]:
+        raise Undecodable(f"Columns {', '.join(wrong)} do not have the {packed.rows} rows that the batch names.")
+    names = {packed.device, packed.boot}
+    names.update(*(columns.get(name, ()) for name in _TEXTS[lane]))
+    names.update(*(keys for name in _NAMED[lane] for keys in columns.get(name, ())))
+    check_names(names)
+    kind = _RECORDS[lane]
+    return tuple(kind(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))

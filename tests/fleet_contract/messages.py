@@ -26,9 +26,9 @@ from fleet_contract.manifest import (
     Tensor,
     sign_manifest,
 )
-from fleet_contract.report import Inventory, ModelReport, Phase, Presence, Release, Report, SpoolReport
+from fleet_contract.report import Inventory, LaneReport, ModelReport, Phase, Presence, Release, Report, SpoolReport
 from fleet_contract.signing import PrivateKey, sign
-from fleet_contract.telemetry import Ack, Batch, Window, encode_batch
+from fleet_contract.telemetry import Ack, Batch, Event, Lane, Window, encode_batch, fingerprint
 from fleet_contract.topics import Address
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -121,7 +121,15 @@ REPORT = Report(
     ),
     refused=Because("generation-stale", "Desired state 41 is older than 42, which this device has accepted."),
     inventory=INVENTORY,
-    spool=SpoolReport(records=7, size_bytes=2_048, dropped=0),
+    spool=SpoolReport(
+        records=7,
+        size_bytes=2_048,
+        dropped=3,
+        lanes={
+            "windows": LaneReport(7, 1_948, {"spool-full": 2, "refused": 1}),
+            "events": LaneReport(0, 100),
+        },
+    ),
     troubles=(Because("disk-low", "1.2 GB are free, and 2 GB are kept free."),),
 )
 
@@ -149,7 +157,37 @@ BATCH = Batch(
     ),
 )
 
+EVENTS = Batch(
+    device=ADDRESS.device,
+    boot="0011223344556677",
+    after=0,
+    events=(
+        Event(1, 1_795_377_600_000, "started", "started", "Agent 0.1.0 started, after an orderly stop."),
+        Event(
+            sequence=2,
+            at_ms=1_795_377_600_250,
+            kind="phase",
+            code="on-trial",
+            sentence="12 of 50 records answered without an error.",
+            model="digits",
+            slot="default",
+            version=3,
+            phase="trial",
+            rollout="digits-v3-a1b2c3",
+        ),
+    ),
+    lane=Lane.EVENTS,
+)
+
 ACK = Ack(device=ADDRESS.device, boot="0011223344556677", through=14)
+REFUSAL = Ack(
+    device=ADDRESS.device,
+    boot="0011223344556677",
+    through=0,
+    lane="events",
+    batch=fingerprint(b"a batch"),
+    refused=Because("telemetry-wrong", "Window 12 has version 0."),
+)
 TOKEN = JoinToken("http://127.0.0.1:8420", HUB.public.fingerprint, RELEASE.public.fingerprint, "c2VjcmV0")
 REQUEST = JoinRequest(
     secret=TOKEN.secret,
@@ -181,7 +219,9 @@ def written() -> dict[str, bytes]:
         "report.json": encode(REPORT),
         # The compressed form may differ from one zstd to the next; what it holds may not.
         "batch.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),
+        "events.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(EVENTS)),
         "ack.json": encode(ACK),
+        "refusal.json": encode(REFUSAL),
         "join-token.txt": str(TOKEN).encode(),
         "join-request.json": encode(REQUEST),
         "identity.json": encode(sign("join", IDENTITY, HUB)),

@@ -21,6 +21,7 @@ WRITTEN = messages.written()
 UNSIGNED: dict[str, tuple[type[msgspec.Struct], msgspec.Struct]] = {
     "report.json": (Report, messages.REPORT),
     "ack.json": (Ack, messages.ACK),
+    "refusal.json": (Ack, messages.REFUSAL),
     "join-request.json": (JoinRequest, messages.REQUEST),
 }
 
@@ -30,7 +31,7 @@ def golden(name: str) -> bytes:
 
 
 #: These hold names of the sender's, not fields.
-OPEN = ("runtimes", "tools", "predictions", "features")
+OPEN = ("runtimes", "tools", "predictions", "features", "lanes", "dropped")
 
 
 def with_strangers(value: Any, name: str = "") -> Any:
@@ -77,6 +78,7 @@ def test_the_golden_token_and_identity_join_a_device() -> None:
 def test_the_golden_batch_is_taken() -> None:
     assert decode_batch(golden("batch.msgpack.zst")) == messages.BATCH
     assert decode_batch(encode_batch(messages.BATCH)) == messages.BATCH
+    assert decode_batch(encode_batch(messages.EVENTS)) == messages.EVENTS
 
 
 @pytest.mark.parametrize("name", UNSIGNED)

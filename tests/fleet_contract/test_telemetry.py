@@ -1,5 +1,6 @@
 """Batches: what is sent arrives, and nothing that a broken or hostile device sends brings out another error."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -8,9 +9,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_contract.bounds import plain
 from fleet_contract.errors import ContractError, Undecodable
 from fleet_contract.histogram import MAX_LATENCY_BUCKET
-from fleet_contract.telemetry import MAX_UNPACKED_BYTES, Batch, Window, decode_batch, encode_batch
+from fleet_contract.telemetry import MAX_UNPACKED_BYTES, Batch, Event, Lane, Window, decode_batch, encode_batch
 from tests.fleet_contract.messages import BATCH, repacked, unpacked
 
 COUNTS = st.integers(0, 2**31 - 1)
@@ -48,10 +50,41 @@ def test_what_is_sent_arrives(batch: Batch) -> None:
     assert decode_batch(encode_batch(batch)) == batch
 
 
+EVENTS = st.builds(
+    Event,
+    sequence=st.just(0),
+    at_ms=NUMBERS,
+    kind=NAMES,
+    code=NAMES,
+    sentence=NAMES,
+    model=NAMES,
+    version=COUNTS,
+)
+
+
+@given(st.lists(EVENTS, max_size=5))
+def test_events_arrive_as_they_were_sent(events: list[Event]) -> None:
+    numbered = tuple(msgspec.structs.replace(one, sequence=number) for number, one in enumerate(events, 1))
+    batch = Batch("gw-1", "b", 0, events=numbered, lane=Lane.EVENTS)
+    assert decode_batch(encode_batch(batch)) == batch
+
+
+def test_a_batch_of_windows_is_written_as_before_there_were_lanes() -> None:
+    assert "lane" not in unpacked(encode_batch(BATCH))
+
+
+@given(st.text(max_size=2000))
+def test_whatever_a_reason_says_can_be_carried_by_an_event(text: str) -> None:
+    event = Event(1, 0, "trouble", "code", plain(text))
+    with contextlib.suppress(UnicodeEncodeError):
+        batch = Batch("gw-1", "b", 0, events=(event,), lane=Lane.EVENTS)
+        assert decode_batch(encode_batch(batch)).events == (event,)
+
+
 def changed(**columns: Any) -> bytes:
     opened = unpacked(encode_batch(BATCH))
     for name, values in columns.items():
-        target = opened if name in ("device", "boot", "after", "rows", "columns") else opened["columns"]
+        target = opened if name in ("device", "boot", "after", "rows", "columns", "lane") else opened["columns"]
         target[name] = values
     return repacked(opened)
 
@@ -121,6 +154,9 @@ HOSTILE: dict[str, bytes] = {
     "NUL in a model": changed(model=["digits\0", "digits"]),
     "a new line in a digest": changed(digest=["sha256:\n", "x"]),
     "NUL in the boot": changed(boot="\0"),
+    "a lane that nobody knows": changed(lane="gossip"),
+    "the columns of another lane": changed(lane="events"),
+    "a lane that is a number": changed(lane=7),
     "a boot of a megabyte": changed(boot="b" * 1_000_000),
     "a label of a megabyte": changed(predictions=[{"l" * 1_000_000: 5}, {}]),
     "a sequence twice": changed(sequence=[12, 12]),
