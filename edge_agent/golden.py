@@ -29,11 +29,14 @@ class Verdict:
     """The largest, over samples and outputs, of a sample's mean absolute difference."""
     median_ms: float
     slowest_ms: float
+    on: str = ""
+    """The provider or delegate that computed it, where there is a choice."""
 
     def __str__(self) -> str:
+        where = f" on {self.on}" if self.on else ""
         labels = "" if self.agreement is None else f"{self.agreement:.1%} of the labels agree, "
         return (
-            f"Golden set of {self.samples}: {labels}largest error {self.error:.3g}, "
+            f"Golden set of {self.samples}{where}: {labels}largest error {self.error:.3g}, "
             f"median {self.median_ms:.2f} ms, slowest {self.slowest_ms:.2f} ms."
         )
 

@@ -1,6 +1,6 @@
 """Before an accelerator answers: it computes the golden set on this device as it should, or is refused by name."""
 
-import logging
+from dataclasses import replace
 from pathlib import Path
 
 from edge_agent.failures import ArtifactRejected
@@ -11,25 +11,23 @@ from fleet_contract.because import Because
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
-_log = logging.getLogger(__name__)
 
-
-def prove(session: Session, manifest: Manifest, golden: Path) -> str:
-    """Replays the golden set, with each way to compute that `session` has; a sentence with what was measured.
+def prove(session: Session, manifest: Manifest, golden: Path) -> Verdict:
+    """Replays the golden set, with each way to compute that `session` has; what the one measured that answers.
 
     Afterwards the best of those that agree answers. An accelerator that computes something else, or takes longer than
     what it should speed up, costs the model nothing but the accelerator. Raises what `replay` raises when the last of
     the trusted ways fails.
     """
     if not isinstance(session, ChosenSession):
-        return str(replay(session, manifest, golden))
+        return replay(session, manifest, golden)
     verdict = _trusted(session, manifest, golden)
     for accelerator in session.untried():
         faster = _tried(session, accelerator, verdict, manifest, golden)
         if faster is not None:
             verdict = faster
             break
-    return f"On {session.provider}: {verdict}"
+    return replace(verdict, on=session.provider)
 
 
 def _trusted(session: ChosenSession, manifest: Manifest, golden: Path) -> Verdict:

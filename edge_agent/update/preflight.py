@@ -74,10 +74,10 @@ class Preflight:
         Raises `ArtifactRejected` ("golden-unreadable", "golden-disagrees", "golden-failed", "latency-exceeded").
         """
         # NumPy comes with the first model, not with the agent.
-        from edge_agent.golden import replay
+        from edge_agent.parity import prove
 
         try:
-            verdict = replay(loaded.session, loaded.manifest, golden)
+            verdict = prove(loaded.session, loaded.manifest, golden)
         except InferenceFailed as error:
             raise ArtifactRejected(
                 f"The model cannot answer its golden set: {error.what}",
