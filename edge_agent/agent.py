@@ -1,26 +1,30 @@
 """The running agent: wires its parts together, gives each a thread, and stops them within seconds."""
 
+import faulthandler
 import logging
+import os
 import secrets
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
 from edge_agent.config import Config
-from edge_agent.errors import AgentError, StateUnusable
-from edge_agent.inference import Inference
+from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
+from edge_agent.feeds import Feeds
+from edge_agent.reload import changes, followed
 from edge_agent.reporting import Origin, Reporter
-from edge_agent.sources.opening import source_of
 from edge_agent.state import StateFolder
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.window import Recorder
 from edge_agent.transport.paho import PahoTransport
 from edge_agent.update.updater import Trust, Updater
 from edge_agent.uplink import LONGEST_WAIT_SECONDS, Uplink
+from edge_agent.vitals import Vital, Vitals
 from fleet_contract.because import Because
 from fleet_contract.join import Identity
 
@@ -28,9 +32,13 @@ if TYPE_CHECKING:
     import ssl
 
 _log = logging.getLogger(__name__)
-#: Together below the 5 seconds within which a stopped agent is gone.
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
+#: A stopped agent is gone within 5 seconds, whatever hangs; the two below it are together less.
+_STOP_SECONDS = 4.7
 _THREADS_STOP_SECONDS = 2.5
 _FAREWELL_SECONDS = 1.5
+#: How long the service manager may take to end an agent that has told it that it is stuck.
+_TRIGGER_SECONDS = 2.0
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: The same for the updater, which turns only after it has loaded a model and replayed its golden set.
@@ -41,6 +49,12 @@ class PartDied(AgentError):
     """A part that must run for as long as the agent has ended. The service manager starts the agent again."""
 
     code = "part-died"
+
+
+class PartStuck(PartDied):
+    """A part has not turned for too long, and only a restart helps."""
+
+    code = "part-stuck"
 
 
 class Agent:
@@ -60,10 +74,7 @@ class Agent:
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
-        self._inferences = [
-            Inference(source_of(one), self._updater.slot(one.model), self._recorder, self._changed)
-            for one in config.sources
-        ]
+        self._feeds = Feeds(self._updater.slot, self._recorder, self._changed)
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
             address.device,
@@ -77,6 +88,9 @@ class Agent:
         self._updater.on_change = self._changed
         self._untidy = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._config = config
+        self._config_trouble: Because | None = None
+        self._vitals = Vitals(time.monotonic())
         _log.info(
             "vedette-agent %s, boot %s: %s in fleet %s, target %s, broker %s:%d",
             *(__version__, boot, address.device, address.fleet, target, who.broker.host, who.broker.port),
@@ -85,33 +99,68 @@ class Agent:
     def start(self) -> None:
         """Starts all parts and returns."""
         self._thread("updater", self._updater.run)
-        for number, inference in enumerate(self._inferences):
-            self._thread(f"source-{number}", inference.run)
+        self._feeds.follow(self._config.sources)
         self._thread("uplink", self._uplink.run)
 
     def check(self) -> None:
-        """Raises `PartDied` when a part has ended or is stuck."""
-        for thread in self._threads:
+        """Raises `PartDied` when a part has ended, `PartStuck` when one has not turned for too long."""
+        for thread in (*self._threads, *self._feeds.threads()):
             if not thread.is_alive():
                 raise PartDied(f"The agent's {thread.name} has ended; the log says why.")
-        if (silent := time.monotonic() - self._uplink.turned_at) > _STUCK_SECONDS:
-            raise PartDied(f"The agent's uplink has been stuck for {silent:.0f} s.")
-        if (silent := time.monotonic() - self._updater.turned_at) > _HUNG_SECONDS:
-            # The load was counted before it began, so the model that hangs is rejected after some starts.
-            raise PartDied(f"The agent's updater has been stuck for {silent:.0f} s: a model hangs.")
+        if stuck := self._vitals.stuck(self._parts(), time.monotonic()):
+            raise PartStuck(stuck.sentence)
 
-    def stop(self) -> None:
-        """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds."""
+    def _parts(self) -> Iterator[Vital]:
+        yield Vital("uplink", lambda: self._uplink.turned_at, _STUCK_SECONDS)
+        # The load was counted before it began, so a model that hangs it is rejected after some starts.
+        yield Vital("updater", lambda: self._updater.turned_at, _HUNG_SECONDS, "a model hangs")
+        yield from self._feeds.vitals()
+
+    def follow(self, wanted: Config) -> None:
+        """Takes on a config that was read again, as far as that goes while the agent runs; says what must wait."""
+        before, self._config = self._config, followed(self._config, wanted)
+        changed = changes(before, wanted)
+        logging.getLogger().setLevel(self._config.log_level.upper())
+        self._uplink.heartbeat_seconds = self._config.heartbeat_seconds
+        self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
+        self._spool.max_bytes = self._config.telemetry.spool_max_bytes
+        self._feeds.follow(self._config.sources)
+        _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
+        waiting = None
+        if changed.waiting:
+            waiting = Because(
+                "restart-needed", f"The config's {', '.join(changed.waiting)} waits for the next start of the agent."
+            )
+        self._tell_config(waiting)
+
+    def keep(self, wrong: ConfigWrong) -> None:
+        """Goes on with the config of before: the one that was read again is wrong."""
+        self._tell_config(Because(wrong.code, f"{wrong.what} The agent goes on with the config of before."))
+
+    def _tell_config(self, trouble: Because | None) -> None:
+        if trouble is not None:
+            _log.warning("%s", trouble)
+        self._config_trouble = trouble
+        self._changed()
+
+    def stop(self) -> bool:
+        """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds.
+
+        False when a part did not end: it may hang in foreign code, and only the end of the process ends it.
+        """
         self._stop.set()
         self._updater.wake()
         self._uplink.wake()
         deadline = time.monotonic() + _THREADS_STOP_SECONDS
+        self._feeds.stop(_THREADS_STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                _log.warning("%s did not stop in time", thread.name)
+        lingering = [thread.name for thread in (*self._threads, *self._feeds.threads()) if thread.is_alive()]
+        for name in lingering:
+            _log.warning("%s did not stop in time", name)
         self._uplink.close(_FAREWELL_SECONDS)
         self._spool.close()
+        return not lingering
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         # Daemons: what does not stop in time must not keep the process.
@@ -130,38 +179,88 @@ class Agent:
         self._uplink.changed()
 
     def _troubles(self) -> list[Because]:
-        found = [self._spool.trouble, self._spool.unreadable, *(one.trouble for one in self._inferences)]
+        found = [self._spool.trouble, self._spool.unreadable, self._config_trouble, *self._feeds.troubles()]
         return [one for one in found if one is not None]
 
 
-def run(config: Config) -> None:
-    """Runs the agent until SIGTERM or SIGINT. Raises `StateLocked`, `NotJoined`, `StateUnusable` or `PartDied`."""
+def run(config: Config, load: Callable[[], Config]) -> None:
+    """Runs the agent until SIGTERM or SIGINT; SIGHUP has it `load` its config again.
+
+    Raises `StateLocked`, `NotJoined`, `StateUnusable` or `PartDied`; `load` may raise `ConfigWrong`.
+    """
+    # Says where each thread hangs when the service manager's watchdog ends us, even while foreign code holds the lock.
+    faulthandler.enable()
     memory.limit()
+    # Waited for and not handled: a handler would run between any two steps of this thread, and must not take a lock.
+    # Threads that start from here on have them blocked, too.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING | {signal.SIGHUP})
     state = StateFolder(config.state_dir)
     state.lock()
     try:
-        _run_until_told(Agent(config, state))
+        _run_until_told(Agent(config, state), load)
     finally:
         state.unlock()
 
 
-def _run_until_told(agent: Agent) -> None:
-    # Waited for and not handled: a handler would run between any two steps of this thread, and must not take a lock.
-    # Threads that start from here on have them blocked, too.
-    stopping = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
     agent.start()
     systemd.notify("READY=1")
-    beat = systemd.watchdog_seconds() or LONGEST_WAIT_SECONDS
+    clean = False
     try:
-        while (caught := signal.sigtimedwait(stopping, beat)) is None:
-            agent.check()
-            agent.tidy()
-            systemd.notify("WATCHDOG=1")
-        _log.info("stopping on %s", signal.Signals(caught.si_signo).name)
+        _attend(agent, load)
+        clean = True
+    except PartDied as error:
+        _log.critical("%s", error)
+        raise
     finally:
-        systemd.notify("STOPPING=1")
-        agent.stop()
+        if clean:
+            systemd.notify("STOPPING=1")
+        # Should the stop itself hang, on a dead disk or in foreign code: nothing handles this signal, so it ends us.
+        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
+        ended = agent.stop()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if not ended:
+            # Python's own way out would take apart what a thread in foreign code still uses.
+            _leave(clean)
+
+
+def _attend(agent: Agent, load: Callable[[], Config]) -> None:
+    """Watches the parts until a signal to stop comes, and tells the service manager. Raises `PartDied`."""
+    # A terminal that is closed takes its programs with it; a service's SIGHUP means the config.
+    stopping = _STOPPING | ({signal.SIGHUP} if os.isatty(0) else set())
+    beat = min(systemd.watchdog_seconds() or LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+    while True:
+        caught = signal.sigtimedwait(_STOPPING | {signal.SIGHUP}, beat)
+        if caught is not None and caught.si_signo in stopping:
+            _log.info("stopping on %s", signal.Signals(caught.si_signo).name)
+            return
+        if caught is not None:
+            _reload(agent, load)
+        agent.check()
+        agent.tidy()
+        systemd.notify("WATCHDOG=1")
+
+
+def _reload(agent: Agent, load: Callable[[], Config]) -> None:
+    systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+    try:
+        agent.follow(load())
+    except ConfigWrong as error:
+        agent.keep(error)
+    finally:
+        systemd.notify("READY=1")
+
+
+def _leave(clean: bool) -> None:
+    """Ends the process as it is."""
+    if not clean:
+        # The manager ends us at once, notes why, and faulthandler tells where each thread is.
+        systemd.notify("WATCHDOG=trigger")
+        time.sleep(_TRIGGER_SECONDS if systemd.watchdog_seconds() else 0.0)
+        faulthandler.dump_traceback(all_threads=True)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0 if clean else 1)
 
 
 def _tls(who: Identity, state: StateFolder) -> "ssl.SSLContext":

@@ -3,8 +3,11 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
+
+import msgspec
 
 from edge_agent import __version__
 from edge_agent import config as configuration
@@ -42,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the agent until it is stopped")
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
-    run.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="instead of the config's")
     run.set_defaults(command=_run)
 
     status = commands.add_parser("status", help="show what is on disk: identity, models, spool")
@@ -84,12 +87,20 @@ def _join(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     # Before NumPy is imported: its BLAS takes memory for each thread that it may use, and nothing here needs two.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # What reaches us before the agent can listen must not end it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+    def load() -> Config:
+        config = configuration.load(options.config)
+        return msgspec.structs.replace(config, log_level=options.log_level or config.log_level)
+
+    config = load()
+    logging.basicConfig(
+        stream=sys.stderr, level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     from edge_agent.agent import run
 
-    logging.basicConfig(
-        stream=sys.stderr, level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    run(configuration.load(options.config))
+    run(config, load)
 
 
 def _status(options: argparse.Namespace) -> None:

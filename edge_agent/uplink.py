@@ -48,7 +48,8 @@ class Uplink:
         self._recorder = recorder
         self._spool = spool
         self._on_desired = on_desired
-        self._heartbeat_seconds = heartbeat_seconds
+        self.heartbeat_seconds = heartbeat_seconds
+        """How long a device may go without a report. May be changed at any time."""
         recorder.on_due = self.wake
         self._news = threading.Event()
         self._inbox: deque[Ack | bool] = deque()
@@ -122,7 +123,7 @@ class Uplink:
         wake_at = now + LONGEST_WAIT_SECONDS
         if self._connected:
             if self._report_due is not None and self._report_due <= now:
-                self._report_due = now + self._heartbeat_seconds
+                self._report_due = now + self.heartbeat_seconds
                 self._transport.send(Channel.REPORT, self._reporter.report(Presence.ONLINE))
             wake_at = min(wake_at, self._send_windows(now), self._report_due or wake_at)
         if (due_ms := self._recorder.due_ms()) is not None:

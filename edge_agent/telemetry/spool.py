@@ -38,7 +38,8 @@ class Spool:
         """Opens or makes the spool in `folder`. Raises `StateUnusable` when it cannot even be read."""
         self._folder = folder
         self._boot = boot
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        """What it may hold. May be changed at any time, and counts from the next window on."""
         self._segment_bytes = max(64 * 1024, min(256 * 1024, max_bytes // 16))
         self._lock = threading.Lock()
         self._segments: list[Segment] = []
@@ -176,7 +177,7 @@ class Spool:
         if self._active is None or self._segments[-1].size_bytes + size_bytes > self._segment_bytes:
             self._roll()
         total = size_bytes + sum(one.size_bytes for one in self._segments)
-        while total > self._max_bytes and len(self._segments) > 1:
+        while total > self.max_bytes and len(self._segments) > 1:
             oldest = self._segments[0]
             lost = oldest.waiting(self._marks.get(oldest.boot, 0))
             if lost:
