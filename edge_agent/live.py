@@ -162,13 +162,13 @@ class LiveModel:
             try:
                 self._open(tenure)
             except BaseException:
-                self.end(lease, failed=True)
+                self.end(lease, failed=1)
                 raise
             lease.loaded = tenure.loaded
         return lease
 
-    def end(self, lease: Lease, *, failed: bool = False, records: int = 1) -> None:
-        """Gives `lease` back, once, with `records` answered or failed."""
+    def end(self, lease: Lease, *, answered: int = 0, failed: int = 0) -> None:
+        """Gives `lease` back, once, with as many records answered and failed."""
         tenure = lease._tenure
         with self._lock:
             del self._leases[lease]
@@ -176,10 +176,8 @@ class LiveModel:
             tenure.leases -= 1
             tenure.ended += 1
             tenure.slow += time.monotonic() - lease.began_at > self.slow_seconds
-            if failed:
-                tenure.errors += records
-            else:
-                tenure.count += records
+            tenure.count += answered
+            tenure.errors += failed
             last = tenure.over and tenure.leases == 0
         if last:
             _close(tenure)
@@ -208,7 +206,7 @@ class LiveModel:
             failed = True
             raise
         finally:
-            self.end(lease, failed=failed)
+            self.end(lease, answered=not failed, failed=failed)
 
     def switch(self, loaded: Loaded | None) -> None:
         """From now on `loaded` answers. What answered before is closed when its last lease ends."""

@@ -13,14 +13,17 @@ from fleet_contract.manifest import Manifest
 class Call:
     """One inference request. `version` is "" when any will do; `outputs` are the names asked for, () for all.
 
-    A tensor of dtype BYTES is an array of `str` objects, in `inputs` as in the answer's outputs (`bytes` are taken
-    there, too). The engine may keep `inputs` for as long as it likes: nobody writes to them any more.
+    A tensor of dtype BYTES is an array of `bytes` objects, in `inputs` as in the answer's outputs. The engine may keep
+    `inputs` for as long as it likes, for telemetry and a shadow look at them after the answer: nobody writes to them
+    any more. Where that cannot be promised (memory shared with the caller) the call is `lent`: then nothing is read after
+    `done`.
     """
 
     model: str
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...] = ()
     version: str = ""
+    lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +87,20 @@ class Statistics(Protocol):
     compute_output_ns: int
 
 
+class Ticket(Protocol):
+    """A call that waits."""
+
+    def cancel(self) -> None:
+        """The caller is gone: if the call has not begun, it never will, and `done` is not called."""
+        ...
+
+
 class Engine(Protocol):
     """The models of this device, to be asked from any thread."""
 
-    def submit(self, call: Call, done: Done) -> None:
+    def submit(self, call: Call, done: Done) -> Ticket | None:
         """Answers `call` by calling `done` exactly once: on this thread before returning (a fast model when nothing
-        waits, or an error), or later on a worker's."""
+        waits, or an error), or later on a worker's; then a ticket comes back. `done` must return soon and not raise."""
         ...
 
     def models(self) -> tuple[str, ...]:

@@ -6,21 +6,21 @@ import numpy as np
 
 from edge_agent.runtimes.session import Array
 
-#: In double precision, whatever the input's type: a mean of many float16 or uint8 would overflow or drift.
-_STATISTICS: Mapping[str, Callable[[Array], float]] = {
-    "mean": lambda row: float(np.mean(row, dtype=np.float64)),
-    "std": lambda row: float(np.std(row, dtype=np.float64)),
-    "min": lambda row: float(np.min(row)),
-    "max": lambda row: float(np.max(row)),
-    "zeros": lambda row: 1.0 - np.count_nonzero(row) / row.size,
+#: Of rows to one number each. In double precision, whatever the input's type: a mean of many float16 or uint8 would
+#: overflow or drift.
+_STATISTICS: Mapping[str, Callable[[Array], Array]] = {
+    "mean": lambda rows: np.asarray(np.mean(rows, axis=1, dtype=np.float64)),
+    "std": lambda rows: np.asarray(np.std(rows, axis=1, dtype=np.float64)),
+    "min": lambda rows: np.min(rows, axis=1),
+    "max": lambda rows: np.max(rows, axis=1),
+    "zeros": lambda rows: 1.0 - np.count_nonzero(rows, axis=1) / rows.shape[1],
 }
 
 
-def value(name: str, inputs: Mapping[str, Array], row: int) -> float | None:
-    """The feature `name`, "<input>.<statistic>", of one row of `inputs`; None when there is no such thing."""
+def values(name: str, inputs: Mapping[str, Array], rows: int) -> Array | None:
+    """The feature `name`, "<input>.<statistic>", of each of `rows` records; None when there is no such thing."""
     tensor, _, statistic = name.rpartition(".")
     array, compute = inputs.get(tensor), _STATISTICS.get(statistic)
-    if array is None or compute is None or array.dtype.kind not in "biuf":
+    if array is None or compute is None or array.dtype.kind not in "biuf" or array.shape[:1] != (rows,):
         return None
-    record = array[row]
-    return compute(record) if record.size else None
+    return compute(array.reshape(rows, -1)) if array.size else None

@@ -3,20 +3,27 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.runtimes.session import Array
-from edge_agent.telemetry import features
-from edge_agent.telemetry.answer import Answer
-from fleet_contract.histogram import bin_of, latency_bucket
+from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 from fleet_contract.telemetry import Window
+
+if TYPE_CHECKING:
+    from edge_agent.telemetry.answer import Answer
+    from edge_agent.telemetry.counts import Counts
+
+#: Model and slot, version, digest.
+_Key: TypeAlias = tuple[str, str, int, str]
 
 
 class _Open:
     """A window that is being filled."""
 
-    def __init__(self, manifest: Manifest, now_ms: int) -> None:
+    def __init__(self, manifest: Manifest, slot: str, now_ms: int) -> None:
         self.manifest = manifest
+        self.slot = slot
         self.started_at_ms = now_ms
         self.count = 0
         self.latency: Counter[int] = Counter()
@@ -24,6 +31,18 @@ class _Open:
         self.confidence = [0] * len(manifest.reference.confidence.counts)
         self.features = {name: [0] * len(one.counts) for name, one in manifest.reference.features.items()}
         self.error_codes: Counter[str] = Counter()
+        self.compared = 0
+        self.agreed = 0
+
+    def add(self, counts: "Counts") -> None:
+        self.count += counts.count
+        self.latency.update(counts.latency)
+        self.predictions.update(counts.predictions)
+        _add(self.confidence, counts.confidence)
+        for name, column in counts.features.items():
+            _add(self.features[name], column)
+        self.compared += counts.compared
+        self.agreed += counts.agreed
 
     def closed(self, now_ms: int) -> Window:
         return Window(
@@ -41,11 +60,20 @@ class _Open:
             confidence=tuple(self.confidence),
             features={name: tuple(counts) for name, counts in self.features.items()},
             error_codes=dict(self.error_codes),
+            slot=self.slot,
+            compared=self.compared,
+            agreed=self.agreed,
         )
 
 
+def _add(total: list[int], counts: Sequence[int]) -> None:
+    for at, many in enumerate(counts):
+        if many:
+            total[at] += many
+
+
 class Recorder:
-    """The windows that are open, at most one for each model version. Safe for any number of threads.
+    """The windows that are open, at most one for each model version and slot. Safe for any number of threads.
 
     Times come from the caller, in milliseconds of Unix time. Windows carry no sequence yet (0): the spool gives it.
     """
@@ -55,40 +83,36 @@ class Recorder:
 
     def __init__(self, window_ms: int) -> None:
         self.on_due = lambda: None
-        self._window_ms = window_ms
+        self.window_ms = window_ms
+        """How long a window is. May be changed at any time, also for windows that are open."""
         self._lock = threading.Lock()
-        self._open: dict[tuple[str, int, str], _Open] = {}
+        self._open: dict[_Key, _Open] = {}
         self._closed: list[Window] = []
 
     def answered(
-        self, manifest: Manifest, inputs: Mapping[str, Array], given: Sequence[Answer], latency_us: float, now_ms: int
+        self, manifest: Manifest, inputs: Mapping[str, Array], given: "Sequence[Answer]", latency_us: float, now_ms: int
     ) -> None:
         """Counts the records of one call, a row of `inputs` and an answer each, which took `latency_us`."""
-        reference = manifest.reference
-        # Outside the lock: this is the work that grows with the input.
-        values = [
-            (name, [features.value(name, inputs, row) for row in range(len(given))]) for name in reference.features
-        ]
+        # NumPy comes with the first answer, not with the agent.
+        from edge_agent.telemetry.counts import count, count_features
+
+        counts = count(manifest, given, [(latency_us, len(given))])
+        counts.features = count_features(manifest, [(inputs, len(given))])
+        self.add(manifest, counts, now_ms)
+
+    def add(self, manifest: Manifest, counts: "Counts", now_ms: int, slot: str = DEFAULT_SLOT) -> None:
+        """Adds records that have been counted already."""
         with self._lock:
-            window, new = self._window(manifest, now_ms)
-            window.count += len(given)
-            window.latency[latency_bucket(latency_us)] += len(given)
-            for one in given:
-                window.predictions[one.label] += 1
-                window.confidence[bin_of(reference.confidence.edges, one.confidence)] += 1
-            for name, column in values:
-                edges, counts = reference.features[name].edges, window.features[name]
-                for value in column:
-                    if value is not None:
-                        counts[bin_of(edges, value)] += 1
+            window, new = self._window(manifest, slot, now_ms)
+            window.add(counts)
         if new:
             self.on_due()
 
-    def failed(self, manifest: Manifest, code: str, now_ms: int) -> None:
-        """Counts one record that the model could not answer."""
+    def failed(self, manifest: Manifest, code: str, now_ms: int, slot: str = DEFAULT_SLOT, records: int = 1) -> None:
+        """Counts records that the model could not answer."""
         with self._lock:
-            window, new = self._window(manifest, now_ms)
-            window.error_codes[code] += 1
+            window, new = self._window(manifest, slot, now_ms)
+            window.error_codes[code] += records
         if new:
             self.on_due()
 
@@ -106,25 +130,25 @@ class Recorder:
         with self._lock:
             if self._closed:
                 return 0
-            return min((one.started_at_ms + self._window_ms for one in self._open.values()), default=None)
+            return min((one.started_at_ms + self.window_ms for one in self._open.values()), default=None)
 
-    def _window(self, manifest: Manifest, now_ms: int) -> tuple[_Open, bool]:
+    def _window(self, manifest: Manifest, slot: str, now_ms: int) -> tuple[_Open, bool]:
         """The window for a record of now, and whether it has just been opened."""
-        key = (manifest.model, manifest.version, manifest.artifact.digest)
+        key = (manifest.model, slot, manifest.version, manifest.artifact.digest)
         window = self._open.get(key)
         if window is not None and self._is_due(window, now_ms):
             self._close(key, now_ms)
             window = None
         if window is not None:
             return window, False
-        for other in [one for one in self._open if one[0] == manifest.model]:
+        for other in [one for one in self._open if one[:2] == key[:2]]:
             self._close(other, now_ms)
-        window = self._open[key] = _Open(manifest, now_ms)
+        window = self._open[key] = _Open(manifest, slot, now_ms)
         return window, True
 
     def _is_due(self, window: _Open, now_ms: int) -> bool:
         # Also when the clock was set back far: else such a window would stay open until it is that late again.
-        return abs(now_ms - window.started_at_ms) >= self._window_ms
+        return abs(now_ms - window.started_at_ms) >= self.window_ms
 
-    def _close(self, key: tuple[str, int, str], now_ms: int) -> None:
+    def _close(self, key: _Key, now_ms: int) -> None:
         self._closed.append(self._open.pop(key).closed(now_ms))

@@ -152,16 +152,16 @@ def test_outputs_that_the_manifest_does_not_promise_are_errors(outputs, code):
 
 def test_statistics_are_those_of_one_record_in_double_precision():
     inputs = {"a.b": np.array([[[9, 9]], [[0, 4]]], np.uint8), "half": np.full((1, 100_000), 10.0, np.float16)}
-    assert [features.value(f"a.b.{name}", inputs, 1) for name in ("mean", "std", "min", "max", "zeros")] == [
-        2.0,
-        2.0,
-        0.0,
-        4.0,
-        0.5,
+    assert [features.values(f"a.b.{name}", inputs, 2).tolist() for name in ("mean", "std", "min", "max", "zeros")] == [
+        [9.0, 2.0],
+        [0.0, 2.0],
+        [9.0, 0.0],
+        [9.0, 4.0],
+        [0.0, 0.5],
     ]
-    assert features.value("half.mean", inputs, 0) == 10.0
+    assert features.values("half.mean", inputs, 1).tolist() == [10.0]
 
 
 @pytest.mark.parametrize("name", ["image.median", "other.mean", "image", ""])
 def test_a_feature_that_this_agent_does_not_know_is_left_out(name):
-    assert features.value(name, IMAGE, 0) is None
+    assert features.values(name, IMAGE, 1) is None

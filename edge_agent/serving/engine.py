@@ -1,0 +1,162 @@
+"""Runs the models for whoever asks, on the thread that asks or on a worker's, and never more than is bounded."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from edge_agent.core.batching import ALONE, Bounds
+from edge_agent.core.journal import split
+from edge_agent.live import LiveModel
+from edge_agent.serving.execution import Execution
+from edge_agent.serving.jobs import Backlog, Job
+from edge_agent.serving.port import (
+    Call,
+    Done,
+    ModelUnknown,
+    ModelUnready,
+    Overloaded,
+    Statistics,
+    Ticket,
+)
+from edge_agent.serving.served import Served
+from edge_agent.serving.signature import Signature
+from edge_agent.telemetry.tally import Tally
+from fleet_contract.errors import VedetteError
+from fleet_contract.manifest import Manifest
+
+_log = logging.getLogger(__name__)
+
+#: What lists the slots of all models that the device knows, by key.
+Slots: TypeAlias = Callable[[], Mapping[str, LiveModel]]
+
+_STOP_SECONDS = 1.0
+_STOPPING = ModelUnready("The agent stops.", "Ask again when it has started again.")
+
+
+class ServingEngine:
+    """The `Engine` of the models in `slots`; what it serves goes into `tally`.
+
+    At most `queue` calls wait, for at most `workers` threads, which start when the first is needed.
+    """
+
+    def __init__(
+        self,
+        slots: Slots,
+        tally: Tally,
+        *,
+        queue: int = 64,
+        workers: int = 2,
+        batching: Mapping[str, Bounds] | None = None,
+    ) -> None:
+        self._slots = slots
+        self._tally = tally
+        self._batching = batching or {}
+        self._workers = workers
+        self._served: dict[str, Served] = {}
+        self._backlog: Backlog[Served] = Backlog(queue)
+        self._execution = Execution(tally)
+        self._inline = threading.Lock()
+        self._starting = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._stopped = False
+
+    def submit(self, call: Call, done: Done) -> Ticket | None:
+        asked_ns = time.perf_counter_ns()
+        try:
+            served = self._find(call.model)
+            signature = self._signature(served, call.version)
+            signature.check(call.inputs, call.outputs)
+        except VedetteError as error:
+            done(error)
+            return None
+        job = Job(call, done, signature, asked_ns)
+        if served.quick and not served.waiting and self._inline.acquire(blocking=False):
+            try:
+                outcomes = self._execution.run(served, [job])
+            finally:
+                self._inline.release()
+            self._execution.deliver(outcomes)
+            return None
+        job.alike = served.togetherness(job)
+        if not self._backlog.put(served, job):
+            done(self._full(served))
+            return None
+        if len(self._threads) < self._workers:
+            self._start_worker()
+        return job
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(
+            sorted(key for key, slot in self._slots().items() if split(key)[0] == key and slot.manifest is not None)
+        )
+
+    def manifest(self, model: str, version: str = "") -> Manifest:
+        return self._signature(self._find(model), version).manifest
+
+    def ready(self, model: str, version: str = "") -> bool:
+        try:
+            self.manifest(model, version)
+        except (ModelUnknown, ModelUnready):
+            return False
+        return not self._stopped
+
+    def statistics(self, model: str) -> Mapping[int, Statistics]:
+        return self._find(model).ledger.versions()
+
+    def close(self) -> None:
+        """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
+        self._stopped = True
+        for job in self._backlog.close():
+            job.done(_STOPPING)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._tally.close()
+
+    def _find(self, model: str) -> Served:
+        served = self._served.get(model)
+        if served is None:
+            slot = self._slots().get(model) if split(model)[0] == model else None
+            if slot is None:
+                raise ModelUnknown(f"There is no model {model!r} here.", "The index names those that there are.")
+            served = self._served.setdefault(model, Served(model, slot, self._batching.get(model, ALONE)))
+        return served
+
+    def _signature(self, served: Served, version: str) -> Signature:
+        """Of the version that answers now. Raises `ModelUnknown` or `ModelUnready`."""
+        manifest = served.slot.manifest
+        if manifest is None:
+            if served.model not in self._slots():
+                raise ModelUnknown(f"There is no model {served.model!r} here any more.")
+            raise ModelUnready(
+                f"Model {served.model!r} cannot answer yet: no version of it is live.", "Ask again in some seconds."
+            )
+        signature = served.signature_of(manifest)
+        signature.check_version(version)
+        return signature
+
+    def _full(self, served: Served) -> VedetteError:
+        if self._stopped:
+            return _STOPPING
+        waiting = self._backlog.count
+        seconds = math.ceil(waiting * served.typical_ns / 1e9 / self._workers)
+        return Overloaded(
+            f"{waiting} calls wait already.", "Ask again later, or less often.", retry_after_seconds=max(1, seconds)
+        )
+
+    def _start_worker(self) -> None:
+        with self._starting:
+            # One more only for what the others do not take at once.
+            if len(self._threads) < self._workers and self._backlog.count and not self._stopped:
+                name = f"worker-{len(self._threads)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _work(self) -> None:
+        while taken := self._backlog.take():
+            served, jobs = taken
+            self._execution.deliver(self._execution.run(served, jobs))

@@ -1,0 +1,129 @@
+"""Calls that wait: a bounded number, oldest first, fair between models, and given to a worker one batch at a time."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from edge_agent.core.batching import ALONE, Bounds, Take, plan
+from edge_agent.serving.port import Call, Done
+from edge_agent.serving.signature import Signature
+
+#: Looked at when a batch is put together; no batch has more calls.
+_LONGEST = 256
+
+
+class Job:
+    """One call on its way. `signature` is what it was checked against."""
+
+    __slots__ = ("alike", "asked_ns", "call", "cancelled", "done", "rows", "signature")
+
+    def __init__(self, call: Call, done: Done, signature: Signature, asked_ns: int) -> None:
+        self.call = call
+        self.done = done
+        self.signature = signature
+        self.asked_ns = asked_ns
+        self.rows = signature.rows(call.inputs)
+        self.alike: Hashable = None
+        """What must be the same for two calls to go together; None: it goes alone."""
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Line:
+    """The jobs that wait for one model. `bounds` are what its owner has set for batches."""
+
+    def __init__(self, bounds: Bounds = ALONE) -> None:
+        self.bounds = bounds
+        self.waiting: deque[Job] = deque()
+
+
+LineT = TypeVar("LineT", bound=Line)
+
+
+class Backlog(Generic[LineT]):
+    """The lines of all models. `put` on any thread, `take` on the workers'."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition(threading.Lock())
+        self._lines: dict[LineT, None] = {}
+        self._count = 0
+        self._closed = False
+
+    @property
+    def count(self) -> int:
+        """How many jobs wait."""
+        return self._count
+
+    def put(self, line: LineT, job: Job) -> bool:
+        """Whether there was room for `job`."""
+        with self._changed:
+            if self._closed or self._count >= self._most:
+                return False
+            line.waiting.append(job)
+            self._lines.setdefault(line)
+            self._count += 1
+            self._changed.notify()
+        return True
+
+    def take(self) -> tuple[LineT, list[Job]] | None:
+        """The jobs that go next, of one model; waits for them. None when the backlog is closed."""
+        with self._changed:
+            while not self._closed:
+                seconds: float | None = None
+                for line in list(self._lines):
+                    jobs, hold = self._of(line)
+                    if jobs:
+                        if self._count:
+                            # Who was woken for what is left may be the one that goes off with this.
+                            self._changed.notify()
+                        return line, jobs
+                    if hold is not None:
+                        seconds = hold if seconds is None else min(seconds, hold)
+                self._changed.wait(seconds)
+            return None
+
+    def close(self) -> list[Job]:
+        """From now on nothing comes in; what waited comes back."""
+        with self._changed:
+            self._closed = True
+            left = [job for line in self._lines for job in line.waiting]
+            for line in self._lines:
+                line.waiting.clear()
+            self._count = 0
+            self._changed.notify_all()
+        return left
+
+    def _of(self, line: LineT) -> tuple[list[Job], float | None]:
+        """The jobs of `line` that go now, or the seconds after which some do."""
+        waiting = line.waiting
+        while waiting and waiting[0].cancelled:
+            waiting.popleft()
+            self._count -= 1
+        if not waiting:
+            del self._lines[line]
+            return [], None
+        calls = 1
+        if line.bounds.max_rows > 1 and waiting[0].alike is not None:
+            rows: list[int] = []
+            for job in waiting:
+                if job.alike != waiting[0].alike or len(rows) == _LONGEST:
+                    break
+                rows.append(job.rows)
+            waited = (time.perf_counter_ns() - waiting[0].asked_ns) / 1e9
+            step = plan(rows, waited, line.bounds, more=len(rows) < len(waiting))
+            if not isinstance(step, Take):
+                return [], step.seconds
+            calls = step.calls
+        jobs = [waiting.popleft() for _ in range(calls)]
+        self._count -= calls
+        # To the end: the next worker looks at the other models first.
+        del self._lines[line]
+        if waiting:
+            self._lines[line] = None
+        # The first has not been cancelled: nobody cancels between two looks but the others' callers.
+        return [job for job in jobs if job is jobs[0] or not job.cancelled], None

@@ -1,0 +1,77 @@
+"""What a model version has done since the agent started, in Triton's terms."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+#: Of versions of one model. An agent runs for years, and nobody asks about the hundredth version before this one.
+KEPT = 16
+
+
+@dataclass(slots=True)
+class Counted:
+    """`Statistics` of one version. Durations are summed up over calls, in nanoseconds."""
+
+    inference_count: int = 0
+    execution_count: int = 0
+    last_inference_ms: int = 0
+    success_count: int = 0
+    success_ns: int = 0
+    fail_count: int = 0
+    fail_ns: int = 0
+    queue_ns: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
+
+
+class Ledger:
+    """The statistics of one model, by version. Safe for any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._versions: dict[int, Counted] = {}
+
+    def executed(self, version: int, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """The model ran once for `rows` records."""
+        with self._lock:
+            one = self._of(version)
+            one.inference_count += rows
+            one.execution_count += 1
+            one.last_inference_ms = time.time_ns() // 1_000_000
+            one.compute_input_ns += input_ns
+            one.compute_infer_ns += infer_ns
+            one.compute_output_ns += output_ns
+
+    def answered(self, version: int, queue_ns: int, total_ns: int) -> None:
+        """One call was answered, `total_ns` after it came, of which it waited `queue_ns`."""
+        with self._lock:
+            one = self._of(version)
+            one.success_count += 1
+            one.success_ns += total_ns
+            one.queue_ns += queue_ns
+
+    def failed(self, version: int, queue_ns: int, total_ns: int) -> None:
+        """One call that the model should have answered was not."""
+        with self._lock:
+            one = self._of(version)
+            one.fail_count += 1
+            one.fail_ns += total_ns
+            one.queue_ns += queue_ns
+
+    def versions(self) -> dict[int, Counted]:
+        """As they are now; they do not change any more."""
+        with self._lock:
+            return {version: _copy(one) for version, one in self._versions.items()}
+
+    def _of(self, version: int) -> Counted:
+        found = self._versions.get(version)
+        if found is None:
+            found = self._versions[version] = Counted()
+            while len(self._versions) > KEPT:
+                del self._versions[next(iter(self._versions))]
+        return found
+
+
+def _copy(one: Counted) -> Counted:
+    return Counted(*(getattr(one, name) for name in Counted.__slots__))

@@ -1,0 +1,92 @@
+"""What a number of records add to a window, counted in one go."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_agent.errors import OutputWrong
+from edge_agent.runtimes.session import Array
+from edge_agent.telemetry import features
+from edge_agent.telemetry.answer import Answer, answers
+from fleet_contract.histogram import bin_of, latency_bucket
+from fleet_contract.manifest import Manifest
+
+#: Inputs of fewer bytes are put together before a statistic is computed; with more it would only be a copy.
+_SMALL_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class Counts:
+    """`count` records that were answered. Histograms have the edges of the manifest's reference."""
+
+    count: int = 0
+    latency: Counter[int] = field(default_factory=Counter)
+    predictions: Counter[str] = field(default_factory=Counter)
+    confidence: Sequence[int] = ()
+    features: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    compared: int = 0
+    agreed: int = 0
+
+
+def together(manifest: Manifest, scores: Sequence[Array | None]) -> list[Answer]:
+    """The answers of several calls, as if they had been one. Raises `OutputWrong` when any of them is wrong."""
+    name = manifest.probabilities or manifest.outputs[0].name
+    given = [one for one in scores if one is not None]
+    if len(given) < len(scores):
+        raise OutputWrong(f"The model gave no {name!r}.", code="output-missing")
+    if len({one.shape[1:] for one in given}) > 1:
+        raise OutputWrong(f"Output {name!r} comes in several shapes.", code="output-shape")
+    return answers(manifest, {name: given[0] if len(given) == 1 or not given[0].ndim else np.concatenate(given)})
+
+
+def count(manifest: Manifest, given: Sequence[Answer], latencies_us: Iterable[tuple[float, int]]) -> Counts:
+    """The counts of the answers `given`; `latencies_us` says how long how many of them took."""
+    latency: Counter[int] = Counter()
+    for microseconds, rows in latencies_us:
+        latency[latency_bucket(microseconds)] += rows
+    edges = manifest.reference.confidence.edges
+    confidence = [0] * len(manifest.reference.confidence.counts)
+    for one in given:
+        confidence[bin_of(edges, one.confidence)] += 1
+    return Counts(len(given), latency, Counter(one.label for one in given), confidence)
+
+
+def count_calls(latencies_us: Sequence[float]) -> Counts:
+    """The counts of calls whose answers name no labels."""
+    return Counts(len(latencies_us), Counter(latency_bucket(one) for one in latencies_us))
+
+
+def count_features(manifest: Manifest, calls: Sequence[tuple[Mapping[str, Array], int]]) -> dict[str, list[int]]:
+    """How the features of `calls`, inputs and their number of records, fall on the edges of the reference. Nothing of
+    a feature that the inputs do not have."""
+    found: dict[str, list[int]] = {}
+    merged = _merged(calls)
+    for name, reference in manifest.reference.features.items():
+        for inputs, rows in merged:
+            values = features.values(name, inputs, rows)
+            if values is None:
+                continue
+            # NaN comes last in NumPy's order, as in `bin_of`.
+            bins = np.searchsorted(np.asarray(reference.edges), values, side="right")
+            counted = np.bincount(bins, minlength=len(reference.counts)).tolist()
+            before = found.get(name)
+            found[name] = counted if before is None else [a + b for a, b in zip(before, counted, strict=True)]
+    return found
+
+
+def _merged(calls: Sequence[tuple[Mapping[str, Array], int]]) -> list[tuple[Mapping[str, Array], int]]:
+    """The same records in fewer calls: many small ones cost a statistic each."""
+    groups: dict[object, list[tuple[Mapping[str, Array], int]]] = {}
+    kept = []
+    for inputs, rows in calls:
+        if all(array.nbytes < _SMALL_BYTES and array.shape[:1] == (rows,) for array in inputs.values()):
+            kind = tuple((name, array.dtype, array.shape[1:]) for name, array in inputs.items())
+            groups.setdefault(kind, []).append((inputs, rows))
+        else:
+            kept.append((inputs, rows))
+    for group in groups.values():
+        arrays = {name: np.concatenate([inputs[name] for inputs, _ in group]) for name in group[0][0]}
+        kept.append((arrays, sum(rows for _, rows in group)))
+    return kept

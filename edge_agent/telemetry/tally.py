@@ -1,0 +1,205 @@
+"""Counts what was answered into windows, on a thread of its own: no caller waits for it.
+
+Answers are counted all. The features of inputs cost more, the larger the inputs are: they may take a small share of
+one core, and beyond it records are counted without them, so a window's histogram of a feature may count fewer.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from edge_agent.errors import OutputWrong
+from edge_agent.live import Lease, LiveModel
+from edge_agent.runtimes.session import Array
+from edge_agent.telemetry.window import Recorder
+from fleet_contract.desired import DEFAULT_SLOT
+from fleet_contract.manifest import Manifest
+
+_log = logging.getLogger(__name__)
+
+#: How long records gather before they are counted together, which costs a tenth of counting each.
+GATHER_SECONDS = 0.1
+#: More than that is counted at once, by whoever brings it.
+MOST_RECORDS = 8192
+MOST_BYTES = 16 * 1024 * 1024
+#: The share of a core that features may take, and for how many seconds it may be saved up.
+FEATURE_SHARE = 0.02
+_SAVED_SECONDS = 10.0
+#: Below that, a measured time says more of the call than of the bytes.
+_SMALL_BYTES = 16 * 1024
+
+
+def wall_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Seen:
+    """One call of `rows` records that was answered: `scores` is the output that names the labels, a row for each.
+
+    `inputs` are None when their features are not to be counted.
+    """
+
+    __slots__ = ("inputs", "latency_us", "lease", "live", "manifest", "now_ms", "rows", "scores", "slot")
+
+    def __init__(
+        self,
+        live: LiveModel,
+        lease: Lease,
+        rows: int,
+        scores: Array | None,
+        inputs: Mapping[str, Array] | None,
+        latency_us: float,
+        slot: str = DEFAULT_SLOT,
+    ) -> None:
+        self.live = live
+        self.lease = lease
+        self.manifest = lease.loaded.manifest
+        self.rows = rows
+        self.scores = scores
+        self.inputs = inputs
+        self.latency_us = latency_us
+        self.slot = slot
+        self.now_ms = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What it keeps in memory."""
+        return (0 if self.scores is None else self.scores.nbytes) + (0 if self.inputs is None else _size(self.inputs))
+
+
+class _Budget:
+    """CPU time that comes at a rate, is saved up to a bound, and is spent in advance of being known."""
+
+    def __init__(self) -> None:
+        self._saved = _SAVED_SECONDS * FEATURE_SHARE
+        self._at = time.monotonic()
+        self._per_byte = 2e-9
+
+    def allows(self, size_bytes: int) -> bool:
+        """Whether features of that many bytes may be computed; if so, they are paid for."""
+        now = time.monotonic()
+        self._saved = min(self._saved + (now - self._at) * FEATURE_SHARE, _SAVED_SECONDS * FEATURE_SHARE)
+        self._at = now
+        if self._saved < 0:
+            return False
+        # Some microseconds of work there are also for the smallest.
+        self._saved -= size_bytes * self._per_byte + 2e-6
+        return True
+
+    def measured(self, size_bytes: int, seconds: float) -> None:
+        if size_bytes > _SMALL_BYTES:
+            self._per_byte = 0.8 * self._per_byte + 0.2 * seconds / size_bytes
+
+
+class Tally:
+    """Counts into `recorder`. Safe for any number of threads; the thread that counts starts with the first record."""
+
+    def __init__(self, recorder: Recorder, now_ms: Callable[[], int] = wall_ms) -> None:
+        self._recorder = recorder
+        self._now_ms = now_ms
+        self._seen: deque[Seen] = deque()
+        self._bytes = 0
+        self._budget = _Budget()
+        self._awake = threading.Event()
+        self._stop = threading.Event()
+        self._counting = threading.Lock()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def wants(self, manifest: Manifest, inputs: Mapping[str, Array]) -> bool:
+        """Whether the features of `inputs` are to be counted. To be asked once for each call."""
+        if not manifest.reference.features:
+            return False
+        return self._budget.allows(_size(inputs))
+
+    def answered(self, seen: Seen) -> None:
+        """Returns at once; the arrays must not be written to any more."""
+        seen.now_ms = self._now_ms()
+        self._seen.append(seen)
+        # Only about right when two threads add at once; it is set right whenever all is counted.
+        self._bytes += seen.size_bytes
+        if len(self._seen) > MOST_RECORDS or self._bytes > MOST_BYTES:
+            self.flush()
+        elif not self._awake.is_set():
+            self._awake.set()
+            if self._thread is None:
+                self._start()
+
+    def failed(self, manifest: Manifest, code: str, slot: str = DEFAULT_SLOT, records: int = 1) -> None:
+        """Records that the model could not answer."""
+        self._recorder.failed(manifest, code, self._now_ms(), slot, records)
+
+    def flush(self) -> None:
+        """Counts all that was answered so far."""
+        with self._counting:
+            taken = []
+            while self._seen:
+                taken.append(self._seen.popleft())
+            self._bytes = 0
+            for _, group in groupby(taken, key=lambda one: (id(one.manifest), one.slot)):
+                self._count(list(group))
+
+    def close(self) -> None:
+        """Ends the thread; what comes later is counted by `flush` only."""
+        self._stop.set()
+        self._awake.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(1.0)
+        self.flush()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tally", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._awake.wait()
+            self._stop.wait(GATHER_SECONDS)
+            # Cleared first: what is added meanwhile wakes it again.
+            self._awake.clear()
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001, see below
+                # A fault of ours in counting must not end all counting.
+                _log.exception("Records could not be counted.")
+
+    def _count(self, group: Sequence[Seen]) -> None:
+        """Records of one version in one slot."""
+        # NumPy comes with the first answer, not with the agent.
+        from edge_agent.telemetry.counts import count, count_calls, count_features, together
+
+        manifest, slot, now_ms = group[0].manifest, group[0].slot, group[-1].now_ms
+        if not manifest.labels:
+            self._recorder.add(manifest, count_calls([one.latency_us for one in group]), now_ms, slot)
+            return
+        try:
+            given = together(manifest, [one.scores for one in group])
+        except OutputWrong as error:
+            if len(group) > 1:
+                # One of them: the others are fine.
+                for one in group:
+                    self._count([one])
+            else:
+                self._wrong(group[0], error)
+            return
+        counts = count(manifest, given, [(one.latency_us, one.rows) for one in group])
+        began = time.perf_counter()
+        measured = [(one.inputs, one.rows) for one in group if one.inputs is not None]
+        counts.features = count_features(manifest, measured)
+        self._budget.measured(sum(_size(inputs) for inputs, _ in measured), time.perf_counter() - began)
+        self._recorder.add(manifest, counts, now_ms, slot)
+
+    def _wrong(self, one: Seen, error: OutputWrong) -> None:
+        one.live.recant(one.lease, one.rows)
+        self._recorder.failed(one.manifest, error.code, one.now_ms, one.slot, one.rows)
+
+
+def _size(arrays: Mapping[str, Array]) -> int:
+    return sum(array.nbytes for array in arrays.values())
