@@ -15,8 +15,8 @@ class Call:
 
     A tensor of dtype BYTES is an array of `bytes` objects, in `inputs` as in the answer's outputs. The engine may keep
     `inputs` for as long as it likes, for telemetry and a shadow look at them after the answer: nobody writes to them
-    any more. Where that cannot be promised (memory shared with the caller) the call is `lent`: then nothing is read after
-    `done`.
+    any more. Where that cannot be promised (memory shared with the caller) the call is `lent`: then nothing is read
+    after `done`.
     """
 
     model: str
