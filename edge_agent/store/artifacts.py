@@ -48,9 +48,7 @@ class Part:
         self.size_bytes, self.etag = 0, etag
 
     def write(self, data: bytes) -> None:
-        """Appends. Raises `ArtifactRejected` when there is more than the blob has."""
-        if self.size_bytes + len(data) > self._blob.size_bytes:
-            raise wrong_size(self._blob, "more")
+        """Appends."""
         try:
             self._disk.append(self._file, data)
         except OSError as error:
@@ -148,15 +146,6 @@ class ArtifactStore:
 
     def _part(self, blob: Blob) -> Path:
         return self.path(blob.digest).with_suffix(".part")
-
-
-def wrong_size(blob: Blob, found: str) -> ArtifactRejected:
-    """The error of an artifact that cannot have its digest, for it has not its size."""
-    return ArtifactRejected(
-        f"The server has {found} bytes for {blob.digest[:19]}, and the manifest names {blob.size_bytes}.",
-        "Register the version again.",
-        code="digest-wrong",
-    )
 
 
 def _noted(tag: Path) -> str:

@@ -2,15 +2,17 @@
 
 import contextlib
 import http.client
-import re
 import socket
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from edge_agent.failures import TryLater
-from edge_agent.store.artifacts import ArtifactStore, Part, wrong_size
+from edge_agent.store.answers import WASTED_SECONDS, Afresh, Asked, Elsewhere, Rest, Whole, meaning, size_wrong
+from edge_agent.store.artifacts import ArtifactStore, Part
+from edge_agent.store.pace import Pace
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Blob
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
     import ssl
 
 TIMEOUT_SECONDS = 20.0
+#: Of requests in a row that bring nothing: redirects, ranges that are none.
 MAX_REQUESTS = 6
 _CHUNK_BYTES = 64 * 1024
+_PACE = Pace()
+#: OpenSSL's words for a certificate whose time has not come, or is over.
+_TIME_IS_WRONG = (9, 10)
 
 
 class CalledOff(VedetteError):
@@ -29,60 +35,99 @@ class CalledOff(VedetteError):
 
 
 class Download:
-    """Brings `blob` from `url` into `store`. `run` once; `call_off` from any thread."""
+    """Brings `blob` from `url` into `store`. `run` once; `call_off` from any thread. `tls` makes the context of https,
+    when it is needed; the system's authorities are trusted when it is None."""
 
-    def __init__(self, url: str, blob: Blob, store: ArtifactStore, tls: "ssl.SSLContext | None" = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        blob: Blob,
+        store: ArtifactStore,
+        tls: "Callable[[], ssl.SSLContext] | None" = None,
+        pace: Pace = _PACE,
+    ) -> None:
         self._url = url
         self._blob = blob
         self._store = store
         self._tls = tls
+        self._pace = pace
         self._lock = threading.Lock()
-        self._called_off = False
+        self._verdict: VedetteError | None = None
         self._socket: socket.socket | None = None
+        # Bytes that have come in this run, and how much longer the part on disk has become by them.
+        self._come = 0
+        self._gained = 0
+        self._over = threading.Event()
 
     def call_off(self) -> None:
         """After this returns, `run` writes no more; it ends soon with `CalledOff`."""
-        with self._lock:
-            self._called_off = True
-            if self._socket is not None:
-                # It may have ended by itself. Closing alone would not wake a thread that reads.
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+        self._hang_up(CalledOff("The download was called off."))
 
     def run(self) -> None:
         """Returns when all bytes are on disk. They are not verified yet.
 
-        Raises `TryLater` ("hub-unreachable", "hub-failed", "artifact-forbidden", "artifact-missing", "url-wrong",
-        "disk-full"), `ArtifactRejected` ("digest-wrong", when the size alone tells) or `CalledOff`.
+        Raises `TryLater` ("hub-unreachable", "hub-untrusted", "hub-busy", "hub-failed", "too-slow", "size-wrong",
+        "captive-portal", "coding-unknown", "artifact-forbidden", "artifact-missing", "url-wrong", "disk-full",
+        "disk-failed") or `CalledOff`.
         """
+        threading.Thread(target=self._watch, name="pace", daemon=True).start()
         try:
             self._run()
         except (OSError, http.client.HTTPException) as error:
             with self._going_on():
-                raise TryLater(
-                    f"{urlsplit(self._url).netloc} does not answer: {str(error) or type(error).__name__}.",
-                    "It goes on by itself when the network does.",
-                    code="hub-unreachable",
-                ) from error
+                raise self._unreachable(error) from error
+        except UnicodeError as error:
+            raise TryLater(f"{self._url!r} leads to what is no URL: {error}.", code="url-wrong") from error
+        except TryLater as error:
+            error.progressed = self._gained > 0
+            raise
+        finally:
+            self._over.set()
 
     def _run(self) -> None:
         with self._going_on():
             part = self._store.part(self._blob)
         with part:
-            url: str | None = self._url
-            for _ in range(MAX_REQUESTS):
-                if url is None or part.size_bytes == self._blob.size_bytes:
-                    return
+            url, idle = self._url, 0
+            while part.size_bytes < self._blob.size_bytes:
+                if idle == MAX_REQUESTS:
+                    raise TryLater(f"{self._url} leads on and on, now to {url}, and nothing comes.", code="hub-failed")
+                asked = Asked(url, self._blob, part.size_bytes, part.etag)
                 with contextlib.closing(self._connected(url)) as connection:
-                    url = self._taken(self._answer(connection, url, part), url, part)
-            if url is not None:
-                raise TryLater(f"{self._url} leads on and on, now to {url}.", code="hub-failed")
+                    url = self._taken(connection, asked, part)
+                idle = 0 if part.size_bytes > asked.size_bytes else idle + 1
+
+    def _watch(self) -> None:
+        """Hangs up when too little comes: time-outs of the socket alone let a byte every 19 seconds pass for ever."""
+        before = self._come
+        while not self._over.wait(self._pace.seconds):
+            if not self._pace.is_kept(before, self._come):
+                self._hang_up(
+                    TryLater(
+                        f"{urlsplit(self._url).netloc} is too slow: {self._come - before} bytes in "
+                        f"{self._pace.seconds:.0f} s.",
+                        "It goes on by itself, from where it is.",
+                        code="too-slow",
+                        after_seconds=self._pace.seconds,
+                    )
+                )
+                return
+            before = self._come
+
+    def _hang_up(self, verdict: VedetteError) -> None:
+        with self._lock:
+            self._verdict = self._verdict or verdict
+            if self._socket is not None:
+                # It may have ended by itself. Closing alone would not wake a thread that reads; and what TLS adds to a
+                # shutdown takes the session away under that thread's feet.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     @contextlib.contextmanager
     def _going_on(self) -> Iterator[None]:
         with self._lock:
-            if self._called_off:
-                raise CalledOff("The download was called off.")
+            if self._verdict is not None:
+                raise self._verdict
             yield
 
     def _connected(self, url: str) -> http.client.HTTPConnection:
@@ -91,80 +136,105 @@ class Download:
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
             raise TryLater(f"{url!r} is not a URL: {error}.", code="url-wrong") from error
-        connection: http.client.HTTPConnection
-        if parts.scheme == "http" and host:
-            connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
-        elif parts.scheme == "https" and host:
-            connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=self._tls)
-        else:
+        if parts.scheme not in {"http", "https"} or not host:
             raise TryLater(f"{url!r} is no http or https URL.", code="url-wrong")
-        connection.connect()
-        with self._going_on():
-            self._socket = connection.sock
+        context = self._context() if parts.scheme == "https" else None
+        connection = (
+            http.client.HTTPConnection(host, port)
+            if context is None
+            else http.client.HTTPSConnection(host, port, context=context)
+        )
+        # In steps, so that a server that is slow to shake hands can be hung up on, too.
+        plain = connection.sock = socket.create_connection((host, connection.port), TIMEOUT_SECONDS)
+        try:
+            if context is None:
+                self._watched(plain)
+            else:
+                shaking = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+                connection.sock = shaking
+                self._watched(shaking)
+                shaking.do_handshake()
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
-    def _answer(self, connection: http.client.HTTPConnection, url: str, part: Part) -> http.client.HTTPResponse:
-        headers = {"User-Agent": "vedette-agent", "Accept-Encoding": "identity"}
-        if part.size_bytes:
-            headers["Range"] = f"bytes={part.size_bytes}-"
-            if part.etag:
-                headers["If-Range"] = part.etag
-        parts = urlsplit(url)
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
-        return connection.getresponse()
+    def _watched(self, connected: socket.socket) -> None:
+        with self._going_on():
+            self._socket = connected
 
-    def _taken(self, response: http.client.HTTPResponse, url: str, part: Part) -> str | None:
-        """Takes in one response. Where to ask next, or None when all has come."""
-        match response.status:
-            case 200:
-                if response.length not in (None, self._blob.size_bytes):
-                    raise wrong_size(self._blob, str(response.length))
-                self._restart(part, response.headers.get("ETag", ""))
-                self._copy(response, part)
-                return None
-            case 206:
-                if _content_range(response.headers.get("Content-Range", "")) == (
-                    part.size_bytes,
-                    self._blob.size_bytes,
-                ):
-                    self._copy(response, part)
-                    return None
+    def _context(self) -> "ssl.SSLContext":
+        import ssl
+
+        return ssl.create_default_context() if self._tls is None else self._tls()
+
+    def _taken(self, connection: http.client.HTTPConnection, asked: Asked, part: Part) -> str:
+        """Makes one request and takes in what comes. Where to ask for what is still missing."""
+        parts = urlsplit(asked.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers=asked.headers)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        match meaning(asked, response.status, response.reason, headers):
+            case Whole(etag, coding):
+                self._restart(part, etag)
+                self._copy(_undone(response) if coding else _read(response), part, asked)
+                if part.size_bytes < self._blob.size_bytes:
+                    raise self._short(part)
+            case Rest():
+                self._copy(_read(response), part, asked)
+                if response.length:
+                    raise self._short(part)
+            case Afresh():
                 self._restart(part, "")
+            case Elsewhere(url):
                 return url
-            case 416:
-                # The server's file is not what it was when the first of it came.
-                self._restart(part, "")
-                return url
-            case 301 | 302 | 303 | 307 | 308:
-                return urljoin(url, response.headers.get("Location", ""))
-            case 401 | 403:
-                raise TryLater(
-                    f"{urlsplit(url).netloc} refuses {self._blob.digest[:19]} ({response.status}).",
-                    "Its link has perhaps expired; the next desired state brings a new one.",
-                    code="artifact-forbidden",
-                )
-            case 404 | 410:
-                raise TryLater(
-                    f"{urlsplit(url).netloc} does not have {self._blob.digest[:19]} ({response.status}).",
-                    "Upload the blob again.",
-                    code="artifact-missing",
-                )
-            case status:
-                raise TryLater(f"{urlsplit(url).netloc} answers {status} {response.reason}.", code="hub-failed")
+        return asked.url
 
     def _restart(self, part: Part, etag: str) -> None:
         with self._going_on():
+            self._gained -= part.size_bytes
             part.restart(etag)
 
-    def _copy(self, response: http.client.HTTPResponse, part: Part) -> None:
-        while data := response.read1(_CHUNK_BYTES):
+    def _copy(self, chunks: Iterator[bytes], part: Part, asked: Asked) -> None:
+        for data in chunks:
+            self._come += len(data)
+            if part.size_bytes + len(data) > self._blob.size_bytes:
+                self._restart(part, "")
+                raise size_wrong(asked, f"more than {self._blob.size_bytes}", WASTED_SECONDS)
             with self._going_on():
                 part.write(data)
-        if part.size_bytes < self._blob.size_bytes:
-            raise ConnectionError(f"it ended after {part.size_bytes} of {self._blob.size_bytes} bytes")
+                self._gained += len(data)
+
+    def _short(self, part: Part) -> ConnectionError:
+        return ConnectionError(f"it ended after {part.size_bytes} of {self._blob.size_bytes} bytes")
+
+    def _unreachable(self, error: Exception) -> TryLater:
+        where, text = urlsplit(self._url).netloc, str(error) or type(error).__name__
+        if verify_code := getattr(error, "verify_code", 0):
+            remedy = "If this device's clock is wrong, set it." if verify_code in _TIME_IS_WRONG else ""
+            return TryLater(f"{where} cannot be trusted: {text}.", remedy, code="hub-untrusted")
+        return TryLater(
+            f"{where} does not answer: {text}.",
+            "It goes on by itself when the network does.",
+            code="hub-unreachable",
+            progressed=self._gained > 0,
+        )
 
 
-def _content_range(text: str) -> tuple[int, int] | None:
-    """The first byte and the size of the whole, of "bytes 5-9/10"."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", text)
-    return None if found is None else (int(found[1]), int(found[2]))
+def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while data := response.read1(_CHUNK_BYTES):
+        yield data
+
+
+def _undone(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body that somebody on the way has compressed, as it was before; in chunks, however much it unpacks to."""
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    for packed in _read(response):
+        data = packed
+        while data:
+            try:
+                yield unpacking.decompress(data, _CHUNK_BYTES)
+            except zlib.error as error:
+                raise ConnectionError(f"what was compressed on the way cannot be unpacked: {error}") from error
+            data = unpacking.unconsumed_tail
