@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,22 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batching: tuple[Batching, ...] = ()
 
 
+class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How models are computed: by default as fits a gateway that has other work to do.
+
+    `threads` is of one inference, `parallel` how many inferences one model may compute at once. `providers` names
+    ONNX Runtime's execution providers and LiteRT's delegates in the order in which they are preferred; empty: those
+    that the device is seen to have, where they are faster than the CPU. The CPU is always the last resort.
+    `delegates` maps names of further delegates to their libraries. `options` are a provider's own, by its name.
+    """
+
+    threads: int = 1
+    parallel: int = 2
+    providers: tuple[str, ...] = ()
+    delegates: dict[str, str] = {}
+    options: dict[str, dict[str, str]] = {}
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the agent keeps its state, what the device is, and what feeds its models.
 
@@ -62,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
     serving: Serving = Serving()
+    runtime: Runtime = Runtime()
     sources: tuple[settings.Settings, ...] = ()
 
 
@@ -117,11 +135,14 @@ def _check(config: Config, path: Path) -> None:
         ("serving.memory_max_bytes", config.serving.memory_max_bytes, 0, 1 << 50),
         ("serving.body_max_bytes", config.serving.body_max_bytes, 1024, 1 << 31),
         ("serving.connections", config.serving.connections, 1, 10_000),
+        ("runtime.threads", config.runtime.threads, 1, 64),
+        ("runtime.parallel", config.runtime.parallel, 1, 64),
         *((f"serving.batching {one.model} max_batch", one.max_batch, 1, 4096) for one in config.serving.batching),
         *((f"serving.batching {one.model} max_delay_ms", one.max_delay_ms, 0, 1000) for one in config.serving.batching),
     ):
         if not least <= value <= most:
             problems.append(f"{name} is {value}, and must be {least} to {most}")
+    problems += _runtime(config.runtime)
     for number, source in enumerate(config.sources):
         problems += [f"sources[{number}].{problem}" for problem in settings.problems(source)]
     try:
@@ -133,3 +154,13 @@ def _check(config: Config, path: Path) -> None:
         problems.append(str(error))
     if problems:
         raise ConfigWrong(f"{path} is wrong: {'; '.join(problems)}.")
+
+
+def _runtime(runtime: Runtime) -> Iterator[str]:
+    for name, library in runtime.delegates.items():
+        if not name or name.endswith("ExecutionProvider"):
+            yield f"runtime.delegates has the name {name!r}, which is no delegate's"
+        if not library.startswith("/"):
+            yield f"runtime.delegates.{name} is {library!r}, and must be an absolute path"
+    if len(set(runtime.providers)) != len(runtime.providers):
+        yield "runtime.providers names one more than once"

@@ -5,11 +5,11 @@ import threading
 import weakref
 from pathlib import Path
 
+from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import devices
 from edge_agent.runtimes.choice import ChosenSession, Ways
 from edge_agent.runtimes.session import Session
-from edge_agent.runtimes.settings import Settings
 from edge_agent.runtimes.verdicts import Verdicts
 from fleet_contract.because import Because
 
@@ -25,8 +25,8 @@ _PROVIDER = "ExecutionProvider"
 class Runtimes:
     """Opens artifacts as `settings` say, with what the device below `root` has. Safe for any number of threads."""
 
-    def __init__(self, settings: Settings | None = None, root: Path = _ROOT) -> None:
-        self._settings = settings or Settings()
+    def __init__(self, settings: Runtime | None = None, root: Path = _ROOT) -> None:
+        self._settings = settings or Runtime()
         self._root = root
         self._lock = threading.Lock()
         self._missing: dict[str, Because] = {}

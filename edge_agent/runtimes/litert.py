@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from edge_agent import memory
+from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
-from edge_agent.runtimes.settings import Settings
 from edge_agent.runtimes.strings import as_bytes
 from fleet_contract.manifest import Tensor
 
@@ -62,12 +62,12 @@ class LitertSession:
     """
 
     def __init__(
-        self, path: Path, delegate: str = XNNPACK, settings: Settings | None = None, library: str | None = None
+        self, path: Path, delegate: str = XNNPACK, settings: Runtime | None = None, library: str | None = None
     ) -> None:
         self._path = path
         self._delegate = delegate
         self._library = library
-        self._settings = settings or Settings()
+        self._settings = settings or Runtime()
         self._changed = threading.Condition()
         self._made = 1
         first = self._make()
@@ -121,7 +121,7 @@ class LitertSession:
 class _Interpreter:
     """One interpreter, for one thread at a time."""
 
-    def __init__(self, path: Path, delegate: str, settings: Settings, library: str | None) -> None:
+    def __init__(self, path: Path, delegate: str, settings: Runtime, library: str | None) -> None:
         self._lite = _interpreter(path, delegate, settings, library)
         try:
             self._lite.allocate_tensors()
@@ -157,7 +157,7 @@ class _Interpreter:
             self._lite.set_tensor(index, array)
 
 
-def _interpreter(path: Path, delegate: str, settings: Settings, library: str | None) -> Any:
+def _interpreter(path: Path, delegate: str, settings: Runtime, library: str | None) -> Any:
     kinds = lite.OpResolverType
     kind = kinds.AUTO if delegate == XNNPACK else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     own = []

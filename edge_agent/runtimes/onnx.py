@@ -8,9 +8,9 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from edge_agent import memory
+from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
-from edge_agent.runtimes.settings import Settings
 from edge_agent.runtimes.strings import as_bytes, as_text
 from fleet_contract.manifest import Tensor
 
@@ -61,8 +61,8 @@ class OnnxSession:
     not take part here.
     """
 
-    def __init__(self, path: Path, provider: str = CPU, settings: Settings | None = None) -> None:
-        settings = settings or Settings()
+    def __init__(self, path: Path, provider: str = CPU, settings: Runtime | None = None) -> None:
+        settings = settings or Runtime()
         options = ort.SessionOptions()
         # A gateway has other work: by default one model spins on every core between two records.
         options.intra_op_num_threads = settings.threads

@@ -92,6 +92,12 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
         ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = ""', "sources[0].device"),
         ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = "x"\nrate_per_second = inf', "rate_per_second"),
         ('[[sources]]\nkind = "camera"\nmodel = "digits"\ndevice = "x"\nwidth = -1', "width"),
+        ("runtime.threads = 0", "runtime.threads is 0"),
+        ("runtime.parallel = 1_000", "runtime.parallel is 1000"),
+        ('runtime.delegates.npu = "libnpu.so"', "absolute path"),
+        ('runtime.delegates.NpuExecutionProvider = "/libnpu.so"', "no delegate's"),
+        ('runtime.providers = ["npu", "npu"]', "more than once"),
+        ("runtime.provider = 3", "provider"),
         ("state_dir = ", "not TOML"),
     ],
 )

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.litert import CPU, XNNPACK, LitertSession
-from edge_agent.runtimes.settings import Settings
 from fleet_contract.manifest import Tensor
 from tests.edge_agent.runtimes.files import model
 
@@ -49,7 +49,7 @@ def test_a_delegate_that_cannot_be_loaded_is_named(tmp_path: Path, library: str)
 
 
 def test_no_more_interpreters_are_made_than_may_compute_at_once(tmp_path: Path) -> None:
-    session = LitertSession(at(tmp_path, "linear"), settings=Settings(parallel=1))
+    session = LitertSession(at(tmp_path, "linear"), settings=Runtime(parallel=1))
     with session._lent() as lent:
         assert not session._idle
     assert session._idle == [lent]
