@@ -1,0 +1,389 @@
+"""One client's connection: reads a request, hands it over, sends its answer, and only then reads the next."""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, split
+from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
+from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
+from edge_agent.serving.http.response import Part, Respond, Response
+from edge_agent.serving.http.status import Refused, answer_to
+from edge_agent.serving.port import Ticket
+
+_log = logging.getLogger(__name__)
+#: What is read at first: a head, and with most requests all there is. What a large body has beyond it is not copied.
+_FIRST_BYTES = 16 * 1024
+#: Of one body in one turn: then others have theirs.
+_TURN_BYTES = 4 * 1024 * 1024
+#: Once the first byte is there. Who has sent none may stay connected.
+HEAD_SECONDS = 10.0
+BODY_SECONDS = 30.0
+#: For a client to take its answer.
+ANSWER_SECONDS = 30.0
+#: For a client to read why it was refused, while it still sends.
+_LINGER_SECONDS = 2.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+#: The kernel takes 1024 at once.
+_PARTS_MAX = 512
+
+Handle: TypeAlias = Callable[[Head, Body, Respond], Ticket | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What holds for all connections of a listener."""
+
+    handle: Handle
+    """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off."""
+    body_max_bytes: int
+    hosts: frozenset[str] | None
+    """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
+    reserve: Callable[[int], bool]
+    """Whether a body of so many bytes may be read now; a negative number gives that many back."""
+    ended: Callable[["Connection"], None]
+
+
+class Connection:
+    """All but `respond` runs on the loop's thread.
+
+    While a request is being answered, `_busy`, its answer may come on any thread, and that thread alone sends. The
+    loop's notes what happens meanwhile in `_waiting` and `_gone`, and then looks at `_busy` and `_sending`; whoever
+    answers sets these first and looks at the notes then. The interpreter's lock keeps that order, so one of the two
+    always sees the other: no byte is left lying, and no socket closed in the middle of a call, for its number may be
+    another client's by then.
+    """
+
+    __slots__ = (
+        "_arriving",
+        "_busy",
+        "_closing",
+        "_deadline",
+        "_gone",
+        "_head_only",
+        "_loop",
+        "_out",
+        "_reserved",
+        "_rest",
+        "_sending",
+        "_socket",
+        "_terms",
+        "_ticket",
+        "_waiting",
+        "_watched",
+        "closed",
+        "idle_since",
+    )
+
+    def __init__(self, client: socket.socket, loop: Loop, terms: Terms) -> None:
+        client.setblocking(False)
+        self._socket = client
+        self._loop = loop
+        self._terms = terms
+        self._rest = b""
+        self._head_only = False
+        self._arriving: tuple[Head, Arriving] | None = None
+        self._out: list[memoryview] = []
+        self._reserved = 0
+        self._deadline = False
+        self._watched = True
+        self._waiting = False
+        self._gone = False
+        self._busy = False
+        self._sending = False
+        self._ticket: Ticket | None = None
+        self._closing = False
+        self.closed = False
+        self.idle_since = time.monotonic()
+        loop.watch(client.fileno(), READ, self._ready)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return not (self._busy or self._out or self._rest or self._arriving or self._closing)
+
+    def close(self) -> None:
+        """Ends it, and what is asked for on it."""
+        if self.closed:
+            return
+        self._gone = True
+        if self._watched:
+            self._watched = False
+            self._loop.forget(self._socket.fileno())
+        if self._sending:
+            # On another thread, which calls this again.
+            return
+        self.closed = True
+        if self._busy and self._ticket is not None:
+            self._ticket.cancel()
+        self._no_deadline()
+        self._give_back()
+        self._arriving = None
+        self._out = []
+        self._socket.close()
+        self._terms.ended(self)
+
+    def finish(self) -> None:
+        """Ends it once nothing is under way: the agent stops."""
+        if self.idle:
+            self.close()
+        else:
+            self._closing = True
+
+    def _ready(self, events: int) -> None:
+        try:
+            if self._busy:
+                self._wait(events)
+            elif self._out:
+                self._send_more()
+            elif self._arriving is not None:
+                self._receive(*self._arriving)
+            else:
+                self._read()
+        except Refused as error:
+            self._refuse(error)
+        except OSError:
+            # The client is gone; there is nobody to tell.
+            self.close()
+
+    def _wait(self, events: int) -> None:
+        if events & GONE:
+            self.close()
+            return
+        self._waiting = True
+        self._loop.change(self._socket.fileno(), 0)
+        if not self._busy:
+            self._resume()
+
+    def _resume(self) -> None:
+        """The answer is sent, and something came meanwhile."""
+        if self._busy or self.closed:
+            return
+        if self._gone:
+            self.close()
+            return
+        if self._waiting:
+            self._waiting = False
+            self._loop.change(self._socket.fileno(), READ)
+        if self._rest and not self._out:
+            rest, self._rest = self._rest, b""
+            try:
+                self._understand(rest)
+            except Refused as error:
+                self._refuse(error)
+            except OSError:
+                self.close()
+
+    # --- reading
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_FIRST_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self.close()
+        elif self._closing:
+            # What is refused is read to its end, or the client would lose the answer that says why.
+            return
+        else:
+            self._understand(self._rest + data if self._rest else data)
+
+    def _understand(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end > HEAD_MAX_BYTES:
+            if len(data) > HEAD_MAX_BYTES:
+                raise Refused.long_head(HEAD_MAX_BYTES)
+            if not self._rest:
+                self._until(HEAD_SECONDS)
+            self._rest = data
+            return
+        self._rest = b""
+        head = read_head(data[:end])
+        self._head_only = head.method == "HEAD"
+        if self._terms.hosts is not None and _name(head.host) not in self._terms.hosts:
+            raise Refused.misdirected(head.host)
+        start = end + 4
+        if head.length > self._terms.body_max_bytes:
+            raise Refused.large(f"The body has {head.length} bytes, and {self._terms.body_max_bytes} may be.")
+        if 0 <= head.length <= len(data) - start:
+            stop = start + head.length
+            self._rest = data[stop:]
+            cut = start + head.json_length if 0 <= head.json_length <= head.length else -1
+            if cut >= 0 and not head.encoding:
+                # Cut out apart, tensors begin at an address that can be read from.
+                self._hand_over(head, Body(data[start:cut], data[cut:stop]))
+            else:
+                self._hand_over(head, split(head, data[start:stop], self._terms.body_max_bytes))
+            return
+        self._begin_body(head, data[start:])
+
+    def _begin_body(self, head: Head, begun: bytes) -> None:
+        size = head.length if head.length >= 0 else self._terms.body_max_bytes
+        if not self._terms.reserve(size):
+            raise Refused.busy("Other requests fill the memory that bodies may take.")
+        self._reserved = size
+        arriving: Arriving = Sized(head) if head.length >= 0 else Chunked(self._terms.body_max_bytes)
+        self._arriving = (head, arriving)
+        self._until(BODY_SECONDS)
+        while begun:
+            room = arriving.room()
+            if not room:
+                break
+            part = begun[: len(room)]
+            room[: len(part)] = part
+            arriving.filled(len(part))
+            begun = begun[len(part) :]
+        if head.expects_continue and arriving.room():
+            self._socket.send(_CONTINUE)
+        self._receive(head, arriving, begun)
+
+    def _receive(self, head: Head, arriving: Arriving, behind: bytes = b"") -> None:
+        turn = 0
+        while room := arriving.room():
+            if turn > _TURN_BYTES:
+                return
+            try:
+                count = self._socket.recv_into(room)
+            except BlockingIOError:
+                return
+            if not count:
+                self.close()
+                return
+            turn += count
+            arriving.filled(count)
+        data, rest = arriving.take()
+        self._arriving = None
+        self._rest = rest + behind
+        self._hand_over(head, split(head, data, self._terms.body_max_bytes))
+
+    def _hand_over(self, head: Head, body: Body) -> None:
+        self._no_deadline()
+        if not head.keep_alive:
+            self._closing = True
+        self.idle_since = time.monotonic()
+        self._ticket = None
+        self._busy = True
+        self._ticket = self._terms.handle(head, body, self.respond)
+
+    # --- answering
+
+    def respond(self, response: Response) -> None:
+        """Sends the answer to what was handed over last. On any thread."""
+        self._sending = True
+        if self._gone:
+            self._ended()
+            return
+        self._give_back()
+        if response.closes:
+            self._closing = True
+        head = response.head(closing=self._closing)
+        parts: Sequence[Part] = (head,) if self._head_only else (head, *response.parts)
+        if len(parts) > _PARTS_MAX:
+            parts = [b"".join(bytes(part) for part in parts)]
+        try:
+            self._out = _unsent(parts, self._sent(parts))
+        except OSError:
+            self._gone = True
+        self._ended()
+
+    def _ended(self) -> None:
+        self._sending = False
+        self._busy = False
+        if self._gone:
+            self._loop.soon(self.close)
+        elif self._out or self._waiting or self._rest or self._closing:
+            self._loop.soon(self._answered)
+
+    def _sent(self, parts: Sequence[Part]) -> int:
+        try:
+            return self._socket.sendmsg(parts[:_PARTS_MAX])
+        except BlockingIOError:
+            return 0
+
+    def _answered(self) -> None:
+        if self._busy or self.closed or self._arriving is not None:
+            return
+        if self._gone:
+            self.close()
+        elif self._out:
+            self._waiting = False
+            self._loop.change(self._socket.fileno(), WRITE)
+            self._until(ANSWER_SECONDS)
+        elif self._closing:
+            self._linger()
+        else:
+            self._resume()
+
+    def _send_more(self) -> None:
+        self._out = _unsent(self._out, self._sent(self._out))
+        if self._out:
+            return
+        self._no_deadline()
+        self._loop.change(self._socket.fileno(), READ)
+        if self._closing:
+            self._linger()
+        else:
+            self._resume()
+
+    def _refuse(self, error: Refused) -> None:
+        """Answers a request that was not handed over."""
+        self._no_deadline()
+        self._arriving = None
+        self._rest = b""
+        self._closing = True
+        self._busy = True
+        self.respond(answer_to(error))
+
+    def _linger(self) -> None:
+        """Closes once the client has: it may still be sending what nobody will read."""
+        self._rest = b""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        if self._waiting:
+            self._waiting = False
+            self._loop.change(self._socket.fileno(), READ)
+        self._until(_LINGER_SECONDS)
+
+    # --- time and memory
+
+    def _until(self, seconds: float) -> None:
+        self._deadline = True
+        self._loop.at(time.monotonic() + seconds, self._late)
+
+    def _no_deadline(self) -> None:
+        if self._deadline:
+            self._deadline = False
+            self._loop.never(self._late)
+
+    def _late(self) -> None:
+        self._deadline = False
+        if self._out or self._closing or self.closed:
+            self.close()
+        else:
+            self._refuse(Refused.late("The request did not arrive in time."))
+
+    def _give_back(self) -> None:
+        if self._reserved:
+            self._terms.reserve(-self._reserved)
+            self._reserved = 0
+
+
+def _unsent(parts: Sequence[Part], sent: int) -> list[memoryview]:
+    views = []
+    for part in parts:
+        if sent < len(part):
+            views.append(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))
+    return views
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()

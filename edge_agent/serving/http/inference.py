@@ -1,0 +1,239 @@
+"""The protocol's inference request, and its answer: JSON alone, with binary tensors behind it, or in shared memory.
+
+It is imported with the first inference, for it brings NumPy.
+"""
+
+import functools
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge_agent.runtimes.session import Array
+from edge_agent.serving import tensors
+from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.response import Part, Response, binary, plain_json
+from edge_agent.serving.port import Answered, Call, Engine, InputWrong
+from edge_agent.serving.regions import Regions
+from fleet_contract.manifest import Manifest
+
+#: JSON that describes binary tensors is what a client repeats: up to this length it is read once for all requests.
+_REMEMBERED_BYTES = 2048
+_NONE = msgspec.Raw()
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What the protocol's extensions add to a tensor. Others are somebody else's, and ignored."""
+
+    binary_data_size: int | None = None
+    binary_data: bool | None = None
+    shared_memory_region: str = ""
+    shared_memory_offset: int = 0
+    shared_memory_byte_size: int = 0
+    classification: int = 0
+
+
+class Input(msgspec.Struct, frozen=True):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: Parameters = Parameters()
+    data: msgspec.Raw = _NONE
+
+
+class Requested(msgspec.Struct, frozen=True):
+    """An output that is asked for."""
+
+    name: str
+    parameters: Parameters = Parameters()
+
+
+class RequestParameters(msgspec.Struct, frozen=True):
+    binary_data_output: bool = False
+
+
+class Request(msgspec.Struct, frozen=True):
+    inputs: tuple[Input, ...]
+    id: str = ""
+    parameters: RequestParameters = RequestParameters()
+    outputs: tuple[Requested, ...] = ()
+
+
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, int | str] = {}
+    data: msgspec.Raw = _NONE
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    model_name: str
+    model_version: str
+    outputs: list[Output]
+    id: str = ""
+
+
+class Asked:
+    """One request, understood: what the engine is asked, and how its answer goes back."""
+
+    __slots__ = ("_regions", "_request", "call")
+
+    def __init__(self, call: Call, request: Request, regions: Regions) -> None:
+        self.call = call
+        self._request = request
+        self._regions = regions
+
+    def response(self, answered: Answered) -> Response:
+        """The response that tells `answered`. Raises `ServingError` when an output cannot be told as was asked."""
+        request = self._request
+        wanted = {one.name: one.parameters for one in request.outputs}
+        outputs = []
+        parts: list[Part] = []
+        for name in wanted or answered.outputs:
+            array = np.asarray(answered.outputs[name])
+            outputs.append(self._output(name, array, wanted.get(name), parts))
+        header = msgspec.json.encode(
+            Answer(answered.manifest.model, str(answered.manifest.version), outputs, request.id)
+        )
+        return binary(header, tuple(parts)) if parts else plain_json(header)
+
+    def _output(self, name: str, array: Array, how: Parameters | None, parts: list[Part]) -> Output:
+        datatype = tensors.datatype_of(array)
+        as_binary = self._request.parameters.binary_data_output
+        if how is not None:
+            if how.shared_memory_region:
+                return self._shared(name, datatype, array, how)
+            if how.binary_data is not None:
+                as_binary = how.binary_data
+        if not as_binary:
+            return Output(name, datatype, array.shape, data=msgspec.Raw(tensors.to_json(name, array)))
+        data = tensors.to_bytes(array)
+        parts.append(data)
+        return Output(name, datatype, array.shape, {"binary_data_size": len(data)})
+
+    def _shared(self, name: str, datatype: str, array: Array, how: Parameters) -> Output:
+        data = tensors.to_bytes(array)
+        size = len(data)
+        if size > how.shared_memory_byte_size:
+            raise InputWrong(f"Output {name!r} has {size} bytes, and {how.shared_memory_byte_size} are given to it.")
+        self._regions.write(data, name, how.shared_memory_region, how.shared_memory_offset)
+        where: dict[str, int | str] = {
+            "shared_memory_region": how.shared_memory_region,
+            "shared_memory_byte_size": size,
+        }
+        if how.shared_memory_offset:
+            where["shared_memory_offset"] = how.shared_memory_offset
+        return Output(name, datatype, array.shape, where)
+
+
+def understand(model: str, version: str, body: Body, engine: Engine, regions: Regions) -> Asked:
+    """The request in `body`. Raises `ServingError`."""
+    if body.binary is not None and not body.json:
+        return _bare(model, version, body.binary, engine, regions)
+    request, loose = _request(body)
+    inputs: dict[str, Array] = {}
+    binary: bytes | memoryview = body.binary if body.binary is not None else b""
+    at = 0
+    for index, one in enumerate(request.inputs):
+        if one.name in inputs:
+            raise InputWrong(f"Tensor {one.name!r} is there twice.")
+        size = one.parameters.binary_data_size
+        if one.parameters.shared_memory_region:
+            inputs[one.name] = _shared(one, regions)
+        elif size is not None:
+            if size < 0 or at + size > len(binary):
+                raise InputWrong(f"Tensor {one.name!r} has {size} bytes, and {len(binary) - at} are left for it.")
+            inputs[one.name] = tensors.from_bytes(one.name, one.datatype, one.shape, binary[at : at + size])
+            at += size
+        elif loose is not None and loose[index] is not None:
+            inputs[one.name] = tensors.from_json(one.name, one.datatype, one.shape, loose[index])
+        elif memoryview(one.data).nbytes:
+            inputs[one.name] = tensors.from_json(one.name, one.datatype, one.shape, one.data)
+        else:
+            raise InputWrong(f"Tensor {one.name!r} has no data.")
+    if at != len(binary):
+        raise InputWrong(f"{len(binary) - at} bytes belong to no tensor.")
+    for requested in request.outputs:
+        if requested.parameters.classification:
+            raise InputWrong(f"Output {requested.name!r}: classification is not served.", "Take its largest values.")
+    outputs = tuple(dict.fromkeys(one.name for one in request.outputs))
+    return Asked(Call(model, inputs, outputs, version), request, regions)
+
+
+def _shared(one: Input, regions: Regions) -> Array:
+    size = one.parameters.shared_memory_byte_size
+    # Looked at before memory is taken for what the caller says.
+    tensors.check_size(one.name, one.datatype, one.shape, size)
+    regions.check(one.name, one.parameters.shared_memory_region, one.parameters.shared_memory_offset, size)
+    memory = np.empty(size, np.uint8)
+    regions.read_into(memory.data, one.name, one.parameters.shared_memory_region, one.parameters.shared_memory_offset)
+    return tensors.from_bytes(one.name, one.datatype, one.shape, memory)
+
+
+def _bare(model: str, version: str, data: bytes | memoryview, engine: Engine, regions: Regions) -> Asked:
+    """No JSON at all: the bytes are the only input of the model, and the answer is binary, as with Triton."""
+    manifest: Manifest = engine.manifest(model, version)
+    if len(manifest.inputs) != 1:
+        raise InputWrong(f"Model {model!r} has {len(manifest.inputs)} inputs.", "Say in JSON which bytes are which.")
+    tensor = manifest.inputs[0]
+    shape = tensors.shape_of(tensor, len(data))
+    array = tensors.from_bytes(tensor.name, tensor.dtype, shape, data)
+    request = Request((), parameters=RequestParameters(binary_data_output=True))
+    return Asked(Call(model, {tensor.name: array}, (), version), request, regions)
+
+
+def _request(body: Body) -> tuple[Request, list[Any] | None]:
+    """The request, and the data of its inputs where it is JSON only by Python's measure."""
+    try:
+        if body.binary is not None and len(body.json) <= _REMEMBERED_BYTES:
+            return _remembered(body.json), None
+        return _decode(body.json), None
+    except msgspec.ValidationError as error:
+        raise InputWrong(f"{_whose(body.json)}{error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if b"NaN" not in body.json and b"Infinity" not in body.json:
+            raise InputWrong(f"The request is not JSON: {error}.") from error
+        return _with_nan(body.json)
+
+
+def _decode(text: bytes) -> Request:
+    return msgspec.json.decode(text, type=Request)
+
+
+_remembered = functools.lru_cache(maxsize=64)(_decode)
+
+
+def _with_nan(text: bytes) -> tuple[Request, list[Any]]:
+    """The same with NaN and Infinity in it, which JSON lacks and Python's clients write."""
+    try:
+        loose = json.loads(text)
+        given = [one.pop("data", None) for one in loose["inputs"]]
+        return msgspec.convert(loose, Request), given
+    except msgspec.ValidationError as error:
+        raise InputWrong(f"The request is wrong: {error}.") from error
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+        raise InputWrong("The request is not JSON, or has no inputs.") from error
+
+
+def _whose(text: bytes) -> str:
+    """The input that `text` is wrong in, where it is one."""
+    try:
+        parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        inputs = msgspec.json.decode(parts.get("inputs", msgspec.Raw(b"[]")), type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "The request is wrong: "
+    for index, one in enumerate(inputs):
+        try:
+            msgspec.json.decode(one, type=Input)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return f"Tensor {_name(one) or index!r} is wrong: "
+    return "The request is wrong: "
+
+
+def _name(one: msgspec.Raw) -> str:
+    try:
+        return str(msgspec.json.decode(one, type=dict[str, Any]).get("name", ""))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""

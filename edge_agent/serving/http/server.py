@@ -1,0 +1,189 @@
+"""Serves the Open Inference Protocol over HTTP on one thread, for as long as the agent runs."""
+
+import errno
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edge_agent.serving.http import listener as listening
+from edge_agent.serving.http.connection import Connection, Terms
+from edge_agent.serving.http.listener import PlaceTaken
+from edge_agent.serving.http.loop import READ, Loop
+from edge_agent.serving.http.routes import Routes
+from fleet_contract.because import Because
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 5.0
+#: For requests that are under way when the agent stops.
+_DRAIN_SECONDS = 1.0
+#: How many of the largest bodies may arrive at once.
+_BODIES_AT_ONCE = 4
+_ACCEPTED_AT_ONCE = 16
+#: A page in a browser may ask a port of this device by a name of its own; these are the device's.
+_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
+
+
+class _Budget:
+    """The memory that bodies may take while they arrive. Safe for any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._lock = threading.Lock()
+        self._free = most
+
+    def reserve(self, size: int) -> bool:
+        with self._lock:
+            if size > self._free:
+                return False
+            self._free -= size
+            return True
+
+
+@dataclass
+class _Place:
+    """Somewhere to listen, and the listener once it could be opened."""
+
+    open: Callable[[], socket.socket]
+    terms: Terms
+    listener: socket.socket | None = None
+    inode: int = 0
+    trouble: Because | None = None
+
+
+class HttpServer:
+    """`run` it on a thread of its own. A place that cannot be opened is tried again and told in `troubles`."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        path: Path | None,
+        tcp_port: int = 0,
+        body_max_bytes: int,
+        connections_max: int,
+        on_trouble: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._loop = Loop()
+        self._path = path
+        self._connections: dict[Connection, None] = {}
+        self._connections_max = connections_max
+        self._on_trouble = on_trouble
+        self._stop: threading.Event | None = None
+        budget = _Budget(_BODIES_AT_ONCE * body_max_bytes)
+
+        def terms(hosts: frozenset[str] | None) -> Terms:
+            return Terms(routes.handle, body_max_bytes, hosts, budget.reserve, self._ended)
+
+        self._places = []
+        if path is not None:
+            self._places.append(_Place(lambda: listening.unix(path), terms(None)))
+        if tcp_port:
+            self._places.append(_Place(lambda: listening.tcp(tcp_port), terms(_HOSTS)))
+
+    @property
+    def turned_at(self) -> float:
+        """When the loop last turned, in monotonic seconds; it does so every 5 seconds at least."""
+        return self._loop.turned_at
+
+    @property
+    def troubles(self) -> list[Because]:
+        """What keeps it from serving where it should."""
+        return [place.trouble for place in self._places if place.trouble is not None]
+
+    def wake(self) -> None:
+        """Lets `run` see that it is to stop."""
+        self._loop.soon(lambda: None)
+
+    def run(self, stop: threading.Event) -> None:
+        """Serves until `stop`, and then answers what is under way."""
+        self._open()
+        self._loop.run(lambda: not stop.is_set())
+        for place in self._places:
+            self._close(place)
+        for connection in list(self._connections):
+            connection.finish()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        self._loop.at(deadline, lambda: None)
+        self._loop.run(lambda: bool(self._connections) and time.monotonic() < deadline)
+        for connection in list(self._connections):
+            connection.close()
+        self._loop.close()
+
+    def _open(self) -> None:
+        for place in self._places:
+            if place.listener is not None:
+                continue
+            try:
+                opened = place.open()
+            except PlaceTaken as error:
+                self._tell(place, error.because)
+                self._loop.at(time.monotonic() + _RETRY_SECONDS, self._open)
+                continue
+            place.listener = opened
+            self._loop.watch(opened.fileno(), READ, partial(self._accept, place, opened))
+            self._tell(place, None)
+            _log.info("serving at %s", opened.getsockname())
+
+    def _tell(self, place: _Place, trouble: Because | None) -> None:
+        if trouble != place.trouble:
+            if trouble is not None:
+                _log.error("%s", trouble)
+            place.trouble = trouble
+            self._on_trouble()
+
+    def _close(self, place: _Place) -> None:
+        if place.listener is None:
+            return
+        self._loop.forget(place.listener.fileno())
+        if place.listener.family == socket.AF_UNIX and self._path is not None:
+            # Another agent can only have put its own there after this one's was gone.
+            with suppress(OSError):
+                self._path.unlink()
+        place.listener.close()
+        place.listener = None
+
+    def _accept(self, place: _Place, opened: socket.socket, _events: int) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                client, _address = opened.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    self._pause(place, opened, error)
+                    return
+                # The client was gone before it was accepted.
+                continue
+            if len(self._connections) >= self._connections_max and not self._close_idle():
+                # Everybody is at work: whoever comes now is told to by the closed door.
+                client.close()
+                continue
+            self._connections[Connection(client, self._loop, place.terms)] = None
+
+    def _pause(self, place: _Place, opened: socket.socket, error: OSError) -> None:
+        """Does not spin on a connection that cannot be taken."""
+        self._tell(place, Because("serving-exhausted", f"Cannot take a connection: {error.strerror}."))
+        self._close_idle()
+        self._loop.change(opened.fileno(), 0)
+
+        def resume() -> None:
+            if place.listener is opened:
+                self._loop.change(opened.fileno(), READ)
+                self._tell(place, None)
+
+        self._loop.at(time.monotonic() + 1.0, resume)
+
+    def _close_idle(self) -> bool:
+        """Closes who has been idle longest; False when nobody is."""
+        idle = min((one for one in self._connections if one.idle), key=lambda one: one.idle_since, default=None)
+        if idle is not None:
+            idle.close()
+        return idle is not None
+
+    def _ended(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)

@@ -1,0 +1,123 @@
+"""An engine of plain functions, for what lies in front of the real one."""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edge_agent.serving.port import (
+    Answered,
+    Call,
+    Done,
+    InputWrong,
+    ModelUnknown,
+    ModelUnready,
+    Statistics,
+    Ticket,
+)
+from edge_agent.serving.statistics import Counted
+from fleet_contract.errors import VedetteError
+from fleet_contract.manifest import Manifest, Tensor
+from tests.fakes.releases import a_manifest
+
+Compute = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def doubled(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{name}_out": value if value.dtype == object else value + value for name, value in inputs.items()}
+
+
+def takes(model: str, *tensors: Tensor, version: int = 1) -> Manifest:
+    """A manifest that takes `tensors` and gives each back under its name and `_out`."""
+    outputs = tuple(Tensor(f"{one.name}_out", one.dtype, one.shape) for one in tensors)
+    return a_manifest(model=model, version=version, inputs=tensors, outputs=outputs)
+
+
+class FakeTicket:
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class FakeEngine:
+    """Answers at once, or on threads of its own when `later`; `fails` is told instead of an answer."""
+
+    def __init__(self, *manifests: Manifest, compute: Compute = doubled, later: bool = False) -> None:
+        self._manifests = {one.model: one for one in manifests}
+        self.unready: set[str] = set()
+        self.compute = compute
+        self.later = later
+        self.fails: VedetteError | None = None
+        self.calls: list[Call] = []
+        self.held: list[Callable[[], None]] = []
+        self.holds = False
+        self.tickets: list[FakeTicket] = []
+
+    def submit(self, call: Call, done: Done) -> Ticket | None:
+        self.calls.append(call)
+
+        def answer() -> None:
+            done(self._answer(call))
+
+        if self.holds:
+            self.held.append(answer)
+        elif self.later:
+            threading.Thread(target=answer).start()
+        else:
+            answer()
+            return None
+        self.tickets.append(FakeTicket())
+        return self.tickets[-1]
+
+    def _answer(self, call: Call) -> Answered | VedetteError:
+        try:
+            if self.fails is not None:
+                raise self.fails
+            manifest = self.manifest(call.model, call.version)
+            for tensor in manifest.inputs:
+                if tensor.name not in call.inputs:
+                    raise InputWrong(f"Input {tensor.name!r} is missing.")
+            names = {one.name for one in manifest.inputs}
+            for name in call.inputs:
+                if name not in names:
+                    raise InputWrong(f"There is no input {name!r}.")
+            outputs = self.compute(call.inputs)
+            for name in call.outputs:
+                if name not in outputs:
+                    raise InputWrong(f"There is no output {name!r}.")
+            outputs = {name: outputs[name] for name in call.outputs or outputs}
+        except VedetteError as error:
+            return error
+        return Answered(manifest, outputs)
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(self._manifests)
+
+    def manifest(self, model: str, version: str = "") -> Manifest:
+        manifest = self._manifests.get(model)
+        if manifest is None or version not in {"", str(manifest.version)}:
+            raise ModelUnknown(f"There is no model {model!r} here, or not version {version!r} of it.")
+        if model in self.unready:
+            raise ModelUnready(f"Model {model!r} is being loaded.")
+        return manifest
+
+    def ready(self, model: str, version: str = "") -> bool:
+        manifest = self._manifests.get(model)
+        return manifest is not None and model not in self.unready and version in {"", str(manifest.version)}
+
+    def statistics(self, model: str) -> Mapping[int, Statistics]:
+        manifest = self._manifests.get(model)
+        if manifest is None:
+            raise ModelUnknown(f"There is no model {model!r} here.")
+        return {manifest.version: Counted(inference_count=len(self.calls))}
+
+
+def image_model(model: str = "digits") -> FakeEngine:
+    """One model that takes FP32 images of 4 and gives them back, doubled."""
+    return FakeEngine(takes(model, Tensor("image", "FP32", (-1, 4))))
+
+
+__all__ = ["FakeEngine", "FakeTicket", "doubled", "image_model", "np", "takes"]
