@@ -18,6 +18,7 @@ from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.reload import changes, followed
 from edge_agent.reporting import Origin, Reporter
+from edge_agent.runtimes import Runtimes
 from edge_agent.state import StateFolder
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.window import Recorder
@@ -68,9 +69,10 @@ class Agent:
         boot = secrets.token_hex(8)
         self._stop = threading.Event()
         self._spool = Spool(state.spool, boot, config.telemetry.spool_max_bytes)
+        self._runtimes = Runtimes(config.runtime)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
         try:
-            self._updater = Updater(state.models, trust, who.hub)
+            self._updater = Updater(state.models, trust, who.hub, opener=self._runtimes.open)
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
@@ -180,6 +182,7 @@ class Agent:
 
     def _troubles(self) -> list[Because]:
         found = [self._spool.trouble, self._spool.unreadable, self._config_trouble, *self._feeds.troubles()]
+        found += self._runtimes.troubles()
         return [one for one in found if one is not None]
 
 

@@ -57,8 +57,7 @@ class Reporter:
         with self._lock:
             self._number += 1
             number = self._number
-        if not self._inventory.providers:
-            self._inventory = inventory.take()
+        self._inventory = inventory.renewed(self._inventory)
         updates = self._updates()
         return encode(
             Report(

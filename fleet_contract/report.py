@@ -64,6 +64,15 @@ class Inventory(msgspec.Struct, frozen=True):
     memory_bytes: Number
     runtimes: dict[str, str]
     providers: tuple[str, ...] = ()
+    """ONNX Runtime's execution providers, once it is loaded."""
+    delegates: tuple[str, ...] = ()
+    """LiteRT's delegates that could compute here."""
+    accelerators: tuple[str, ...] = ()
+    """What hardware the device is seen to have for models, besides its CPU."""
+    features: tuple[str, ...] = ()
+    """What its CPU can do that makes models faster, in the kernel's words."""
+    temperatures: dict[str, float] = {}
+    """In °C, by the sensor's name."""
 
 
 class LaneReport(msgspec.Struct, frozen=True):

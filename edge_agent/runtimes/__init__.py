@@ -5,9 +5,9 @@ import threading
 import weakref
 from pathlib import Path
 
+from edge_agent import accelerators
 from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
-from edge_agent.runtimes import devices
 from edge_agent.runtimes.choice import ChosenSession, Ways
 from edge_agent.runtimes.session import Session
 from edge_agent.runtimes.verdicts import Verdicts
@@ -73,7 +73,7 @@ class Runtimes:
 
         built = onnx.available()
         self._miss(built, [one for one in self._settings.providers if one.endswith(_PROVIDER)], onnx.VERSION)
-        ways = self._ways(devices.providers(built, self._root), (onnx.CPU,), built)
+        ways = self._ways(accelerators.providers(built, self._root), (onnx.CPU,), built)
         if not ways.accelerators:
             return onnx.OnnxSession(path, onnx.CPU, self._settings)
         return ChosenSession(
@@ -83,7 +83,7 @@ class Runtimes:
     def _tflite(self, path: Path) -> Session:
         import edge_agent.runtimes.litert as litert
 
-        libraries = {**devices.delegates(self._root), **self._settings.delegates}
+        libraries = {**accelerators.delegates(self._root), **self._settings.delegates}
         known = (*libraries, litert.XNNPACK, litert.CPU)
         self._miss(known, [one for one in self._settings.providers if not one.endswith(_PROVIDER)], litert.VERSION)
         ways = self._ways(tuple(libraries), (litert.XNNPACK, litert.CPU), known)

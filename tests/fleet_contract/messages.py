@@ -94,6 +94,10 @@ INVENTORY = Inventory(
     memory_bytes=4_131_618_816,
     runtimes={"onnx": "1.32.0"},
     providers=("CPUExecutionProvider",),
+    delegates=("XNNPACK", "edgetpu"),
+    accelerators=("edgetpu",),
+    features=("avx2",),
+    temperatures={"x86_pkg_temp": 51.5},
 )
 
 REPORT = Report(

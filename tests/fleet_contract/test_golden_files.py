@@ -31,7 +31,7 @@ def golden(name: str) -> bytes:
 
 
 #: These hold names of the sender's, not fields.
-OPEN = ("runtimes", "tools", "predictions", "features", "lanes", "dropped")
+OPEN = ("runtimes", "tools", "predictions", "features", "lanes", "dropped", "temperatures")
 
 
 def with_strangers(value: Any, name: str = "") -> Any:
