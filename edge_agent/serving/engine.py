@@ -75,10 +75,10 @@ class ServingEngine:
         job = Job(call, done, signature, asked_ns)
         if served.quick and not served.waiting and self._inline.acquire(blocking=False):
             try:
-                outcomes = self._execution.run(served, [job])
+                outcome = self._execution.run(served, job)
             finally:
                 self._inline.release()
-            self._execution.deliver(outcomes)
+            self._execution.deliver(outcome)
             return None
         job.alike = served.togetherness(job)
         if not self._backlog.put(served, job):
@@ -159,4 +159,8 @@ class ServingEngine:
     def _work(self) -> None:
         while taken := self._backlog.take():
             served, jobs = taken
-            self._execution.deliver(self._execution.run(served, jobs))
+            if len(jobs) == 1:
+                self._execution.deliver(self._execution.run(served, jobs[0]))
+                continue
+            for outcome in self._execution.run_together(served, jobs):
+                self._execution.deliver(outcome)

@@ -51,6 +51,19 @@ class Ledger:
             one.success_ns += total_ns
             one.queue_ns += queue_ns
 
+    def ran_alone(self, version: int, rows: int, asked_ns: int, began_ns: int, run_ns: int, ended_ns: int) -> None:
+        """One call was answered by a run of its own: when it came, was begun, reached the model and was answered."""
+        with self._lock:
+            one = self._of(version)
+            one.inference_count += rows
+            one.execution_count += 1
+            one.last_inference_ms = time.time_ns() // 1_000_000
+            one.success_count += 1
+            one.success_ns += ended_ns - asked_ns
+            one.queue_ns += began_ns - asked_ns
+            one.compute_input_ns += run_ns - began_ns
+            one.compute_infer_ns += ended_ns - run_ns
+
     def failed(self, version: int, queue_ns: int, total_ns: int) -> None:
         """One call that the model should have answered was not."""
         with self._lock:
