@@ -27,13 +27,14 @@ test: $(VENV)/.dev ## All that needs neither root nor Debian packages, in under 
 test-slow: $(VENV)/.dev ## The longer suites: kill runs, simulations
 	@$(BIN)/pytest -m 'slow and not live' $(ARGS)
 
-test-live: $(VENV)/.dev live-packages ## With Debian's mosquitto and chromium; installs them when run as root
+test-live: $(VENV)/.dev live-packages ## With what comes from Debian (mosquitto, chromium, systemd in a container); installs it when run as root
 	@$(BIN)/pytest -m live $(ARGS)
 
 live-packages:
 	@missing=(); \
 	command -v mosquitto >/dev/null || [[ -x /usr/sbin/mosquitto ]] || missing+=(mosquitto); \
 	command -v chromium >/dev/null || missing+=(chromium); \
+	command -v systemd-nspawn >/dev/null || missing+=(systemd-container); \
 	if (($${#missing[@]})); then \
 	  if [[ $$(id -u) != 0 ]]; then \
 	    echo "make test-live needs $${missing[*]}: run 'sudo apt-get install $${missing[*]}' first." >&2; exit 1; \
@@ -55,7 +56,7 @@ bench: $(VENV)/.dev ## Every promise measured against its anchor; writes docs/be
 	@$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any index's address
-	@for name in edge hub demo dev node build; do \
+	@for name in edge litert tflite hub demo dev node build; do \
 	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \

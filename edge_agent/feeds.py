@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from edge_agent.inference import Inference
 from edge_agent.live import LiveModel
@@ -26,7 +26,7 @@ class _Feed:
     settings: Settings
     inference: Inference
     thread: threading.Thread
-    stop: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event
 
 
 class Feeds:

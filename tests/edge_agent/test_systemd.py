@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_agent.systemd import notify, watchdog_seconds
 
+SYSUSERS = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette.sysusers.conf"
 UNIT = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette-agent.service"
 
 
@@ -42,3 +43,15 @@ def test_the_unit_waits_for_the_word_and_runs_as_nobody_special():
     assert float(service["WatchdogSec"]) > 0
     # The agent needs up to 5 s to stop.
     assert float(service["TimeoutStopSec"]) > 5
+    # SIGHUP has it read its config again.
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    # A group that may look at the socket, and nobody who may look at the state.
+    assert (service["RuntimeDirectoryMode"], service["StateDirectoryMode"]) == ("0750", "0700")
+
+
+def test_the_units_user_is_made_as_debian_makes_users():
+    (line,) = [one for one in SYSUSERS.read_text().splitlines() if not one.startswith("#")]
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(UNIT)
+    assert line.split()[:2] == ["u", unit["Service"]["User"]]
