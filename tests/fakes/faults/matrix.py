@@ -1,0 +1,169 @@
+"""The kill matrix: an update with SIGKILL, EIO or ENOSPC at one system call of it, and what becomes of the device.
+
+What is hit is a whole turn of a device's life: it starts with version 1, which it has proven, is told to run version
+2, fetches it over HTTP, proves it, and stops when that was asked of it.
+"""
+
+import contextlib
+import mmap
+import os
+import shutil
+import signal
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Read before the first fork: what is counted is the update, not Python's imports.
+import edge_agent.golden
+import edge_agent.runtimes.onnx  # noqa: F401
+from edge_agent.core.steps import Trial
+from edge_agent.store.disk import Disk
+from edge_agent.update.updater import Updater
+from fleet_contract.report import Phase
+from tests.fakes.blob_server import serving
+from tests.fakes.device import TRUST, a_desired, an_assignment
+from tests.fakes.faults.laws import PATIENCE_SECONDS, Claims, Watched, examine, release
+from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, trace
+
+_CLAIMS = struct.Struct("iii")
+#: Points that only some runs have (a lock that was free, a wait that was short) are tried so often.
+_TRIES = 3
+_REJECTED = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one fault. `ended` says how the process came out of it: "went on", "ended", "killed" or
+    "hung", and "not reached" when the point was not met. `broken` is the law that does not hold."""
+
+    point: Point
+    fault: str
+    ended: str
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Faults, one at a time, in updates below `folder`, with blobs from `url`, through a `disk`."""
+
+    folder: Path
+    url: str
+    disk: Callable[[], Disk] = Disk
+
+    def prepare(self) -> None:
+        """A device that has proven version 1, from which each update starts."""
+        _in_child(self._prove_first)
+
+    def points(self, runs: int = 3) -> list[Point]:
+        """The system calls of an update that every one of so many runs has made."""
+        seen = [set(self._update(self.folder / "traced", Claims(), None, KILL)[0].points) for _ in range(runs)]
+        return sorted(set.intersection(*seen))
+
+    def strike(self, point: Point, fault: Fault) -> Outcome:
+        """An update with `fault` at `point`, and a look at the device afterwards."""
+        folder = self.folder / f"case-{os.getpid()}"
+        for _ in range(_TRIES):
+            traced, claims = self._update(folder, Claims(), point, fault)
+            if not traced.hit:
+                continue
+            ended = _ended(traced.status)
+            broken = self._look(folder, claims)
+            if ended == "rejected":
+                broken = "a release that is good was rejected for good: " + (broken or "it was taken on asking again")
+            return Outcome(point, fault.name, ended, broken)
+        return Outcome(point, fault.name, "not reached")
+
+    def _prove_first(self) -> str:
+        with serving(release(1).blobs) as server, Watched(self.folder / "first", server) as device:
+            device.order(1, 1)
+            device.wait_until_settled(1)
+        return ""
+
+    def _update(self, folder: Path, claims: Claims, point: Point | None, fault: Fault) -> tuple[Traced, Claims]:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.folder / "first", folder)
+        with mmap.mmap(-1, _CLAIMS.size) as said, _watchdog():
+            said[:] = _CLAIMS.pack(1, 1, 1)
+            traced = trace(lambda: self._carry_out(folder, said), point, fault)
+            return traced, Claims(*_CLAIMS.unpack(said[:]))
+
+    def _carry_out(self, folder: Path, said: mmap.mmap) -> None:
+        """In the traced process: the update. What it claims goes to shared memory, by no system call."""
+        updater = Updater(folder, TRUST, self.url, trial=Trial(seconds=0.0), disk=self.disk())
+        stop = threading.Event()
+        claims = Claims(ordered=1)
+        phase = None
+
+        def tell() -> None:
+            nonlocal claims, phase
+            claims = claims.and_said(updater)
+            model = next(iter(updater.state().models), None)
+            phase = None if model is None else model.phase
+            if claims.running and not stop.is_set():
+                said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
+            if claims.ordered == 1 and claims.running == 1:
+                claims = Claims(2, claims.running, claims.generation)
+                said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
+                updater.receive(ORDER)
+            elif claims.ordered == 2 and (phase is Phase.REJECTED or (phase is Phase.SETTLED and claims.running == 2)):
+                stop.set()
+
+        updater.on_change = tell
+        updater.run(stop)
+        if phase is Phase.REJECTED:
+            os._exit(_REJECTED)
+
+    def _look(self, folder: Path, claims: Claims) -> str | None:
+        def look() -> str:
+            with serving(release(1).blobs | release(2).blobs) as server:
+                return examine(folder, server, claims, 2) or ""
+
+        return _in_child(look) or None
+
+
+ORDER = a_desired(2, an_assignment(release(2).manifest))
+
+
+def _ended(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return {signal.SIGKILL: "killed", signal.SIGALRM: "hung"}.get(os.WTERMSIG(status), "ended")
+    return {0: "went on", _REJECTED: "rejected"}.get(os.WEXITSTATUS(status), "ended")
+
+
+@contextlib.contextmanager
+def _watchdog() -> Iterator[None]:
+    """What the service manager does to an agent that is stuck."""
+
+    def bark(*_: object) -> None:
+        for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+            os.kill(int(child), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, bark)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _in_child(run: Callable[[], str]) -> str:
+    """What `run` says in a process of its own: this one stays without threads."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        try:
+            text = run()
+        except BaseException as error:  # noqa: BLE001, it is said outside
+            text = f"{type(error).__name__}: {error}"
+        with os.fdopen(write, "w") as pipe:
+            pipe.write(text)
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return text if status == 0 else f"the process that looked ended with {status}: {text}"
