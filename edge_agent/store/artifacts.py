@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import re
+import threading
+from collections import Counter
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +12,14 @@ from typing import BinaryIO
 
 from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
 from edge_agent.store.disk import Disk
+from edge_agent.store.quota import Quota
+from fleet_contract.because import Because
 from fleet_contract.manifest import Blob
 
 #: Updates leave this much of the disk to others.
 RESERVE_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+_NO_BOUND = Quota()
 _ETAG = re.compile(rb"[\x20-\x7e]+")
 
 
@@ -74,17 +79,26 @@ class Part:
 
 
 class ArtifactStore:
-    """One folder of blobs, named by their hashes. One thread verifies and evicts; another may write parts."""
+    """One folder of blobs, named by their hashes. One thread verifies and evicts; others may write parts, of one blob
+    each."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: Disk, quota: Quota = _NO_BOUND) -> None:
         self._folder = folder
         self._disk = disk
+        self.quota = quota
+        """How much of the disk is for artifacts; may be set at any time, and holds for what is fetched from then on."""
+        self.trouble: Because | None = None
+        """Why what must stay is too much already, as of the last `keep`."""
         self._verified: set[str] = set()
+        self._lock = threading.Lock()
+        # Guarded by the lock: names of files, without suffixes, and what is to become of them in bytes.
+        self._proven: frozenset[str] = frozenset()
+        self._promised: dict[str, int] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
         """Where the blob of `digest` is, once it was verified."""
-        return self._folder / digest.removeprefix("sha256:")
+        return self._folder / _name(digest)
 
     def is_whole(self, blob: Blob) -> bool:
         """Whether all bytes are on disk; they may still be the wrong ones."""
@@ -94,17 +108,35 @@ class ArtifactStore:
         """Whether this process has read all bytes back from disk, and they were the right ones."""
         return blob.digest in self._verified and _size(self.path(blob.digest)) == blob.size_bytes
 
+    def admit(self, *blobs: Blob) -> None:
+        """Promises room for all of `blobs`, which belong to one release, until they are not kept any more.
+
+        Evicts what nobody was promised, if that helps. Raises `ArtifactRejected`, "quota-exceeded", when they can
+        never fit beside what is proven, and `TryLater` when others must be done first ("quota-full") or the disk fails.
+        """
+        wanted = {_name(blob.digest): blob.size_bytes for blob in blobs}
+        with self._lock:
+            try:
+                for name in self.quota.room(wanted, self._proven, self._promised, self._on_disk()):
+                    self._remove(name)
+            except OSError as error:
+                raise disk_trouble(error, "making room for an artifact") from error
+            self._promised.update(wanted)
+
     def part(self, blob: Blob) -> Part:
         """What has come of `blob`, to go on with. Raises `TryLater`, "disk-full", when the rest would not fit."""
-        come = _size(self._part(blob)) or 0
         try:
+            with self._lock:
+                on_disk = self._on_disk()
+                promised = {**self._promised, _name(blob.digest): blob.size_bytes}
             free = self._disk.free_bytes(self._folder)
         except OSError as error:
             raise disk_trouble(error, "looking for room") from error
-        if blob.size_bytes - come + RESERVE_BYTES > free:
+        come = sum(max(0, size - on_disk[name]) for name, size in promised.items())
+        if come + RESERVE_BYTES > free:
             raise TryLater(
-                f"The disk is full: {blob.size_bytes - come} bytes are to come, {free} are free, and updates leave "
-                f"{RESERVE_BYTES} to others.",
+                f"The disk is full: {come} bytes are to come, {free} are free, and updates leave {RESERVE_BYTES} to "
+                "others.",
                 "Free some space; it goes on by itself.",
                 code="disk-full",
             )
@@ -133,19 +165,44 @@ class ArtifactStore:
             )
         self._verified.add(blob.digest)
 
-    def keep(self, digests: AbstractSet[str]) -> None:
-        """Evicts all else. Raises `TryLater`."""
-        names = {self.path(digest).name for digest in digests}
-        try:
-            for path in self._folder.iterdir():
-                if path.stem not in names:
-                    path.unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_trouble(error, "evicting old artifacts") from error
-        self._verified &= digests
+    def keep(self, digests: AbstractSet[str], proven: AbstractSet[str] = frozenset()) -> None:
+        """Evicts all but `digests`. Of those, `proven` are never given up for others. Raises `TryLater`."""
+        names = {_name(digest) for digest in digests}
+        with self._lock:
+            self._proven = frozenset(_name(digest) for digest in proven)
+            self._promised = {name: size for name, size in self._promised.items() if name in names}
+            self._verified &= digests
+            try:
+                on_disk = self._on_disk()
+                self.trouble = self.quota.exceeded(sum(size for name, size in on_disk.items() if name in self._proven))
+                # What cannot be removed comes last, or it would keep the others.
+                for name in sorted(on_disk.keys() - names, key=lambda name: (self._folder / name).is_dir()):
+                    self._remove(name)
+            except OSError as error:
+                raise disk_trouble(error, "evicting old artifacts") from error
+
+    def _on_disk(self) -> Counter[str]:
+        """The bytes that are there of each blob, with all that was made of it."""
+        sizes: Counter[str] = Counter()
+        for path in self._folder.iterdir():
+            sizes[_stem(path)] += _size(path) or 0
+        return sizes
+
+    def _remove(self, name: str) -> None:
+        for path in self._folder.iterdir():
+            if _stem(path) == name:
+                path.unlink(missing_ok=True)
 
     def _part(self, blob: Blob) -> Path:
         return self.path(blob.digest).with_suffix(".part")
+
+
+def _name(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _stem(path: Path) -> str:
+    return path.name.partition(".")[0]
 
 
 def _noted(tag: Path) -> str:

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_agent.core.limits import Limits
 from edge_agent.core.steps import Trial
 from edge_agent.runtimes.session import InferenceFailed
-from edge_agent.update.preflight import Limits
 from fleet_contract.desired import Assignment
 from fleet_contract.encoding import encode
 from fleet_contract.errors import MAX_SENTENCE
@@ -273,6 +273,8 @@ class TestAHubThatCannotServeTheArtifact:
         assert device.running() == 1
         device.server.blobs.update(build.blobs)
         device.until_settled(2)
+        device.order(a_build(1), a_build(1, model="noise"))
+        device.until_settled(1)
 
     @pytest.mark.parametrize(
         ("status", "code"), [(403, "artifact-forbidden"), (404, "artifact-missing"), (500, "hub-failed")]
