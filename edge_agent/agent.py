@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
 from edge_agent.config import Config
+from edge_agent.core.batching import Bounds
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.reload import changes, followed
 from edge_agent.reporting import Origin, Reporter
 from edge_agent.runtimes import Runtimes
+from edge_agent.serving.engine import ServingEngine
+from edge_agent.serving.front import Front
 from edge_agent.state import StateFolder
 from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
 from edge_agent.transport.paho import PahoTransport
 from edge_agent.update.updater import Trust, Updater
@@ -76,6 +80,16 @@ class Agent:
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
+        self._engine = ServingEngine(
+            self._updater.slots,
+            Tally(self._recorder),
+            queue=config.serving.queue,
+            workers=config.serving.workers,
+            batching={one.model: Bounds(one.max_batch, one.max_delay_ms / 1000) for one in config.serving.batching},
+        )
+        self._front: Front | None = None
+        if config.serving.enabled:
+            self._front = Front(config.serving, state.path, self._engine, self._changed)
         self._feeds = Feeds(self._updater.slot, self._recorder, self._changed)
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
@@ -102,6 +116,8 @@ class Agent:
         """Starts all parts and returns."""
         self._thread("updater", self._updater.run)
         self._feeds.follow(self._config.sources)
+        for name, loop in self._front.loops() if self._front is not None else ():
+            self._thread(name, loop)
         self._thread("uplink", self._uplink.run)
 
     def check(self) -> None:
@@ -116,6 +132,9 @@ class Agent:
         yield Vital("uplink", lambda: self._uplink.turned_at, _STUCK_SECONDS)
         # The load was counted before it began, so a model that hangs it is rejected after some starts.
         yield Vital("updater", lambda: self._updater.turned_at, _HUNG_SECONDS, "a model hangs")
+        if self._front is not None:
+            # It runs quick models itself.
+            yield Vital("serving", self._front.turned_at, _STUCK_SECONDS, "a model hangs")
         yield from self._feeds.vitals()
 
     def follow(self, wanted: Config) -> None:
@@ -153,10 +172,13 @@ class Agent:
         self._stop.set()
         self._updater.wake()
         self._uplink.wake()
+        if self._front is not None:
+            self._front.wake()
         deadline = time.monotonic() + _THREADS_STOP_SECONDS
         self._feeds.stop(_THREADS_STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        self._engine.close()
         lingering = [thread.name for thread in (*self._threads, *self._feeds.threads()) if thread.is_alive()]
         for name in lingering:
             _log.warning("%s did not stop in time", name)
@@ -183,6 +205,7 @@ class Agent:
     def _troubles(self) -> list[Because]:
         found = [self._spool.trouble, self._spool.unreadable, self._config_trouble, *self._feeds.troubles()]
         found += self._runtimes.troubles()
+        found += self._front.troubles() if self._front is not None else []
         return [one for one in found if one is not None]
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,6 +109,11 @@ class Updater:
         """The slot of `key`, "digits" or "digits@shadow": always the same one, also before anything is known of it."""
         with self._changed:
             return self._slots.setdefault(key, LiveModel())
+
+    def slots(self) -> Mapping[str, LiveModel]:
+        """All slots that there are, by key."""
+        with self._changed:
+            return dict(self._slots)
 
     def receive(self, payload: bytes) -> None:
         """Takes in a desired state. Never raises on bad content: `state().refused` says why it is not followed."""

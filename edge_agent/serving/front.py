@@ -1,0 +1,43 @@
+"""All that applications can reach: HTTP on a Unix socket and on loopback, and gRPC where it is wanted."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edge_agent.config import Serving
+from edge_agent.serving.http.routes import Routes
+from edge_agent.serving.http.server import HttpServer
+from edge_agent.serving.port import Engine
+from edge_agent.serving.regions import Regions
+from fleet_contract.because import Because
+
+
+class Front:
+    """The doors to `engine`. Run each of `loops` on a thread of its own."""
+
+    def __init__(self, config: Serving, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]) -> None:
+        regions = Regions()
+        self._http = HttpServer(
+            Routes(engine, regions),
+            path=Path(config.socket) if config.socket else state_dir / "vedette.sock",
+            tcp_port=config.tcp_port,
+            body_max_bytes=config.body_max_bytes,
+            connections_max=config.connections,
+            on_trouble=on_trouble,
+        )
+
+    def loops(self) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
+        """Name and function of each loop; they end when the event is set and `wake` is called."""
+        yield "serving", self._http.run
+
+    def turned_at(self) -> float:
+        """When the loop that answers last turned, in monotonic seconds: every 5 seconds at least."""
+        return self._http.turned_at
+
+    def troubles(self) -> list[Because]:
+        """What keeps applications from being served where they should be."""
+        return self._http.troubles
+
+    def wake(self) -> None:
+        """Lets the loops see that they are to end."""
+        self._http.wake()
