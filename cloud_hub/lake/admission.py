@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.desired import SLOTS
 from fleet_contract.errors import ContractError, DeviceWrong
-from fleet_contract.telemetry import Batch, Window, decode_batch
+from fleet_contract.telemetry import Batch, Event, Window, decode_batch
 from fleet_contract.topics import Address, check_id
 
 _BOOT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -40,7 +40,18 @@ def admit(address: Address, payload: bytes) -> Batch:
     for window in batch.windows:
         for wrong in _wrong(window):
             raise TelemetryWrong(f"Window {window.sequence} of device {batch.device} has {wrong}.")
+    for event in batch.events:
+        for wrong in _wrong_event(event):
+            raise TelemetryWrong(f"Event {event.sequence} of device {batch.device} has {wrong}.")
     return batch
+
+
+def _wrong_event(event: Event) -> Iterator[str]:
+    for name in ("kind", "code"):
+        if not getattr(event, name):
+            yield f"no {name}"
+    if event.at_ms > _MAX_TIME_MS:
+        yield f"the time {event.at_ms} ms"
 
 
 def _wrong(window: Window) -> Iterator[str]:

@@ -10,17 +10,18 @@ from fleet_contract.topics import Address
 
 @dataclass(frozen=True)
 class Delivery:
-    """A batch, and the device that it came from."""
+    """A batch, the device that it came from, and the `fingerprint` of the message that it came in."""
 
     address: Address
     batch: Batch
+    fingerprint: str
 
 
 class Inbox:
     """Filled by one thread, emptied by another."""
 
     def __init__(self, capacity: int, round_windows: int, linger_seconds: float) -> None:
-        """`capacity` and `round_windows` are in windows: what may wait, and about what one round takes at most."""
+        """`capacity` and `round_windows` are in records: what may wait, and about what one round takes at most."""
         self._capacity = capacity
         self._round_windows = round_windows
         self._linger_seconds = linger_seconds
@@ -29,14 +30,20 @@ class Inbox:
         self._condition = threading.Condition()
         self._closed = False
 
+    @property
+    def full(self) -> bool:
+        """Whether there is surely no room for another."""
+        with self._condition:
+            return self._windows >= self._capacity
+
     def put(self, delivery: Delivery) -> bool:
         """False when there is no room for it. Never blocks."""
         with self._condition:
             # A batch that is larger than all the room there is must still be able to get through, alone.
-            if self._waiting and self._windows + len(delivery.batch.windows) > self._capacity:
+            if self._waiting and self._windows + len(delivery.batch.records) > self._capacity:
                 return False
             self._waiting.append(delivery)
-            self._windows += len(delivery.batch.windows)
+            self._windows += len(delivery.batch.records)
             self._condition.notify()
             return True
 
@@ -54,7 +61,7 @@ class Inbox:
             windows = 0
             while self._waiting and (not taken or windows < self._round_windows):
                 taken.append(self._waiting.popleft())
-                windows += len(taken[-1].batch.windows)
+                windows += len(taken[-1].batch.records)
             self._windows -= windows
             return taken
 
@@ -66,6 +73,6 @@ class Inbox:
 
     @property
     def windows(self) -> int:
-        """How many windows wait."""
+        """How many records wait."""
         with self._condition:
             return self._windows

@@ -23,20 +23,21 @@ from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.errors import HubError
 from cloud_hub.lake.admission import admit
+from cloud_hub.lake.backpressure import Backpressure, offered
 from cloud_hub.lake.inbox import Delivery, Inbox
-from cloud_hub.lake.ledger import Ledger
+from cloud_hub.lake.lanes import LaneTable, Source, began, lane_tables
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.marks import Boot, plan
-from cloud_hub.lake.schema import PARTITION, SCHEMA, Origin, Row, rows_table
+from cloud_hub.lake.marks import Boot, Record, plan
+from cloud_hub.lake.schema import Origin
 from cloud_hub.lake.store import origins
-from cloud_hub.lake.table import LakeContested, LakeTable, LakeUnavailable
+from cloud_hub.lake.table import LakeContested, LakeUnavailable
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.store import Arrived
 from cloud_hub.refusals import Refusals
 from fleet_contract.because import Because
-from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.encoding import encode
-from fleet_contract.telemetry import Ack
+from fleet_contract.errors import ContractError, VedetteError
+from fleet_contract.telemetry import Ack, Lane, Window, fingerprint
 from fleet_contract.topics import Address, Channel
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class TelemetryUnusable(HubError):
 
 @dataclass(frozen=True)
 class Pace:
-    """How much is done at once: windows that may wait, windows in one commit, and seconds between things."""
+    """How much is done at once: records that may wait, records in one commit, and seconds between things."""
 
     capacity: int = 50_000
     round_windows: int = 5_000
@@ -66,7 +67,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class IngestCounts:
-    """Since the hub started: windows `taken` into the lake, batches that were repeats, came after a gap, or found no
+    """Since the hub started: records `taken` into the lake, batches that were repeats, came after a gap, or found no
     room (`turned_away`), and commits."""
 
     taken: int = 0
@@ -90,7 +91,7 @@ class Ingest:
         pace: Pace | None = None,
     ) -> None:
         self._pace = pace or Pace()
-        self._ledger = Ledger(LakeTable(location, SCHEMA, PARTITION))
+        self._lanes = lane_tables(location)
         self._database = database
         self._link = link
         self._changes = changes
@@ -98,6 +99,7 @@ class Ingest:
         self._now = now
         self._inbox = Inbox(self._pace.capacity, self._pace.round_windows, self._pace.linger_seconds)
         self._turned_away: deque[float] = deque(maxlen=10_000)
+        self._backpressure = Backpressure(time.monotonic())
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._trouble: Because | None = None
@@ -114,20 +116,34 @@ class Ingest:
         self._thread.join(_STOP_SECONDS)
 
     def offer(self, address: Address, payload: bytes) -> None:
-        """Takes a message from the device at `address`. Raises `ContractError` when it may not come in.
+        """Takes a message from the device at `address`. Raises `ContractError` when it may not come in; the device is
+        told, for no repeat of it would be any better.
 
-        With no room left the message is dropped and counted: the device, hearing no ack, sends it again later.
+        With no room left the message is dropped and counted, and the device is told how long to stay away.
         """
-        if not self._inbox.put(Delivery(address, admit(address, payload))):
+        name = fingerprint(payload)
+        # Before it is unpacked, which is most of what it costs to turn a batch away.
+        found_room = not self._inbox.full
+        if found_room:
+            try:
+                batch = admit(address, payload)
+            except ContractError as error:
+                self._refuse(address, name, error)
+                raise
+            found_room = self._inbox.put(Delivery(address, batch, name))
+        self._backpressure = offered(self._backpressure, found_room=found_room, now=time.monotonic())
+        if not found_room:
             self._turned_away.append(time.monotonic())
             self.counts = replace(self.counts, turned_away=self.counts.turned_away + 1)
+            wait = round(self._backpressure.wait_seconds)
+            self._answer(address, Ack(address.device, "", 0, batch=name, wait_seconds=wait))
 
     def troubles(self) -> list[Because]:
         """What is wrong now."""
         recent = sum(at > time.monotonic() - _REMEMBERED_SECONDS for at in tuple(self._turned_away))
         behind = Because(
             "ingest-behind",
-            f"{recent} batches of telemetry were turned away in the last minute, for {self._inbox.windows} windows "
+            f"{recent} batches of telemetry were turned away in the last minute, for {self._inbox.windows} records "
             f"wait for the lake. Devices keep them and send them again.",
         )
         found = (self._trouble, self._upkeep_trouble, behind if recent else None)
@@ -164,39 +180,37 @@ class Ingest:
                     for one in deliveries:
                         self._store([one])
                 else:
-                    _log.exception("A batch of %s cannot be stored", deliveries[0].address.device)
-                    self._refusals.refuse(
-                        deliveries[0].address, TelemetryUnusable(f"The hub cannot store it: {error!r}.")
-                    )
+                    one = deliveries[0]
+                    _log.exception("A batch of %s cannot be stored", one.address.device)
+                    unusable = TelemetryUnusable(f"The hub cannot store it: {error!r}.")
+                    self._refusals.refuse(one.address, unusable)
+                    self._refuse(one.address, one.fingerprint, unusable)
                 return
             else:
                 self._trouble = None
                 return
 
     def _round(self, deliveries: Sequence[Delivery]) -> None:
+        for lane, table in self._lanes.items():
+            if mine := [one for one in deliveries if one.batch.lane is lane]:
+                self._lane_round(lane, table, mine)
+
+    def _lane_round(self, lane: Lane, table: LaneTable, deliveries: Sequence[Delivery]) -> None:
         now = self._now()
         addresses: dict[Boot, Address] = {}
         oldest: dict[Boot, datetime] = {}
         for one in deliveries:
             boot = Boot(one.batch.device, one.batch.boot)
             addresses[boot] = one.address
-            starts = [datetime.fromtimestamp(window.started_at_ms / 1000, UTC) for window in one.batch.windows]
-            oldest[boot] = min((oldest.get(boot, now), *starts))
-        round_ = plan(self._ledger.marks(oldest, now), (one.batch for one in deliveries))
+            oldest[boot] = min((oldest.get(boot, now), *map(began, one.batch.records)))
+        round_ = plan(table.ledger.marks(oldest, now), (one.batch for one in deliveries))
         if round_.rows:
-            with self._database.session() as session:
-                # A shadow answered nobody: what it did is no evidence of how its version serves.
-                live = [one for one in round_.rows if one[1].slot == DEFAULT_SLOT]
-                store.insert(session, [Arrived(*boot, now, window) for boot, window in live])
-                known = origins(session, sorted({boot.device for boot in round_.marks}))
-            nothing = Origin()
-            rows = [
-                Row(addresses[boot].fleet, *boot, known.get(boot.device, nothing), window)
-                for boot, window in round_.rows
-            ]
-            self._ledger.commit(rows_table(rows, now), round_.marks, now)
+            known = self._into_database(round_.rows, now)
+            sources = {boot: Source(addresses[boot], boot, known.get(boot.device, Origin())) for boot in round_.marks}
+            rows = table.rows([(sources[boot], record) for boot, record in round_.rows], now)
+            table.ledger.commit(rows, round_.marks, now)
         for boot, mark in round_.answers.items():
-            self._link.publish(addresses[boot], Channel.ACK, encode(Ack(boot.device, boot.boot, mark)))
+            self._answer(addresses[boot], Ack(boot.device, boot.boot, mark, lane.value))
         self.counts = replace(
             self.counts,
             taken=self.counts.taken + len(round_.rows),
@@ -206,6 +220,19 @@ class Ingest:
         )
         if round_.rows:
             self._changes.bump("telemetry")
+
+    def _into_database(self, rows: Sequence[tuple[Boot, Record]], now: datetime) -> dict[str, Origin]:
+        """Keeps the windows for the gates, and gives what is known of the devices."""
+        with self._database.session() as session:
+            if arrived := [Arrived(*boot, now, record) for boot, record in rows if isinstance(record, Window)]:
+                store.insert(session, arrived)
+            return origins(session, sorted({boot.device for boot, _ in rows}))
+
+    def _refuse(self, address: Address, batch: str, error: VedetteError) -> None:
+        self._answer(address, Ack(address.device, "", 0, batch=batch, refused=error.because))
+
+    def _answer(self, address: Address, answer: Ack) -> None:
+        self._link.publish(address, Channel.ACK, encode(answer))
 
     def _failing(self, error: Exception) -> None:
         match error:
@@ -232,10 +259,11 @@ class Ingest:
             self._upkeep_trouble = None
 
     def _compact(self) -> str:
-        return f"Compaction merged {self._ledger.compact()} files of the lake"
+        merged = sum(table.ledger.compact() for table in self._lanes.values())
+        return f"Compaction merged {merged} files of the lake"
 
     def _clean(self) -> str:
-        deleted = self._ledger.vacuum()
+        deleted = sum(table.ledger.vacuum() for table in self._lanes.values())
         with self._database.session() as session:
             forgotten = store.forget(session, self._now() - store.KEPT)
         return f"Deleted {deleted} unused files of the lake, and {forgotten} old windows from the database"

@@ -40,6 +40,12 @@ class Location:
             code="lake-url-wrong",
         )
 
+    def beside(self, table: str) -> "Location":
+        """The place of another table of the same lake."""
+        root, _, _ = self.uri.rpartition("/")
+        folder = None if self.folder is None else self.folder.with_name(table)
+        return Location(f"{root}/{table}", folder, self.storage_options)
+
     def filesystem(self) -> pafs.FileSystem:
         """The table's root as a file system of pyarrow's, which reads without holding up other threads."""
         if self.folder is not None:

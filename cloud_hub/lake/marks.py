@@ -1,14 +1,16 @@
 """Decides what of a batch is new, what is a repeat, and what is missing. No I/O, no clock, no randomness.
 
-A mark is the highest sequence of one boot that is in the lake. Rows and the marks that they lead to go into one
-commit, so that a mark never speaks of a row that is not there, nor a row of a mark that is not.
+A mark is the highest sequence of one boot in one lane that is in the lake. Rows and the marks that they lead to go
+into one commit, so that a mark never speaks of a row that is not there, nor a row of a mark that is not.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fleet_contract.telemetry import Batch, Window
+from fleet_contract.telemetry import Batch, Event, Window
+
+Record = Window | Event
 
 
 class Boot(NamedTuple):
@@ -31,9 +33,9 @@ class Boot(NamedTuple):
 
 @dataclass(frozen=True)
 class Take:
-    """These windows are new, and follow what the lake has."""
+    """These records are new, and follow what the lake has."""
 
-    windows: tuple[Window, ...]
+    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def decide(mark: int, batch: Batch) -> Take | Repeat | Gap:
     """What `batch` is to a lake that has its boot up to `mark`, 0 for nothing."""
     if batch.after > mark:
         return Gap()
-    new = tuple(window for window in batch.windows if window.sequence > mark)
+    new = tuple(record for record in batch.records if record.sequence > mark)
     return Take(new) if new else Repeat()
 
 
@@ -62,7 +64,7 @@ class Round:
     answer acks what was new, acks a repeat again, and tells of a gap.
     """
 
-    rows: tuple[tuple[Boot, Window], ...] = ()
+    rows: tuple[tuple[Boot, Record], ...] = ()
     marks: Mapping[Boot, int] = field(default_factory=dict)
     answers: Mapping[Boot, int] = field(default_factory=dict)
     repeats: int = 0
@@ -70,8 +72,8 @@ class Round:
 
 
 def plan(known: Mapping[Boot, int], batches: Iterable[Batch]) -> Round:
-    """The round that takes `batches`, in the order in which they came, into a lake with the marks `known`."""
-    rows: list[tuple[Boot, Window]] = []
+    """The round that takes `batches`, of one lane and in order of arrival, into a lake with the marks `known`."""
+    rows: list[tuple[Boot, Record]] = []
     moved: dict[Boot, int] = {}
     answers: dict[Boot, int] = {}
     repeats = gaps = 0
@@ -79,9 +81,9 @@ def plan(known: Mapping[Boot, int], batches: Iterable[Batch]) -> Round:
         boot = Boot(batch.device, batch.boot)
         mark = moved.get(boot, known.get(boot, 0))
         match decide(mark, batch):
-            case Take(windows):
-                rows.extend((boot, window) for window in windows)
-                mark = moved[boot] = windows[-1].sequence
+            case Take(records):
+                rows.extend((boot, record) for record in records)
+                mark = moved[boot] = records[-1].sequence
             case Repeat():
                 repeats += 1
             case Gap():

@@ -15,9 +15,9 @@ TABLE = "windows"
 PARTITION = "day"
 
 _count = pa.int64()
-_time = pa.timestamp("us", tz="UTC")
+time_type = pa.timestamp("us", tz="UTC")
 _labelled = pa.map_(pa.string(), _count)
-_text = pa.map_(pa.string(), pa.string())
+text_map = pa.map_(pa.string(), pa.string())
 _buckets = pa.map_(pa.int32(), _count)
 _features = pa.map_(pa.string(), pa.list_(_count))
 
@@ -28,13 +28,13 @@ SCHEMA = pa.schema(
         pa.field("sequence", pa.int64(), nullable=False),
         pa.field("fleet", pa.string(), nullable=False),
         pa.field("target", pa.string()),
-        pa.field("labels", _text),
+        pa.field("labels", text_map),
         pa.field("model", pa.string(), nullable=False),
         pa.field("version", pa.int32(), nullable=False),
         pa.field("digest", pa.string(), nullable=False),
-        pa.field("started_at", _time, nullable=False),
-        pa.field("ended_at", _time, nullable=False),
-        pa.field("ingested_at", _time, nullable=False),
+        pa.field("started_at", time_type, nullable=False),
+        pa.field("ended_at", time_type, nullable=False),
+        pa.field("ingested_at", time_type, nullable=False),
         pa.field("count", _count, nullable=False),
         pa.field("errors", _count, nullable=False),
         pa.field("latency", _buckets),
@@ -83,23 +83,23 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
         "sequence": [window.sequence for window in windows],
         "fleet": [row.fleet for row in rows],
         "target": [row.origin.target for row in rows],
-        "labels": _maps([row.origin.labels for row in rows], _text),
+        "labels": maps([row.origin.labels for row in rows], text_map),
         "model": [window.model for window in windows],
         "version": [window.version for window in windows],
         "digest": [window.digest for window in windows],
         "started_at": [window.started_at_ms * 1000 for window in windows],
         "ended_at": [window.ended_at_ms * 1000 for window in windows],
-        "ingested_at": pa.repeat(pa.scalar(ingested_at, _time), len(rows)),
+        "ingested_at": pa.repeat(pa.scalar(ingested_at, time_type), len(rows)),
         "count": [window.count for window in windows],
         "errors": [window.errors for window in windows],
-        "latency": _maps([window.latency for window in windows], _buckets),
+        "latency": maps([window.latency for window in windows], _buckets),
         "latency_p50_us": [p50 for p50, _, _ in quantiles],
         "latency_p95_us": [p95 for _, p95, _ in quantiles],
         "latency_p99_us": [p99 for _, _, p99 in quantiles],
-        "predictions": _maps([window.predictions for window in windows], _labelled),
+        "predictions": maps([window.predictions for window in windows], _labelled),
         "confidence": [window.confidence for window in windows],
-        "features": _maps([window.features for window in windows], _features),
-        "error_codes": _maps([window.error_codes for window in windows], _labelled),
+        "features": maps([window.features for window in windows], _features),
+        "error_codes": maps([window.error_codes for window in windows], _labelled),
         PARTITION: pa.repeat(pa.scalar(ingested_at.astimezone(UTC).date(), pa.date32()), len(rows)),
         "slot": [window.slot for window in windows],
         "compared": [window.compared for window in windows],
@@ -114,11 +114,12 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
     )
 
 
-def _maps(maps: Sequence[Mapping[Any, Any]], kind: pa.MapType) -> pa.MapArray:
+def maps(values: Sequence[Mapping[Any, Any]], kind: pa.MapType) -> pa.MapArray:
+    """A column of dictionaries."""
     # Some five times as fast as handing pyarrow a list of pairs for each row.
-    offsets = pa.array(accumulate((len(one) for one in maps), initial=0), pa.int32())
-    keys = pa.array(list(chain.from_iterable(maps)), kind.key_type)
-    items = pa.array(list(chain.from_iterable(one.values() for one in maps)), kind.item_type)
+    offsets = pa.array(accumulate((len(one) for one in values), initial=0), pa.int32())
+    keys = pa.array(list(chain.from_iterable(values)), kind.key_type)
+    items = pa.array(list(chain.from_iterable(one.values() for one in values)), kind.item_type)
     return pa.MapArray.from_arrays(offsets, keys, items, type=kind)
 
 

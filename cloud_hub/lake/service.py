@@ -7,10 +7,11 @@ import threading
 
 import pyarrow.dataset as ds
 
+from cloud_hub.lake.lanes import TABLES
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.query import Limits, Queries
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE
-from cloud_hub.lake.table import LakeTable, Size
+from cloud_hub.lake.schema import PARTITION
+from cloud_hub.lake.table import LakeTable
 from cloud_hub.lake.views import ColumnView, QueryRequest, QueryView, TableView
 
 
@@ -18,15 +19,15 @@ class LakeService:
     """Thread-safe."""
 
     def __init__(self, location: Location, limits: Limits | None = None) -> None:
-        self._location = location
-        # A handle of our own: the ingest's must stay at the version in which it read its marks.
-        self._table = LakeTable(location, SCHEMA, PARTITION)
+        """`location` is the windows' place; the other tables lie beside it."""
+        # Handles of our own: the ingest's must stay at the version in which it read its marks.
+        self._tables = {name: LakeTable(location.beside(name), schema, PARTITION) for name, schema in TABLES.values()}
         self._lock = threading.Lock()
         self._queries = Queries(limits)
 
     def query(self, request: QueryRequest) -> QueryView:
         """The answer to one SELECT. Raises `QueryWrong`, `QueryTimeout`, `QueriesBusy` or `LakeUnavailable`."""
-        result = self._queries.run(request.sql, {TABLE: self._dataset()}, request.limit)
+        result = self._queries.run(request.sql, self._datasets(), request.limit)
         return QueryView(
             columns=[ColumnView(name=name, type=kind) for name, kind in result.columns],
             rows=[list(row) for row in result.rows],
@@ -35,25 +36,24 @@ class LakeService:
 
     def tables(self) -> list[TableView]:
         """The lake's tables. Raises `LakeUnavailable`."""
-        described = self._queries.run(f"DESCRIBE {TABLE}", {TABLE: self._dataset()}, len(SCHEMA))
-        size = self._size()
-        return [
-            TableView(
-                name=TABLE,
-                location=self._location.uri,
-                version=size.version,
-                rows=size.rows,
-                files=size.files,
-                size_bytes=size.size_bytes,
-                partitioned_by=[PARTITION],
-                columns=[ColumnView(name=name, type=kind) for name, kind, *_ in described.rows],
-            )
-        ]
+        datasets = self._datasets()
+        return [self._view(name, table, datasets[name]) for name, table in self._tables.items()]
 
-    def _dataset(self) -> ds.Dataset:
+    def _view(self, name: str, table: LakeTable, dataset: ds.Dataset) -> TableView:
+        described = self._queries.run(f"DESCRIBE {name}", {name: dataset}, len(dataset.schema))
         with self._lock:
-            return self._table.dataset()
+            size = table.size()
+        return TableView(
+            name=name,
+            location=table.location.uri,
+            version=size.version,
+            rows=size.rows,
+            files=size.files,
+            size_bytes=size.size_bytes,
+            partitioned_by=[PARTITION],
+            columns=[ColumnView(name=name, type=kind) for name, kind, *_ in described.rows],
+        )
 
-    def _size(self) -> Size:
+    def _datasets(self) -> dict[str, ds.Dataset]:
         with self._lock:
-            return self._table.size()
+            return {name: table.dataset() for name, table in self._tables.items()}

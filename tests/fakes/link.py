@@ -20,7 +20,14 @@ class RecordingLink:
             self._changed.notify_all()
 
     def acks(self) -> list[Ack]:
-        """What was published as acks, oldest first."""
+        """What was acked, oldest first."""
+        return [one for one in self._answers() if not one.batch]
+
+    def turned_down(self) -> list[Ack]:
+        """The answers to batches that were refused, or put off, oldest first."""
+        return [one for one in self._answers() if one.batch]
+
+    def _answers(self) -> list[Ack]:
         return [decode(payload, Ack) for _, channel, payload in self.published if channel is Channel.ACK]
 
     def wait_for_acks(self, count: int, timeout_seconds: float = 30.0) -> list[Ack]:

@@ -15,6 +15,8 @@ from sqlalchemy.exc import OperationalError
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices.tables import Device, DeviceLabel
+from cloud_hub.lake import lanes
+from cloud_hub.lake.events import EVENTS_SCHEMA
 from cloud_hub.lake.ingest import Ingest, Pace
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.table import MARKS_KEPT, LakeTable, LakeUnavailable
@@ -22,7 +24,7 @@ from cloud_hub.monitoring import store
 from cloud_hub.monitoring.tables import TelemetryWindow
 from cloud_hub.refusals import Refusals
 from fleet_contract.errors import DeviceWrong, Undecodable
-from fleet_contract.telemetry import Ack, Batch, encode_batch
+from fleet_contract.telemetry import Ack, Batch, Event, Lane, encode_batch, fingerprint
 from fleet_contract.topics import Address
 from tests.fakes.clock import StoppedClock
 from tests.fakes.lake import NOW, rows, window
@@ -78,12 +80,18 @@ def test_a_batch_is_in_lake_and_database_when_its_ack_goes_out(hub: Hub, open_ta
     assert hub.windows_in_database() == 3
 
 
-def test_what_a_shadow_did_is_in_the_lake_and_no_evidence_of_how_its_version_serves(hub: Hub, open_table: Open) -> None:
+def test_what_a_shadow_did_is_in_the_lake_and_is_evidence_of_the_shadow_alone(hub: Hub, open_table: Open) -> None:
     hub.start().offer(ADDRESS, message(0, 1, 2, slot="shadow", compared=9, agreed=7))
     hub.link.wait_for_acks(1)
     table = open_table(hub.location).dataset().to_table(columns=["slot", "compared", "agreed"])
     assert table.to_pylist() == [{"slot": "shadow", "compared": 9, "agreed": 7}] * 2
-    assert hub.windows_in_database() == 0
+    long_ago = NOW - timedelta(days=1)
+    with hub.database.reading() as session:
+        answering, shadow = (
+            store.evidence(session, "digits", long_ago, slot=slot).total for slot in ("default", "shadow")
+        )
+    assert answering.records == 0
+    assert (shadow.compared, shadow.agreed) == (18, 14)
 
 
 def test_it_works_the_same_on_s3(s3: Any, database: Database, clock: StoppedClock, open_table: Open) -> None:
@@ -167,9 +175,54 @@ def test_rows_carry_what_the_hub_knows_of_the_device(hub: Hub, open_table: Open)
     assert (row["fleet"], row["target"], row["labels"]) == ("default", "cpu-avx2", [("site", "north")])
 
 
-def test_rubbish_is_refused_where_it_comes_in(hub: Hub) -> None:
+def test_rubbish_is_refused_where_it_comes_in_and_its_sender_is_told(hub: Hub) -> None:
     with pytest.raises(Undecodable):
         hub.start().offer(ADDRESS, b"rubbish")
+    (answer,) = hub.link.turned_down()
+    assert (answer.device, answer.batch) == ("gateway-1", fingerprint(b"rubbish"))
+    assert answer.refused is not None
+    assert answer.refused.code == "undecodable"
+
+
+def test_events_are_in_their_own_table_once_and_acked_in_their_own_lane(hub: Hub, open_table: Open) -> None:
+    at = int(NOW.timestamp() * 1000)
+    events = (
+        Event(1, at, "started", "started", "Agent 0.1.0 started."),
+        Event(2, at, "phase", "on-trial", "It proves itself.", "digits", "default", 3, "trial", "r-1"),
+    )
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1, 2, 3))
+    for _ in range(2):
+        ingest.offer(ADDRESS, encode_batch(Batch("gateway-1", "b0", 0, events=events, lane=Lane.EVENTS)))
+    acks = hub.link.wait_for_acks(2)
+    _wait_for(lambda: ingest.counts.repeats == 1)
+    assert Ack("gateway-1", "b0", 3, "windows") in acks
+    assert Ack("gateway-1", "b0", 2, "events") in acks
+    table = LakeTable(hub.location.beside("events"), EVENTS_SCHEMA, "day").dataset().to_table()
+    rows = sorted(table.to_pylist(), key=lambda row: row["sequence"])
+    assert [(row["kind"], row["model"], row["version"], row["at"]) for row in rows] == [
+        ("started", None, None, NOW),
+        ("phase", "digits", 3, NOW),
+    ]
+    assert len(lake(hub, open_table)) == 3
+
+
+def test_events_that_cannot_be_stored_hold_up_no_windows(hub: Hub, open_table: Open, monkeypatch: Any) -> None:
+    def broken(*_: object) -> pa.Table:
+        raise ValueError("poison")
+
+    monkeypatch.setattr(lanes, "event_rows", broken)
+    ingest = hub.start(Pace(linger_seconds=0.2))
+    event = (Event(1, 0, "started", "started", "Agent 0.1.0 started."),)
+    payload = encode_batch(Batch("gateway-1", "b0", 0, events=event, lane=Lane.EVENTS))
+    ingest.offer(ADDRESS, payload)
+    ingest.offer(ADDRESS, message(0, 1))
+    assert hub.link.wait_for_acks(1)[0] == Ack("gateway-1", "b0", 1)
+    _wait_for(hub.link.turned_down)
+    (answer,) = hub.link.turned_down()
+    assert answer.batch == fingerprint(payload)
+    assert answer.refused is not None
+    assert answer.refused.code == "telemetry-unusable"
 
 
 def test_a_batch_that_claims_another_device_is_refused(hub: Hub) -> None:
@@ -185,6 +238,10 @@ def test_with_no_room_left_a_batch_is_turned_away_and_taken_when_it_comes_again(
     ingest.offer(ADDRESS, message(0, 1, 2, 3))
     ingest.offer(ADDRESS, message(3, 4, 5))
     assert [trouble.code for trouble in ingest.troubles()] == ["ingest-behind"]
+    (put_off,) = hub.link.turned_down()
+    assert put_off.batch == fingerprint(message(3, 4, 5))
+    assert put_off.wait_seconds >= 2
+    assert put_off.refused is None
     ingest.start()
     hub.link.wait_for_acks(1)
     ingest.offer(ADDRESS, message(3, 4, 5))
@@ -272,6 +329,9 @@ def test_a_batch_that_no_store_can_take_is_refused_and_holds_up_no_other(
     assert hub.refusals.counts == {"telemetry-unusable": 1}
     assert hub.refusals.last is not None
     assert hub.refusals.last.device == "gateway-9"
+    (answer,) = hub.link.turned_down()
+    assert (answer.device, answer.batch) == ("gateway-9", fingerprint(message(0, 1, device="gateway-9")))
+    assert answer.refused is not None
 
 
 def test_a_boot_whose_mark_has_expired_is_asked_of_the_rows(hub: Hub, open_table: Open) -> None:

@@ -197,7 +197,7 @@ def test_queries_see_what_ingest_has_written_since(folder: Location, open_table:
 
 def test_the_table_is_described_for_other_readers(location: Location, open_table: Open) -> None:
     fill(open_table(location))
-    (table,) = LakeService(location).tables()
+    table, events = LakeService(location).tables()
     assert (table.name, table.location, table.version, table.rows, table.files) == ("windows", location.uri, 2, 5, 2)
     assert table.size_bytes > 0
     assert table.partitioned_by == ["day"]
@@ -205,6 +205,8 @@ def test_the_table_is_described_for_other_readers(location: Location, open_table
     assert types["device"] == "VARCHAR"
     assert types["predictions"] == "MAP(VARCHAR, BIGINT)"
     assert types["started_at"] == "TIMESTAMP WITH TIME ZONE"
+    assert (events.name, events.rows) == ("events", 0)
+    assert "sentence" in {column.name for column in events.columns}
 
 
 class TestOverHttp:
@@ -229,7 +231,7 @@ class TestOverHttp:
         assert client.post("/api/v1/lake/query", json={"sql": "SELECT 1", "limit": 0}).status_code == 422
 
     def test_tables_are_listed(self, client: TestClient) -> None:
-        (table,) = client.get("/api/v1/lake/tables").json()
+        table, _ = client.get("/api/v1/lake/tables").json()
         assert (table["name"], table["rows"]) == ("windows", 5)
 
     def test_a_lake_that_is_away_is_503(self, tmp_path: Path) -> None:
