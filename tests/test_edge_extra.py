@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 TOOLS = (
     "pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-timeout", "hypothesis", "sortedcontainers",
     "iotcore", "onnx", "protobuf", "ml-dtypes", "typing-extensions", "numpy",
+    "ai-edge-litert", "backports-strenum", "flatbuffers", "tqdm",
 )  # fmt: skip
 HUB_SIDE = ("pydantic", "fastapi", "sqlalchemy", "sqlmodel", "deltalake", "duckdb", "sklearn")
 

@@ -1,11 +1,10 @@
 """The same small models for every runtime, by name.
 
 tflite-runtime needs an environment of its own, which has nothing to write models with: there they come from the folder
-that VEDETTE_MODELS names, where `python -m tests.edge_agent.runtimes.files FOLDER` has put them before.
+that VEDETTE_MODELS names, where `write_tflite` has put them before.
 """
 
 import os
-import sys
 from pathlib import Path
 
 DTYPES = ("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64")
@@ -58,6 +57,7 @@ def _tflite(name: str) -> bytes:
     raise ValueError(name)
 
 
-if __name__ == "__main__":
-    for each in NAMES:
-        (Path(sys.argv[1]) / f"{each}.tflite").write_bytes(_tflite(each))
+def write_tflite(folder: Path) -> None:
+    """All models for LiteRT."""
+    for name in NAMES:
+        (folder / f"{name}.tflite").write_bytes(_tflite(name))
