@@ -23,6 +23,15 @@ class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_max_bytes: int = 64 * 1024 * 1024
 
 
+class Disk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of the disk models may take: artifacts and golden sets together, in bytes; 0 for no bound.
+
+    What runs and what it would fall back on is never evicted; an order that does not fit beside it is refused.
+    """
+
+    artifacts_max_bytes: int = 0
+
+
 class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lets requests for `model` be answered together: up to `max_batch` rows, after `max_delay_ms` at the latest."""
 
@@ -78,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
+    disk: Disk = Disk()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
     sources: tuple[settings.Settings, ...] = ()
@@ -128,6 +138,7 @@ def _check(config: Config, path: Path) -> None:
         if not least <= value < math.inf:
             problems.append(f"{name} is {value}, and must be a number, {least} or more")
     for name, value, least, most in (
+        ("disk.artifacts_max_bytes", config.disk.artifacts_max_bytes, 0, 1 << 50),
         ("serving.tcp_port", config.serving.tcp_port, 0, 65_535),
         ("serving.grpc_port", config.serving.grpc_port, 0, 65_535),
         ("serving.queue", config.serving.queue, 1, 100_000),

@@ -15,6 +15,7 @@ LIVE = (
     "sources",
     "telemetry.window_seconds",
     "telemetry.spool_max_bytes",
+    "disk",
 )
 
 

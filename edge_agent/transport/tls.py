@@ -26,3 +26,13 @@ def context(identity: Identity, state: StateFolder) -> ssl.SSLContext:
             "Join again with a new token from `vedette devices token`.",
         ) from error
     return made
+
+
+def artifacts_context(identity: Identity) -> ssl.SSLContext:
+    """For artifacts over https: trusts whom the system trusts, for a hub or a store with a public name, and the fleet's
+    own authority. Raises OSError."""
+    made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    if identity.authority:
+        made.load_verify_locations(cadata=identity.authority)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    return made
