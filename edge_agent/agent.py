@@ -23,6 +23,7 @@ from edge_agent.runtimes import Runtimes
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
 from edge_agent.state import StateFolder
+from edge_agent.store.quota import Quota
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
@@ -76,7 +77,14 @@ class Agent:
         self._runtimes = Runtimes(config.runtime)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
         try:
-            self._updater = Updater(state.models, trust, who.hub, opener=self._runtimes.open)
+            self._updater = Updater(
+                state.models,
+                trust,
+                who.hub,
+                quota=Quota(config.disk.artifacts_max_bytes),
+                tls=lambda: _artifacts_tls(who),
+                opener=self._runtimes.open,
+            )
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
@@ -145,6 +153,7 @@ class Agent:
         self._uplink.heartbeat_seconds = self._config.heartbeat_seconds
         self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
         self._spool.max_bytes = self._config.telemetry.spool_max_bytes
+        self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
         self._feeds.follow(self._config.sources)
         _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
         waiting = None
@@ -287,6 +296,12 @@ def _leave(clean: bool) -> None:
     logging.shutdown()
     sys.stderr.flush()
     os._exit(0 if clean else 1)
+
+
+def _artifacts_tls(who: Identity) -> "ssl.SSLContext":
+    from edge_agent.transport.tls import artifacts_context
+
+    return artifacts_context(who)
 
 
 def _tls(who: Identity, state: StateFolder) -> "ssl.SSLContext":

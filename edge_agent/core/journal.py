@@ -100,6 +100,12 @@ def kept(journals: Iterable[Journal]) -> frozenset[str]:
     return frozenset(blob.digest for one in manifests for blob in (one.artifact, one.golden.blob))
 
 
+def proven(journals: Iterable[Journal]) -> frozenset[str]:
+    """Of `kept`, the digests that no new order may cost: what answers, and what it would fall back on."""
+    manifests = [one for it in journals for one in (current(it), it.settled, it.previous) if one is not None]
+    return frozenset(blob.digest for one in manifests for blob in (one.artifact, one.golden.blob))
+
+
 def closed(journal: Journal) -> Journal:
     """The journal after an orderly stop: what was cut short by it is not the model's fault."""
     return msgspec.structs.replace(journal, attempts=0, starts=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from edge_agent.core.journal import Journal, Order, Refused, closed, kept, reported
+from edge_agent.core.journal import Journal, Order, Refused, closed, kept, proven, reported
 from edge_agent.core.steps import (
     Action,
     Decision,
@@ -137,6 +137,10 @@ class Reconciler:
     def kept(self) -> frozenset[str]:
         """The digests that must stay on disk for this model."""
         return kept([self._journal] if self._saved is None else [self._journal, self._saved])
+
+    def proven(self) -> frozenset[str]:
+        """Of those, what no new order may cost."""
+        return proven([self._journal] if self._saved is None else [self._journal, self._saved])
 
     def close(self) -> None:
         """An orderly stop: nothing answers any more, and nothing is counted against what was cut short."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.core.journal import fresh
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
@@ -16,6 +17,7 @@ from edge_agent.runtimes import open_session
 from edge_agent.store.artifacts import ArtifactStore
 from edge_agent.store.disk import Disk
 from edge_agent.store.journals import JournalStore
+from edge_agent.store.quota import Quota
 from edge_agent.update.fetcher import Fetcher
 from edge_agent.update.intake import Accepted, Trust, accept
 from edge_agent.update.preflight import Limits, OpenSession, Preflight
@@ -23,6 +25,9 @@ from edge_agent.update.reconciler import Reconciler, Surroundings
 from fleet_contract.because import Because
 from fleet_contract.errors import ContractError
 from fleet_contract.report import ModelReport
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Trust", "Updater", "UpdaterState"]
 
@@ -34,6 +39,7 @@ GLANCE_SECONDS = 1.0
 FAULT_SECONDS = 5.0
 _LIMITS = Limits()
 _TRIAL = Trial()
+_NO_BOUND = Quota()
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -67,6 +73,8 @@ class Updater:
         limits: Limits = _LIMITS,
         trial: Trial = _TRIAL,
         disk: Disk | None = None,
+        quota: Quota = _NO_BOUND,
+        tls: "Callable[[], ssl.SSLContext] | None" = None,
         opener: OpenSession = open_session,
         now: Callable[[], datetime] = _utcnow,
         monotonic: Callable[[], float] = time.monotonic,
@@ -81,10 +89,10 @@ class Updater:
         self._disk = disk or Disk()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._document = folder / "desired.json"
-        self._artifacts = ArtifactStore(folder / "artifacts", self._disk)
+        self._artifacts = ArtifactStore(folder / "artifacts", self._disk, quota)
         self._journals = JournalStore(folder / "journals", self._disk)
         self._around = Surroundings(self._artifacts, self._journals, Preflight(opener, limits), trial, now, monotonic)
-        self._fetcher = Fetcher(self._artifacts, hub, self.wake)
+        self._fetcher = Fetcher(self._artifacts, hub, self.wake, tls=tls)
 
         self._changed = threading.Condition()
         # Guarded by the condition; all else below belongs to the thread that runs.
@@ -141,6 +149,11 @@ class Updater:
             for reconciler in self._reconcilers.values():
                 reconciler.close()
             self._publish()
+
+    def allow(self, quota: Quota) -> None:
+        """From now on artifacts may take so much of the disk."""
+        self._artifacts.quota = quota
+        self.wake()
 
     def wake(self) -> None:
         """Makes `run` look around at once."""
@@ -233,16 +246,18 @@ class Updater:
 
     def _evict(self) -> None:
         kept: set[str] = set()
+        proven: set[str] = set()
         for reconciler in self._reconcilers.values():
             kept |= reconciler.kept()
+            proven |= reconciler.proven()
         try:
-            self._artifacts.keep(kept)
+            self._artifacts.keep(kept, proven)
             self._eviction = None
         except TryLater as error:
             self._eviction = error.because
 
     def _publish(self) -> None:
-        own = [one for one in (self._unsaved, self._eviction) if one is not None]
+        own = [one for one in (self._unsaved, self._eviction, self._artifacts.trouble) if one is not None]
         troubles = [*self._journals.troubles, *own, *(trouble for _, trouble in self._faults.values())]
         for reconciler in self._reconcilers.values():
             troubles += reconciler.troubles()
