@@ -14,12 +14,15 @@ from edge_agent import config as configuration
 from edge_agent.config import Config
 from fleet_contract.errors import VedetteError
 
+#: Where the unit has it.
+DEFAULT_CONFIG = Path("/etc/vedette/agent.toml")
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command. The exit code: 0, 1 when it failed, 2 when it was called wrongly."""
+    """Runs one command. The exit code: 0, 1 when it failed (or the doctor found something), 2 when called wrongly."""
     options = _parser().parse_args(arguments)
     try:
-        options.command(options)
+        code: int | None = options.command(options)
     except VedetteError as error:
         sys.stderr.write(f"vedette-agent: {error.what} [{error.code}]\n")
         if error.remedy:
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="show what is on disk: identity, models, spool")
     status.add_argument("--config", type=Path, required=True, metavar="FILE")
     status.set_defaults(command=_status)
+
+    doctor = commands.add_parser("doctor", help="say what is wrong with this device, and what to do about it")
+    doctor.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
+    doctor.add_argument("--json", action="store_true", help="for programs: a list of findings")
+    doctor.set_defaults(command=_doctor)
     return parser
 
 
@@ -107,3 +115,13 @@ def _status(options: argparse.Namespace) -> None:
     from edge_agent.status import describe
 
     sys.stdout.write(describe(configuration.load(options.config)))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_agent.doctor.examination import become_owner, examine, healthy
+    from edge_agent.doctor.finding import told
+
+    become_owner(options.config)
+    findings = list(examine(options.config))
+    sys.stdout.write(msgspec.json.encode(findings).decode() + "\n" if options.json else told(findings))
+    return 0 if healthy(findings) else 1

@@ -1,0 +1,1 @@
+"""`vedette-agent doctor`: what is wrong with a device, in plain words. It changes nothing."""

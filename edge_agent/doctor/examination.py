@@ -1,0 +1,83 @@
+"""All the looks, in the order in which a person would take them."""
+
+import os
+import pwd
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edge_agent import config as configuration
+from edge_agent import identity
+from edge_agent.config import Config
+from edge_agent.doctor import hardware, network, storage, trust, work
+from edge_agent.doctor.finding import Finding, Verdict, ok, unknown, wrong
+from edge_agent.doctor.service import service
+from edge_agent.errors import ConfigWrong, NotJoined, StateUnusable
+from edge_agent.state import StateFolder
+from fleet_contract.join import Identity
+
+#: A model, the one before it, and the next, when no quota says how large they may be.
+_MODELS_BYTES = 256 * 1024 * 1024
+
+
+def examine(path: Path) -> Iterator[Finding]:
+    """Looks at the device whose config is at `path`. Each finding comes as soon as it is there."""
+    config = Config()
+    try:
+        config = configuration.load(path)
+        yield ok("config", f"{path} can be read.")
+    except ConfigWrong as error:
+        yield wrong("config", error.what, error.remedy or "Mend the config.")
+    yield from service()
+    state = StateFolder(config.state_dir)
+    yield from storage.storage(state, config.telemetry.spool_max_bytes + _MODELS_BYTES)
+    who = None
+    try:
+        who = identity.load(state)
+        yield ok("identity", f"{who.device} of fleet {who.fleet}.")
+    except NotJoined as error:
+        yield wrong("identity", error.what, error.remedy)
+    except StateUnusable as error:
+        yield unknown("identity", error.what, "Run as root or as the agent's user; if that does not help, join again.")
+    now = datetime.now(UTC)
+    if who is None:
+        yield trust.clock(None, now, None)
+    else:
+        yield from _fleet(who, state, now)
+    findings, built = hardware.runtimes()
+    yield from findings
+    yield from hardware.hardware(built)
+    yield from hardware.sources(config.sources)
+    yield from work.models(state)
+    yield work.spool(state, config.telemetry.spool_max_bytes)
+
+
+def become_owner(path: Path) -> None:
+    """Takes on the rights of whom the state folder belongs to: root's would hide what the agent may not do.
+
+    For a process that only examines: it has no way back. Without root's rights, or a folder, nothing happens.
+    """
+    try:
+        owner = configuration.load(path).state_dir.stat()
+    except (ConfigWrong, OSError):
+        return
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        try:
+            os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
+        except KeyError:
+            os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+
+
+def _fleet(who: Identity, state: StateFolder, now: datetime) -> Iterator[Finding]:
+    hub = network.hub(who)
+    yield trust.clock(who, now, hub.clock)
+    yield from trust.certificate(who, state, now)
+    yield hub.finding
+    yield from network.broker(who, state)
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether nothing is wrong."""
+    return all(one.verdict is not Verdict.WRONG for one in findings)

@@ -1,0 +1,127 @@
+"""Looks at how far the device gets: to its hub over HTTP, to its broker over TCP, TLS and MQTT 5."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+import urllib3
+
+from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
+from edge_agent.errors import StateUnusable
+from edge_agent.state import StateFolder
+from fleet_contract.join import Identity
+
+_TIMEOUT_SECONDS = 5.0
+_OFFLINE = "Until then the agent goes on with what it has."
+#: MQTT 5, 2.2.2.2 and 3.2.2.2, as far as a device may meet them.
+_REASONS = {
+    0x84: "it does not speak MQTT 5",
+    0x85: "it does not take this client id",
+    0x86: "it does not take this user or password",
+    0x87: "this device is not allowed in",
+    0x88: "it is not available now",
+    0x89: "it is busy",
+    0x8A: "this device is banned",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HubSeen:
+    """The finding, and the hub's clock if it showed that."""
+
+    finding: Finding
+    clock: datetime | None = None
+
+
+def hub(who: Identity) -> HubSeen:
+    """The hub that the device has joined."""
+    url = who.hub.rstrip("/") + "/healthz"
+    timeout = urllib3.Timeout(connect=_TIMEOUT_SECONDS, read=_TIMEOUT_SECONDS)
+    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
+        try:
+            answer = pool.request("GET", url)
+        except urllib3.exceptions.HTTPError as error:
+            remedy = f"Start the hub, or mend the network or the name between. {_OFFLINE}"
+            return HubSeen(wrong("hub", f"No answer from {who.hub}: {error}.", remedy))
+    date = answer.headers.get("Date", "")
+    try:
+        clock = parsedate_to_datetime(date)
+    except ValueError:
+        clock = None
+    if answer.status != 200:
+        remedy = "Look at the hub's log, or at the proxy in front of it."
+        return HubSeen(
+            warning("hub", f"{who.hub} answers {answer.status}, and not as a Vedette hub does.", remedy), clock
+        )
+    return HubSeen(ok("hub", f"{who.hub} answers."), clock)
+
+
+def broker(who: Identity, state: StateFolder) -> Iterator[Finding]:
+    """The broker: how far the way there goes, and whether it takes this device."""
+    where = f"{who.broker.host}:{who.broker.port}"
+    mend = f"Mend the network, the firewall or the name. {_OFFLINE}"
+    try:
+        connection = socket.create_connection((who.broker.host, who.broker.port), _TIMEOUT_SECONDS)
+    except socket.gaierror as error:
+        yield wrong("broker", f"The name {who.broker.host} leads nowhere: {error.strerror}.", mend)
+        return
+    except OSError as error:
+        yield wrong("broker", f"Nothing listens on {where}, or nothing gets there: {error}.", mend)
+        return
+    try:
+        if who.broker.tls:
+            connection = _over_tls(connection, who, state)
+    except StateUnusable as error:
+        connection.close()
+        yield unknown("broker", error.what, "Run as root or as the agent's user.")
+        return
+    except ssl.SSLCertVerificationError as error:
+        connection.close()
+        yield wrong(
+            "broker",
+            f"The certificate of {where} is not to be trusted: {error.verify_message}.",
+            "Set the clock right if it is wrong; else ask who runs the broker.",
+        )
+        return
+    except OSError as error:
+        connection.close()
+        yield wrong("broker", f"{where} does not take the device over TLS: {error}.", "See what the broker's log says.")
+        return
+    with connection:
+        yield _greeted(connection, who, where, running=state.locked())
+
+
+def _over_tls(connection: socket.socket, who: Identity, state: StateFolder) -> socket.socket:
+    from edge_agent.transport.tls import context
+
+    return context(who, state).wrap_socket(connection, server_hostname=who.broker.host)
+
+
+def _greeted(connection: socket.socket, who: Identity, where: str, *, running: bool) -> Finding:
+    if running:
+        # A second connection under its name would end the agent's own.
+        return ok("broker", f"{where} is there; whether it takes this device, the running agent's log says.")
+    try:
+        connection.sendall(_connect(who.device))
+        answer = connection.recv(256)
+    except OSError as error:
+        return wrong("broker", f"{where} is there and does not speak MQTT: {error}.", "See that the port is right.")
+    # CONNACK: its kind, the length of the rest, flags, reason.
+    if len(answer) < 4 or answer[0] != 0x20:
+        return wrong("broker", f"{where} is there and does not speak MQTT 5.", "See that the port is right.")
+    reason = answer[3]
+    if reason:
+        why = _REASONS.get(reason, f"reason {reason:#x}")
+        return wrong("broker", f"{where} refuses the device: {why}.", "See what the broker's log says, or join again.")
+    return ok("broker", f"{where} takes the device.")
+
+
+def _connect(client_id: str) -> bytes:
+    """MQTT 5's CONNECT: a clean start, a keep-alive of 30 s, no properties, no will, no password."""
+    name = client_id.encode()
+    body = b"\x00\x04MQTT\x05\x02\x00\x1e\x00" + len(name).to_bytes(2, "big") + name
+    high, low = divmod(len(body), 128)
+    return b"\x10" + (bytes((low | 0x80, high)) if high else bytes((low,))) + body
