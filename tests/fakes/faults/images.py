@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from tests.fakes.faults.block_log import Entry, Flush, Mark, Write
-from tests.fakes.faults.laws import Claims
+from tests.fakes.faults.watched import Claims
 
 BLOCK_BYTES = 4096
 

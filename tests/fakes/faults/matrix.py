@@ -15,17 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Read before the first fork: what is counted is the update, not Python's imports.
-import edge_agent.golden
-import edge_agent.runtimes.onnx  # noqa: F401
 from edge_agent.core.steps import Trial
 from edge_agent.store.disk import Disk
 from edge_agent.update.updater import Updater
 from fleet_contract.report import Phase
 from tests.fakes.blob_server import serving
 from tests.fakes.device import TRUST, a_desired, an_assignment
-from tests.fakes.faults.laws import PATIENCE_SECONDS, Claims, Watched, examine, release
+from tests.fakes.faults.laws import examine
 from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, trace
+from tests.fakes.faults.watched import PATIENCE_SECONDS, Claims, Watched, release
 
 _CLAIMS = struct.Struct("iii")
 #: Points that only some runs have (a lock that was free, a wait that was short) are tried so often.
@@ -35,8 +33,11 @@ _REJECTED = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one fault. `ended` says how the process came out of it: "went on", "ended", "killed" or
-    "hung", and "not reached" when the point was not met. `broken` is the law that does not hold."""
+    """What became of one fault.
+
+    `ended` says how the process came out of it: "went on", "ended", "killed", "hung" (until the watchdog ended it) or
+    "rejected" (the release was), and "not reached" when the point was not met. `broken` is the law that does not hold.
+    """
 
     point: Point
     fault: str
@@ -53,19 +54,27 @@ class Matrix:
     disk: Callable[[], Disk] = Disk
 
     def prepare(self) -> None:
-        """A device that has proven version 1, from which each update starts."""
-        _in_child(self._prove_first)
+        """A device that has proven version 1, from which each update starts, and one update made here: what Python and
+        the runtime load once, they load before they are traced."""
+        with serving(release(1).blobs | release(2).blobs) as server:
+            with Watched(self.folder / "first", server) as device:
+                device.order(1, 1)
+                device.wait_until_settled(1)
+            shutil.copytree(self.folder / "first", self.folder / "traced")
+            with Watched(self.folder / "traced", server) as device:
+                device.order(2, 2)
+                device.wait_until_settled(2)
 
     def points(self, runs: int = 3) -> list[Point]:
         """The system calls of an update that every one of so many runs has made."""
-        seen = [set(self._update(self.folder / "traced", Claims(), None, KILL)[0].points) for _ in range(runs)]
+        seen = [set(self._update(self.folder / "traced", None, KILL)[0].points) for _ in range(runs)]
         return sorted(set.intersection(*seen))
 
     def strike(self, point: Point, fault: Fault) -> Outcome:
         """An update with `fault` at `point`, and a look at the device afterwards."""
         folder = self.folder / f"case-{os.getpid()}"
         for _ in range(_TRIES):
-            traced, claims = self._update(folder, Claims(), point, fault)
+            traced, claims = self._update(folder, point, fault)
             if not traced.hit:
                 continue
             ended = _ended(traced.status)
@@ -75,13 +84,7 @@ class Matrix:
             return Outcome(point, fault.name, ended, broken)
         return Outcome(point, fault.name, "not reached")
 
-    def _prove_first(self) -> str:
-        with serving(release(1).blobs) as server, Watched(self.folder / "first", server) as device:
-            device.order(1, 1)
-            device.wait_until_settled(1)
-        return ""
-
-    def _update(self, folder: Path, claims: Claims, point: Point | None, fault: Fault) -> tuple[Traced, Claims]:
+    def _update(self, folder: Path, point: Point | None, fault: Fault) -> tuple[Traced, Claims]:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.folder / "first", folder)
         with mmap.mmap(-1, _CLAIMS.size) as said, _watchdog():
@@ -120,7 +123,7 @@ class Matrix:
             with serving(release(1).blobs | release(2).blobs) as server:
                 return examine(folder, server, claims, 2) or ""
 
-        return _in_child(look) or None
+        return in_child(look) or None
 
 
 ORDER = a_desired(2, an_assignment(release(2).manifest))
@@ -128,8 +131,10 @@ ORDER = a_desired(2, an_assignment(release(2).manifest))
 
 def _ended(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return {signal.SIGKILL: "killed", signal.SIGALRM: "hung"}.get(os.WTERMSIG(status), "ended")
-    return {0: "went on", _REJECTED: "rejected"}.get(os.WEXITSTATUS(status), "ended")
+        caught = os.WTERMSIG(status)
+        return "killed" if caught == signal.SIGKILL else "hung" if caught == signal.SIGALRM else "ended"
+    code = os.WEXITSTATUS(status)
+    return "went on" if code == 0 else "rejected" if code == _REJECTED else "ended"
 
 
 @contextlib.contextmanager
@@ -149,7 +154,7 @@ def _watchdog() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _in_child(run: Callable[[], str]) -> str:
+def in_child(run: Callable[[], str]) -> str:
     """What `run` says in a process of its own: this one stays without threads."""
     read, write = os.pipe()
     child = os.fork()

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import gc
 import os
 import stat
 import struct
@@ -60,6 +61,8 @@ def unmount_when_idle(folder: Path) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
+            # What an updater has mapped goes with the updater, and that is a knot of references.
+            gc.collect()
             time.sleep(0.01)
 
 

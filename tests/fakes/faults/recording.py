@@ -4,15 +4,15 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.store.disk import Disk
 from tests.fakes.blob_server import BlobServer
 from tests.fakes.faults.block_log import Entry, logged_disk, read_log
 from tests.fakes.faults.images import mark
-from tests.fakes.faults.laws import Claims, Watched
 from tests.fakes.faults.mounts import loop_device, make_ext4, mounted, write_back
+from tests.fakes.faults.watched import Claims, Watched, Witness
 
 #: Updates leave 16 MiB to others, so that a disk has to be larger.
 DISK_BYTES = 40 * 1024 * 1024
@@ -59,32 +59,22 @@ def _update(
     dice: random.Random,
 ) -> Claims:
     """One start of the updater, which carries out orders of these versions. What it has said by its end."""
-    lock = threading.Lock()
-
-    def say(ordered: int | None = None) -> None:
-        nonlocal claims
-        with lock:
-            claims = claims.and_said(device.updater)
-            claims = claims if ordered is None else replace(claims, ordered=ordered)
-            marks.write_text(mark(claims))
-
     with Watched(folder, server, disk) as device:
-        tell = device.updater.on_change
-
-        def say_and_tell() -> None:
-            say()
-            tell()
-
-        device.updater.on_change = say_and_tell
+        witness = Witness(device, claims, lambda said: _mark(marks, said))
         for version in versions:
-            say(version)
+            witness.ordered(version)
             # Some downloads come in pieces.
             server.cut_after = dice.choice((None, None, 70_000))
             device.order(version, generation=version)
             device.wait_until_settled(version)
-    # Without a model nothing runs after a stop, and that is no claim.
-    server.cut_after = None
-    return claims
+        server.cut_after = None
+        # Nothing answers after a stop, and a device that has stopped claims nothing new.
+        witness.close(lambda: None)
+    return witness.claims
+
+
+def _mark(marks: Path, claims: Claims) -> None:
+    marks.write_text(mark(claims))
 
 
 @contextmanager
