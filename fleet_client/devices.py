@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.http import API, Http, Query
-from fleet_client.views import Device, DeviceEvent, Page, Token
+from fleet_client.views import Device, DeviceEvent, Page, Retry, Token
 
 
 class Devices:
@@ -60,6 +60,11 @@ class Devices:
     def label(self, device: str, labels: Mapping[str, str | None]) -> Device:
         """Sets `labels`; one that is None is taken away, others stay."""
         return self._http.send(Device, "PATCH", _path(device), {"labels": dict(labels)})
+
+    def retry(self, device: str, model: str, *, slot: str = "default") -> Retry:
+        """Has `device` try again the version of `model` that it has rejected."""
+        path = f"{_path(device)}/models/{quote(model, safe='')}/retry"
+        return self._http.send(Retry, "POST", path, {"slot": slot})
 
     def token(
         self,

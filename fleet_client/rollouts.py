@@ -32,14 +32,17 @@ class Rollouts:
         """A page of what the hub decided on `rollout`, and why."""
         return paging.page(self._http, Decision, f"{_path(rollout)}/decisions", {}, limit, cursor)
 
-    def create(self, model: str, version: int, policy: Mapping[str, Any] | None = None) -> Rollout:
-        """Starts to roll `version` out. What `policy` leaves out is the hub's default.
+    def create(
+        self, model: str, version: int, policy: Mapping[str, Any] | None = None, *, slot: str = "default"
+    ) -> Rollout:
+        """Starts to roll `version` out. What `policy` leaves out is the hub's default. In the slot "shadow" it runs
+        beside the version that answers, on the same inputs, and answers nobody.
 
         {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], "selector": {"labels": {}, "targets": []},
         "success_percent": 95, "soak_seconds": 60, "minimum_records": 200, "stop_failed_percent": 5,
         "on_stop": "revert", "gates": {...}}
         """
-        body = {"model": model, "version": version, "policy": dict(policy or {})}
+        body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
         return self._http.send(Rollout, "POST", f"{API}/rollouts", body)
 
     def pause(self, rollout: str, reason: str = "") -> Rollout:

@@ -49,7 +49,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class DeviceModel(msgspec.Struct, frozen=True):
-    """One model on a device, as the device said itself."""
+    """One slot of one model on a device, as the device said itself: "default" answers, "shadow" is only compared."""
 
     model: str
     phase: str
@@ -59,6 +59,7 @@ class DeviceModel(msgspec.Struct, frozen=True):
     running: Release | None = None
     previous: Release | None = None
     rollout: str | None = None
+    slot: str = "default"
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -97,6 +98,17 @@ class DeviceEvent(msgspec.Struct, frozen=True):
     model: str | None = None
     phase: str | None = None
     version: int | None = None
+    slot: str | None = None
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """What a device was told: to try `version` again, in the desired state of `generation`."""
+
+    device: str
+    model: str
+    slot: str
+    version: int
+    generation: int
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -172,6 +184,10 @@ class Cohort(msgspec.Struct, frozen=True):
     errors: int = 0
     devices: int = 0
     predictions: dict[str, int] = {}
+    compared: int = 0
+    """Of a shadow: records whose label was compared with that of the version that answered."""
+    agreement: float | None = None
+    """The share of those, 0 to 1, with the same label."""
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -212,6 +228,7 @@ class Rollout(msgspec.Struct, frozen=True):
     evidence: Evidence = Evidence()
     gates: tuple[Gate, ...] = ()
     revision: int = 0
+    slot: str = "default"
 
     @property
     def ended(self) -> bool:

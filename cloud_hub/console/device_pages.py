@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from cloud_hub.console.activity import Activity
 from cloud_hub.console.parts import Parts
@@ -13,6 +14,7 @@ from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
 from cloud_hub.page import Page, PageRequest
+from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.report import Phase
 
 _EVENTS_SHOWN = 50
@@ -93,7 +95,7 @@ class OneDevice(Activity):
 
     def __init__(self, parts: Parts, device: str) -> None:
         self.device = parts.devices.get(device)
-        super().__init__(parts.monitoring, [model.model for model in self.device.models], device)
+        super().__init__(parts.monitoring, list(dict.fromkeys(model.model for model in self.device.models)), device)
         self._parts = parts
 
     @cached_property
@@ -113,5 +115,10 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     def device(request: Request, device: str) -> Response:
         subjects = (f"device:{device}", "telemetry")
         return renderer.page(request, "device.html", view=OneDevice(parts, device), subjects=subjects, charts=True)
+
+    @api.post("/devices/{device}/models/{model}/retry")
+    def retry(device: str, model: str, slot: str = DEFAULT_SLOT) -> Response:
+        parts.rollouts.retry(device, model, slot)
+        return RedirectResponse(f"/devices/{device}", 303)
 
     return api

@@ -104,6 +104,7 @@ class OneRollout:
     def confidence(self) -> Drawing | None:
         """How sure both cohorts were; None once that was too long ago to add it up for a page."""
         model, since, version = self.rollout.model, self.rollout.created_at, self.rollout.version
+        slot = self.rollout.slot
         if self._parts.now() - since > _CONFIDENCE_WITHIN:
             return None
         versions = self._parts.releases.versions(model, PageRequest(limit=500)).items
@@ -113,7 +114,7 @@ class OneRollout:
             for artifact in one.artifacts
         }
         monitoring = self._parts.monitoring
-        treated = monitoring.evidence(model, since, version=version).confidence
+        treated = monitoring.evidence(model, since, version=version, slot=slot).confidence
         control = monitoring.evidence(model, since, not_version=version).confidence
         return confidence(edges, {"treated": treated, "control": control}, self.cohorts)
 

@@ -31,16 +31,18 @@ class DeviceState:
     known: Known
     presence: str
     refused: str | None
-    models: dict[str, ModelState] = field(default_factory=dict)
+    #: By model and slot.
+    models: dict[tuple[str, str], ModelState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Event:
-    """`kind` is presence, phase or refused; the last three are about a model."""
+    """`kind` is presence, phase or refused; the last four are about a model."""
 
     kind: str
     because: Because
     model: str | None = None
+    slot: str | None = None
     phase: str | None = None
     version: int | None = None
 
@@ -65,9 +67,9 @@ def news_events(before: DeviceState, report: Report) -> list[Event]:
     if report.refused and report.refused.code != before.refused:
         events.append(Event("refused", report.refused))
     for model in report.models:
-        if before.models.get(model.model) != ModelState.of(model):
+        if before.models.get((model.model, model.slot)) != ModelState.of(model):
             version = _version(model.wanted or model.running)
-            events.append(Event("phase", model.because, model.model, model.phase.value, version))
+            events.append(Event("phase", model.because, model.model, model.slot, model.phase.value, version))
     return events
 
 

@@ -16,8 +16,8 @@ from cloud_hub.devices.history import DeviceState, Event, ModelState, news_event
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
 from fleet_contract.report import ModelReport, Presence, Report
 
-_MODEL_KEY = ("device", "model")
-#: How many (device, model) pairs one statement deletes.
+_MODEL_KEY = ("device", "model", "slot")
+#: How many slots of models one statement deletes.
 _ROWS = 500
 
 
@@ -90,13 +90,14 @@ def _states(session: Session, devices: Collection[str]) -> dict[str, DeviceState
     model = select(
         col(DeviceModel.device),
         col(DeviceModel.model),
+        col(DeviceModel.slot),
         col(DeviceModel.phase),
         col(DeviceModel.wanted_version),
         col(DeviceModel.running_version),
         col(DeviceModel.because_code),
     )
-    for name, of, *state in session.execute(model.where(col(DeviceModel.device).in_(devices))):
-        states[name].models[of] = ModelState(*state)
+    for name, of, slot, *state in session.execute(model.where(col(DeviceModel.device).in_(devices))):
+        states[name].models[of, slot] = ModelState(*state)
     return states
 
 
@@ -105,7 +106,7 @@ def _after(state: DeviceState, report: Report) -> DeviceState:
         state.known.after(report),
         report.presence.value,
         report.refused.code if report.refused else None,
-        {model.model: ModelState.of(model) for model in report.models},
+        {(model.model, model.slot): ModelState.of(model) for model in report.models},
     )
 
 
@@ -151,24 +152,26 @@ def _device_row(report: Report, known: Known, now: datetime) -> dict[str, Any]:
     return row
 
 
-def _write_models(session: Session, newest: dict[str, Report], stored: dict[str, set[str]], now: datetime) -> None:
+def _write_models(
+    session: Session, newest: dict[str, Report], stored: dict[str, set[tuple[str, str]]], now: datetime
+) -> None:
     rows = {
-        (device, model.model): _model_row(device, model, now)
+        (device, model.model, model.slot): _model_row(device, model, now)
         for device, report in newest.items()
         for model in report.models
     }
-    gone = [(d, model) for d in newest for model in stored[d] if (d, model) not in rows]
+    gone = [(d, *place) for d in newest for place in stored[d] if (d, *place) not in rows]
     if rows:
         statement = upsert(session, DeviceModel)
         changed = {name: statement.excluded[name] for name in next(iter(rows.values())) if name not in _MODEL_KEY}
         statement = statement.on_conflict_do_update(index_elements=_MODEL_KEY, set_=changed)
         session.connection().execute(statement, list(rows.values()))
     for start in range(0, len(gone), _ROWS):
-        pairs = [
-            and_(col(DeviceModel.device) == d, col(DeviceModel.model) == model)
-            for d, model in gone[start : start + _ROWS]
+        slots = [
+            and_(col(DeviceModel.device) == d, col(DeviceModel.model) == model, col(DeviceModel.slot) == slot)
+            for d, model, slot in gone[start : start + _ROWS]
         ]
-        session.execute(delete(DeviceModel).where(or_(*pairs)))
+        session.execute(delete(DeviceModel).where(or_(*slots)))
 
 
 def _model_row(device: str, model: ModelReport, now: datetime) -> dict[str, Any]:
@@ -176,6 +179,7 @@ def _model_row(device: str, model: ModelReport, now: datetime) -> dict[str, Any]
     return {
         "device": device,
         "model": model.model,
+        "slot": model.slot,
         "phase": model.phase.value,
         "because_code": model.because.code,
         "because_sentence": model.because.sentence,
@@ -193,6 +197,7 @@ def _event_row(device: str, event: Event, now: datetime) -> dict[str, Any]:
         "at": now,
         "kind": event.kind,
         "model": event.model,
+        "slot": event.slot,
         "phase": event.phase,
         "version": event.version,
         "code": event.because.code,

@@ -212,6 +212,7 @@ def _release(version: int | None, digest: str | None) -> ReleaseView | None:
 def _model_view(model: DeviceModel) -> DeviceModelView:
     return DeviceModelView(
         model=model.model,
+        slot=model.slot,
         phase=model.phase,
         because=BecauseView(code=model.because_code, sentence=model.because_sentence),
         since=model.since,
@@ -228,6 +229,7 @@ def _event_view(event: DeviceEvent) -> DeviceEventView:
         at=event.at,
         kind=event.kind,
         model=event.model,
+        slot=event.slot,
         phase=event.phase,
         version=event.version,
         because=BecauseView(code=event.code, sentence=event.sentence),

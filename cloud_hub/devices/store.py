@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from cloud_hub.database import upsert
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceLabel, DeviceModel
 from cloud_hub.page import PageRequest, Rows, fetch
+from fleet_contract.desired import DEFAULT_SLOT
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -111,7 +112,11 @@ def labels_of(session: Session, devices: Sequence[str]) -> dict[str, dict[str, s
 def models_of(session: Session, devices: Sequence[str]) -> dict[str, list[DeviceModel]]:
     """Reported models by device, sorted by name."""
     found: dict[str, list[DeviceModel]] = {}
-    rows = select(DeviceModel).where(col(DeviceModel.device).in_(devices)).order_by(col(DeviceModel.model))
+    rows = (
+        select(DeviceModel)
+        .where(col(DeviceModel.device).in_(devices))
+        .order_by(col(DeviceModel.model), col(DeviceModel.slot))
+    )
     for row in session.execute(rows).scalars():
         found.setdefault(row.device, []).append(row)
     return found
@@ -151,9 +156,9 @@ def count_by_target(session: Session) -> dict[str, int]:
 
 
 def count_running(session: Session) -> Sequence[tuple[str, int, int]]:
-    """Model, version and number of devices that run it, in order of the first two."""
+    """Model, version and number of devices that answer with it, in order of the first two."""
     model, version = col(DeviceModel.model), col(DeviceModel.running_version)
-    statement = select(model, version, func.count()).where(version.is_not(None))
+    statement = select(model, version, func.count()).where(version.is_not(None), col(DeviceModel.slot) == DEFAULT_SLOT)
     return session.execute(statement.group_by(model, version).order_by(model, version)).all()
 
 

@@ -55,7 +55,7 @@ class DeviceLabel(SQLModel, table=True):
 
 
 class DeviceModel(SQLModel, table=True):
-    """One model on one device, as the device reported it."""
+    """One slot of one model on one device, as the device reported it."""
 
     __tablename__ = "device_models"
     __table_args__ = (
@@ -65,6 +65,7 @@ class DeviceModel(SQLModel, table=True):
 
     device: str = Field(primary_key=True, foreign_key="devices.id", ondelete="CASCADE")
     model: str = Field(primary_key=True)
+    slot: str = Field(default="default", primary_key=True)
     phase: str
     because_code: str
     because_sentence: str
@@ -92,6 +93,7 @@ class DeviceEvent(SQLModel, table=True):
     kind: str
     """joined, presence, phase or refused."""
     model: str | None = None
+    slot: str | None = None
     phase: str | None = None
     version: int | None = None
     code: str

@@ -25,9 +25,10 @@ class ReleaseView(View):
 
 
 class DeviceModelView(View):
-    """One model on the device, as it said itself."""
+    """One slot of one model on the device, as it said itself."""
 
     model: str
+    slot: str = "default"
     phase: str
     because: BecauseView
     since: datetime
@@ -74,6 +75,7 @@ class DeviceEventView(View):
     at: datetime
     kind: str
     model: str | None
+    slot: str | None = None
     phase: str | None
     version: int | None
     because: BecauseView

@@ -20,6 +20,8 @@ class Counted(NamedTuple):
     predictions: Mapping[str, int]
     confidence: tuple[int, ...]
     error_codes: Mapping[str, int]
+    compared: int = 0
+    agreed: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Tally:
     confidence: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Counts over the edges of the manifest's reference, by artifact digest: other artifacts may have other edges."""
     error_codes: Mapping[str, int] = field(default_factory=dict)
+    compared: int = 0
+    """Of a shadow: records whose label was compared with that of the version that answered."""
+    agreed: int = 0
+    """Of those, how many had the same."""
+
+    @property
+    def agreement(self) -> float | None:
+        """The share, 0 to 1, of compared records that agreed; None when none was compared."""
+        return self.agreed / self.compared if self.compared else None
 
     @property
     def error_share(self) -> float | None:
@@ -52,12 +63,15 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
     """`start`, or nothing, and all of `counted` added up."""
     start = start or Tally()
     windows, records, errors = start.windows, start.records, start.errors
+    compared, agreed = start.compared, start.agreed
     latency, predictions, codes = dict(start.latency), dict(start.predictions), dict(start.error_codes)
     confidence = dict(start.confidence)
     for one in counted:
         windows += 1
         records += one.records
         errors += one.errors
+        compared += one.compared
+        agreed += one.agreed
         for bucket, count in one.latency.items():
             latency[bucket] = latency.get(bucket, 0) + count
         for label, count in one.predictions.items():
@@ -66,7 +80,7 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
             codes[code] = codes.get(code, 0) + count
         if one.confidence:
             confidence[one.digest] = _add(confidence.get(one.digest, ()), one.confidence)
-    return Tally(windows, records, errors, latency, predictions, confidence, codes)
+    return Tally(windows, records, errors, latency, predictions, confidence, codes, compared, agreed)
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:
@@ -84,6 +98,8 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         add_sparse(one.predictions for one in all_of),
         confidence,
         add_sparse(one.error_codes for one in all_of),
+        sum(one.compared for one in all_of),
+        sum(one.agreed for one in all_of),
     )
 
 

@@ -15,6 +15,7 @@ from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import Evidence, Tally, merge
 from cloud_hub.monitoring.store import KEPT, SLICE_SECONDS, Reading, Slice
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
+from fleet_contract.desired import DEFAULT_SLOT
 
 MAX_MINUTES = int(KEPT.total_seconds() // 60)
 _POINTS = 120
@@ -30,7 +31,7 @@ class EvidenceReader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readings: OrderedDict[tuple[str, datetime, int | None, int | None], Reading] = OrderedDict()
+        self._readings: OrderedDict[tuple[str, datetime, int | None, int | None, str], Reading] = OrderedDict()
 
     def evidence(
         self,
@@ -40,12 +41,13 @@ class EvidenceReader:
         *,
         version: int | None = None,
         not_version: int | None = None,
+        slot: str = DEFAULT_SLOT,
     ) -> Evidence:
         """As `store.evidence`."""
-        key = (model, since, version, not_version)
+        key = (model, since, version, not_version, slot)
         with self._lock:
             known = self._readings.get(key, store.NOTHING_READ)
-        reading = store.read_evidence(session, known, model, since, version, not_version)
+        reading = store.read_evidence(session, known, model, since, version, not_version, slot)
         with self._lock:
             self._readings[key] = reading
             self._readings.move_to_end(key)
@@ -63,11 +65,18 @@ class MonitoringService:
         self.reader = EvidenceReader()
 
     def evidence(
-        self, model: str, since: datetime, *, version: int | None = None, not_version: int | None = None
+        self,
+        model: str,
+        since: datetime,
+        *,
+        version: int | None = None,
+        not_version: int | None = None,
+        slot: str = DEFAULT_SLOT,
     ) -> Evidence:
-        """What devices have shown with `model` since `since`: with `version` only, or with all but `not_version`."""
+        """What devices have shown with `slot` of `model` since `since`: with `version` only, or with all but
+        `not_version`."""
         with self._database.reading() as session:
-            return self.reader.evidence(session, model, since, version=version, not_version=not_version)
+            return self.reader.evidence(session, model, since, version=version, not_version=not_version, slot=slot)
 
     def series(self, model: str, *, device: str | None = None, minutes: int = 15) -> SeriesView:
         """What `model` did in the last `minutes`, on all devices or on `device`, in at most some 120 buckets."""

@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col
 from cloud_hub.database import upsert
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
+from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.telemetry import Window
 
 #: How long single windows and slices are kept; the lake keeps them for good.
@@ -38,6 +39,8 @@ _COUNTED: tuple[Any, ...] = (
     _W.predictions,
     _W.confidence,
     _W.error_codes,
+    _W.compared,
+    _W.agreed,
 )
 
 
@@ -80,7 +83,7 @@ def _add_to_slices(session: Session, new: Iterable[Arrived]) -> None:
     added: dict[tuple[str, int, int], list[Counted]] = {}
     for one in new:
         window = one.window
-        if window.started_at_ms > _ms(one.ingested_at + CLOCK_AHEAD):
+        if window.slot != DEFAULT_SLOT or window.started_at_ms > _ms(one.ingested_at + CLOCK_AHEAD):
             continue
         start = window.started_at_ms - window.started_at_ms % _SLICE_MS
         added.setdefault((window.model, window.version, start), []).append(_counted(one))
@@ -103,11 +106,17 @@ def _add_to_slices(session: Session, new: Iterable[Arrived]) -> None:
 
 
 def evidence(
-    session: Session, model: str, since: datetime, *, version: int | None = None, not_version: int | None = None
+    session: Session,
+    model: str,
+    since: datetime,
+    *,
+    version: int | None = None,
+    not_version: int | None = None,
+    slot: str = DEFAULT_SLOT,
 ) -> Evidence:
-    """What devices have shown with `model` in windows that started at `since` or later, by their clocks: with
-    `version` only, or with all but `not_version`."""
-    return read_evidence(session, NOTHING_READ, model, since, version, not_version).evidence
+    """What devices have shown with `slot` of `model` in windows that started at `since` or later, by their clocks:
+    with `version` only, or with all but `not_version`."""
+    return read_evidence(session, NOTHING_READ, model, since, version, not_version, slot).evidence
 
 
 @dataclass(frozen=True)
@@ -123,11 +132,18 @@ NOTHING_READ = Reading(Evidence(), 0, Evidence())
 
 
 def read_evidence(
-    session: Session, known: Reading, model: str, since: datetime, version: int | None, not_version: int | None
+    session: Session,
+    known: Reading,
+    model: str,
+    since: datetime,
+    version: int | None,
+    not_version: int | None,
+    slot: str = DEFAULT_SLOT,
 ) -> Reading:
     """`known`, carried on with the windows that have come since: the same as reading all of them again."""
     where: list[ColumnElement[bool]] = [
         col(_W.model) == model,
+        col(_W.slot) == slot,
         col(_W.number) > known.number,
         col(_W.started_at_ms) >= _ms(since),
     ]
@@ -166,6 +182,7 @@ def device_slices(session: Session, device: str, model: str, since: datetime, un
         .where(
             col(_W.device) == device,
             col(_W.model) == model,
+            col(_W.slot) == DEFAULT_SLOT,
             col(_W.started_at_ms) >= start,
             col(_W.started_at_ms) < _ms(until),
         )
@@ -191,6 +208,7 @@ def _row(one: Arrived) -> dict[str, Any]:
         "boot": one.boot,
         "sequence": window.sequence,
         "model": window.model,
+        "slot": window.slot,
         "version": window.version,
         "digest": window.digest,
         "started_at_ms": window.started_at_ms,
@@ -202,6 +220,8 @@ def _row(one: Arrived) -> dict[str, Any]:
         "predictions": _text(window.predictions),
         "confidence": _text(window.confidence),
         "error_codes": _text(window.error_codes),
+        "compared": window.compared,
+        "agreed": window.agreed,
     }
 
 
@@ -216,6 +236,8 @@ def _counted(one: Arrived) -> Counted:
         window.predictions,
         window.confidence,
         window.error_codes,
+        window.compared,
+        window.agreed,
     )
 
 
@@ -229,6 +251,8 @@ def _read(row: Row[Any]) -> Counted:
         _counts.decode(row.predictions),
         _dense.decode(row.confidence),
         _counts.decode(row.error_codes),
+        row.compared,
+        row.agreed,
     )
 
 

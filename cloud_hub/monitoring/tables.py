@@ -31,6 +31,7 @@ class TelemetryWindow(SQLModel, table=True):
     boot: str
     sequence: int = Field(sa_type=BigInteger)
     model: str
+    slot: str = "default"
     version: int
     digest: str
     started_at_ms: int = Field(sa_type=BigInteger)
@@ -43,10 +44,14 @@ class TelemetryWindow(SQLModel, table=True):
     predictions: str = Field(sa_type=Text)
     confidence: str = Field(sa_type=Text)
     error_codes: str = Field(sa_type=Text)
+    compared: int = Field(default=0, sa_type=BigInteger)
+    """Of a shadow: records whose label was compared with the live version's; of those, as many `agreed`."""
+    agreed: int = Field(default=0, sa_type=BigInteger)
 
 
 class TelemetrySlice(SQLModel, table=True):
-    """What all devices together did with one version in `store.SLICE_SECONDS` seconds from `started_at_ms` on."""
+    """What all devices together answered with one version in `store.SLICE_SECONDS` seconds from `started_at_ms` on.
+    Shadows answer nobody."""
 
     __tablename__ = "window_slices"
 

@@ -19,6 +19,10 @@ class EvidenceView(BaseModel):
     latency_p50_us: float | None
     latency_p95_us: float | None
     predictions: dict[str, int]
+    compared: int = 0
+    """Of a shadow: records whose label was compared with that of the version that answered."""
+    agreement: float | None = None
+    """The share of those with the same label; null when none was compared."""
 
     @classmethod
     def of(cls, evidence: Evidence) -> "EvidenceView":
@@ -31,6 +35,8 @@ class EvidenceView(BaseModel):
             latency_p50_us=total.latency_quantile(0.5),
             latency_p95_us=total.latency_quantile(0.95),
             predictions=dict(total.predictions),
+            compared=total.compared,
+            agreement=total.agreement,
         )
 
 

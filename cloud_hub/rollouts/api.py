@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, status
 from cloud_hub.page import Page, PageQuery
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, RolloutIn, RolloutView, VerbIn
+from cloud_hub.rollouts.views import DecisionView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
 
 
 def router(rollouts: RolloutService) -> APIRouter:
@@ -50,5 +50,15 @@ def router(rollouts: RolloutService) -> APIRouter:
     def abort(rollout: str, said: VerbIn | None = None) -> RolloutView:
         """Each of its devices is ordered back to what it ran before. This cannot be undone."""
         return rollouts.abort(rollout, said.reason if said else "")
+
+    @routes.post(
+        "/devices/{device}/models/{model}/retry",
+        status_code=status.HTTP_202_ACCEPTED,
+        tags=["devices"],
+        summary="Have a device try again what it rejected",
+    )
+    def retry(device: str, model: str, said: RetryIn | None = None) -> RetryView:
+        """The device gets a new order. What comes of it is in its history."""
+        return rollouts.retry(device, model, (said or RetryIn()).slot)
 
     return routes

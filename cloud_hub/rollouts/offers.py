@@ -13,7 +13,8 @@ from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.policy import Selector
 from cloud_hub.rollouts.tables import Offer, Order
-from cloud_hub.rollouts.wanted import Candidate
+from cloud_hub.rollouts.wanted import Candidate, Place
+from fleet_contract.desired import DEFAULT_SLOT
 
 _ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
 
@@ -26,7 +27,7 @@ class Standing:
     fleet: str
     reported: int
     order: Order | None
-    offers: Mapping[str, Offer]
+    offers: Mapping[Place, Offer]
 
 
 def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[ColumnElement[bool]]:
@@ -82,9 +83,9 @@ def standings(session: Session, devices: Sequence[str], *, lock: bool = False) -
     labels: dict[str, dict[str, str]] = {}
     for label in session.execute(select(DeviceLabel).where(col(DeviceLabel.device).in_(devices))).scalars():
         labels.setdefault(label.device, {})[label.key] = label.value
-    offers: dict[str, dict[str, Offer]] = {}
+    offers: dict[str, dict[Place, Offer]] = {}
     for offer in session.execute(select(Offer).where(col(Offer.device).in_(devices))).scalars():
-        offers.setdefault(offer.device, {})[offer.model] = offer
+        offers.setdefault(offer.device, {})[Place(offer.model, offer.slot)] = offer
     orders = {order.device: order for order in orders_of(session, devices)}
     return [
         Standing(
@@ -110,19 +111,23 @@ def generations_wanted(session: Session, devices: Sequence[str]) -> Mapping[str,
 
 @dataclass(frozen=True)
 class Written:
-    """What is written of one device: its new order, new offers, and the models that it is offered no more."""
+    """What is written of one device: its new order, new offers, and the places where it is offered nothing more."""
 
     fleet: str
     order: Order
     offers: Sequence[Offer]
-    gone: Collection[str]
+    gone: Collection[Place]
 
 
 def save(session: Session, written: Sequence[Written]) -> None:
     """Replaces the orders and offers of devices: a few statements, whatever their number."""
-    gone = [{"of_device": one.order.device, "of_model": model} for one in written for model in one.gone]
+    gone = [
+        {"of_device": one.order.device, "of_model": place.model, "of_slot": place.slot}
+        for one in written
+        for place in one.gone
+    ]
     if gone:
-        mine = (_OFFERS.c.device == bindparam("of_device"), _OFFERS.c.model == bindparam("of_model"))
+        mine = [_OFFERS.c[name] == bindparam(f"of_{name}") for name in ("device", "model", "slot")]
         session.connection().execute(delete(_OFFERS).where(*mine), gone)
     _put(session, _ORDERS, [one.order.model_dump() for one in written])
     _put(session, _OFFERS, [offer.model_dump() for one in written for offer in one.offers])
@@ -173,10 +178,13 @@ def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int,
     }
 
 
-def returning(session: Session, model: str, version: int, silent_before: datetime) -> tuple[int, int]:
+def returning(session: Session, place: Place, version: int, silent_before: datetime) -> tuple[int, int]:
     """Of the devices that have `version`, or are about to, and should not: those heard from, and those not."""
     wants = exists().where(
-        col(Offer.device) == col(DeviceModel.device), col(Offer.model) == model, col(Offer.version) == version
+        col(Offer.device) == col(DeviceModel.device),
+        col(Offer.model) == place.model,
+        col(Offer.slot) == place.slot,
+        col(Offer.version) == version,
     )
     connected = _connected(silent_before)
     statement = (
@@ -184,7 +192,8 @@ def returning(session: Session, model: str, version: int, silent_before: datetim
         .select_from(DeviceModel)
         .join(Device, col(Device.id) == col(DeviceModel.device))
         .where(
-            col(DeviceModel.model) == model,
+            col(DeviceModel.model) == place.model,
+            col(DeviceModel.slot) == place.slot,
             or_(col(DeviceModel.running_version) == version, col(DeviceModel.wanted_version) == version),
             ~wants,
         )
@@ -194,10 +203,18 @@ def returning(session: Session, model: str, version: int, silent_before: datetim
     return by.get(True, 0), by.get(False, 0)
 
 
+def phase_of(session: Session, device: str, place: Place) -> str | None:
+    """The phase that `device` last reported; None when it never named that slot of that model."""
+    found = session.get(DeviceModel, {"device": device, "model": place.model, "slot": place.slot})
+    return None if found is None else found.phase
+
+
 def others_run(session: Session, model: str, version: int) -> bool:
-    """Whether any device runs another version of `model`, and so can be a control."""
+    """Whether any device answers with another version of `model`, and so can be a control."""
     other = select(col(DeviceModel.device)).where(
-        col(DeviceModel.model) == model, col(DeviceModel.running_version) != version
+        col(DeviceModel.model) == model,
+        col(DeviceModel.slot) == DEFAULT_SLOT,
+        col(DeviceModel.running_version) != version,
     )
     return session.execute(other.limit(1)).first() is not None
 
@@ -207,7 +224,11 @@ def _connected(silent_before: datetime) -> ColumnElement[bool]:
 
 
 def _offers_and_reports() -> Select[tuple[()]]:
-    reported = and_(col(DeviceModel.device) == col(Offer.device), col(DeviceModel.model) == col(Offer.model))
+    reported = and_(
+        col(DeviceModel.device) == col(Offer.device),
+        col(DeviceModel.model) == col(Offer.model),
+        col(DeviceModel.slot) == col(Offer.slot),
+    )
     return (
         select().select_from(Offer).join(Device, col(Device.id) == col(Offer.device)).outerjoin(DeviceModel, reported)
     )

@@ -24,10 +24,10 @@ from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.offers import Standing, Written
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
-from cloud_hub.rollouts.wanted import Claim, wanted
+from cloud_hub.rollouts.wanted import Claim, Place, wanted
 from cloud_hub.rollouts.waves import bucket
 from fleet_contract.because import Because
-from fleet_contract.desired import Assignment, Desired, sign_desired
+from fleet_contract.desired import SHADOW_SLOT, Assignment, Desired, sign_desired
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode, encode
 from fleet_contract.signing import PrivateKey, Signed
 from fleet_contract.topics import Address, Channel
@@ -47,7 +47,9 @@ class _Change:
     """What a device should be told instead of what it was."""
 
     standing: Standing
-    claims: dict[str, Claim]
+    claims: dict[Place, Claim]
+    retry: Place | None = None
+    """What to try again although the device has rejected it."""
 
 
 class Orders:
@@ -102,6 +104,20 @@ class Orders:
             self._answer(batch, heard)
         self._renew()
         self._sweep_on()
+
+    def retry(self, device: str, place: Place) -> Offer | None:
+        """Asks `device` to try again what it has rejected. None when it is offered nothing there."""
+        with self._database.session() as session:
+            standing = next(iter(offers.standings(session, [device], lock=True)), None)
+            claims = {} if standing is None else wanted(standing.device, store.claims(session))
+            if standing is None or place not in claims:
+                return None
+            written = self._written(_Change(standing, claims, place))
+            if written is None:
+                return None
+            offers.save(session, [written])
+        self._tell(Address(written.fleet, device), written.order)
+        return next(offer for offer in written.offers if (offer.model, offer.slot) == place)
 
     def bring(self, devices: Sequence[str], *, renew: bool = False) -> set[str]:
         """Orders `devices` to what they should run, where they are not; with `renew`, where they are, too.
@@ -171,21 +187,27 @@ class Orders:
         generation = max(standing.order.generation if standing.order else 0, standing.reported) + 1
         expires_at = now + VALID
         assignments, given = [], []
-        for model, claim in sorted(change.claims.items()):
-            artifact, manifest = self._artifact(model, claim.version, device.target)
+        for place, claim in sorted(change.claims.items()):
+            artifact, manifest = self._artifact(place.model, claim.version, device.target)
+            before = standing.offers.get(place)
+            same = _same(before, claim, device.target)
+            # As a generation it rises for ever, whatever is offered in between.
+            retry = generation if place == change.retry else before.retry if before and same else 0
             assignments.append(
                 Assignment(
-                    model=model,
+                    model=place.model,
+                    slot=place.slot,
                     version=claim.version,
                     manifest=manifest,
                     artifact_url=self._blobs.url(artifact.digest, expires_at),
                     golden_url=self._blobs.url(artifact.golden_digest, expires_at),
                     because=_because(claim),
                     rollout=claim.rollout,
+                    retry=retry,
                 )
             )
-            if not _same(standing.offers.get(model), claim, device.target):
-                given.append(_offer(device.id, claim, artifact.digest, generation, now))
+            if not same or place == change.retry:
+                given.append(_offer(device.id, claim, artifact.digest, generation, now, retry))
         desired = Desired(standing.fleet, device.id, generation, now, expires_at, tuple(assignments))
         signed = encode(sign_desired(desired, self._hub_key))
         if not self._fits(device.id, signed):
@@ -231,7 +253,7 @@ def _changes(session: Session, devices: Sequence[str], renew: bool, *, lock: boo
     for standing in found:
         want = wanted(standing.device, claims)
         target, given = standing.device.target, standing.offers
-        same = want.keys() == given.keys() and all(_same(given[model], want[model], target) for model in want)
+        same = want.keys() == given.keys() and all(_same(given[place], want[place], target) for place in want)
         if renew or not same or (want and standing.order is None):
             changes.append(_Change(standing, want))
     return changes
@@ -251,23 +273,26 @@ def _same(offer: Offer | None, claim: Claim, target: str) -> bool:
     return offer is not None and (offer.rollout, offer.digest) == (claim.rollout, claim.artifacts[target])
 
 
-def _offer(device: str, claim: Claim, digest: str, generation: int, now: datetime) -> Offer:
+def _offer(device: str, claim: Claim, digest: str, generation: int, now: datetime, retry: int) -> Offer:
     return Offer(
         device=device,
         model=claim.model,
+        slot=claim.slot,
         version=claim.version,
         digest=digest,
         rollout=claim.rollout,
         wave=claim.wave,
         generation=generation,
+        retry=retry,
         offered_at=now,
     )
 
 
 def _because(claim: Claim) -> Because:
+    shadow = " as a shadow" if claim.slot == SHADOW_SLOT else ""
     sentence = (
-        f"Rollout {claim.rollout} offers version {claim.version} of {claim.model} to this device, which is among the "
-        f"{claim.wave + 1}. wave."
+        f"Rollout {claim.rollout} offers version {claim.version} of {claim.model}{shadow} to this device, which is "
+        f"among the {claim.wave + 1}. wave."
     )
     return Because("rollout-offers", sentence)
 

@@ -19,6 +19,7 @@ from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import CohortsView, CountsView, GateView
+from cloud_hub.rollouts.wanted import Place
 from cloud_hub.rollouts.waves import reach
 
 
@@ -42,7 +43,7 @@ class Observer:
         silent_before = now - self._silent_after
         newer, carried_out = store.newer(session, row), not row.owed
         if State(row.state) is State.REVERTING:
-            returning, unreachable = offers.returning(session, row.model, row.version, silent_before)
+            returning, unreachable = offers.returning(session, Place(row.model, row.slot), row.version, silent_before)
             snapshot = Snapshot(newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable)
             # What it was stopped for stays to be seen.
             return Outlook(snapshot, row.seen)
@@ -68,9 +69,11 @@ class Observer:
     ) -> tuple[Evidence, Evidence, tuple[Gate, ...], int]:
         if row.wave_started_at is None:
             return Evidence(), Evidence(), (), 0
-        treated = self._evidence.evidence(session, row.model, row.created_at, version=row.version)
-        control = self._evidence.evidence(session, row.model, row.created_at, not_version=row.version)
-        of_wave = self._evidence.evidence(session, row.model, row.wave_started_at, version=row.version)
+        read = partial(self._evidence.evidence, session, row.model)
+        treated = read(row.created_at, version=row.version, slot=row.slot)
+        # Who answers is the control, of a shadow too: it sees the same inputs.
+        control = read(row.created_at, not_version=row.version)
+        of_wave = read(row.wave_started_at, version=row.version, slot=row.slot)
         about = releases.reference(session, row.model, row.version)
         concurrent = offers.others_run(session, row.model, row.version)
         tolerances = Tolerances(

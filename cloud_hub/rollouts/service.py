@@ -22,10 +22,12 @@ from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import (
     DecisionView,
     LatestDecisionView,
+    RetryView,
     RolloutIn,
     RolloutView,
 )
-from cloud_hub.rollouts.wanted import hides
+from cloud_hub.rollouts.wanted import Place, hides
+from fleet_contract.desired import DEFAULT_SLOT
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class RolloutService:
             row = RolloutRow(
                 id=f"{wanted.model}-v{wanted.version}-{secrets.token_hex(3)}",
                 model=wanted.model,
+                slot=wanted.slot,
                 version=wanted.version,
                 salt=secrets.token_hex(8),
                 state=State.RUNNING.value,
@@ -124,6 +127,37 @@ class RolloutService:
     def abort(self, rollout: str, reason: str = "") -> RolloutView:
         """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`."""
         return self._command(rollout, "abort", reason)
+
+    def retry(self, device: str, model: str, slot: str = DEFAULT_SLOT) -> RetryView:
+        """Asks `device` to try again the version of `model` that it has rejected.
+
+        Raises `NotFound` for an unknown device, `Conflict` when the device has rejected nothing there, or is offered
+        nothing there any more.
+        """
+        with self._database.reading() as session:
+            phase = offers.phase_of(session, device, Place(model, slot))
+        if phase is None:
+            raise NotFound(
+                f"Device {device!r} has no {model!r} in its slot {slot!r}.",
+                "`vedette devices show DEVICE` lists what it has.",
+                code="device-model-unknown",
+            )
+        if phase != "rejected":
+            raise Conflict(
+                f"Device {device} has not rejected {model}: it is {phase}.",
+                "There is nothing to retry.",
+                code="not-rejected",
+            )
+        offer = self._orders.retry(device, Place(model, slot))
+        if offer is None:
+            raise Conflict(
+                f"Device {device} is offered no version of {model} any more.",
+                "Start a rollout that reaches it.",
+                code="not-offered",
+            )
+        logger.info("Device %s is asked to try %s (%s) again", device, model, slot)
+        self._changes.bump("devices", f"device:{device}")
+        return RetryView(device=device, model=model, slot=slot, version=offer.version, generation=offer.generation)
 
     def tick(self) -> None:
         """Decides each rollout that is not over, and orders devices to what was decided.

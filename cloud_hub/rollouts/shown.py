@@ -26,6 +26,7 @@ def rollout_view(row: RolloutRow) -> RolloutView:
     return RolloutView(
         id=row.id,
         model=row.model,
+        slot=row.slot,
         version=row.version,
         state=row.state,
         wave=row.wave,

@@ -57,10 +57,14 @@ def owed(session: Session) -> list[RolloutRow]:
 
 
 def newer(session: Session, row: RolloutRow) -> str | None:
-    """The newest rollout of the same model that is newer than `row`."""
+    """The newest rollout of the same slot of the same model that is newer than `row`."""
     statement = (
         select(col(RolloutRow.id))
-        .where(col(RolloutRow.model) == row.model, col(RolloutRow.number) > row.number)
+        .where(
+            col(RolloutRow.model) == row.model,
+            col(RolloutRow.slot) == row.slot,
+            col(RolloutRow.number) > row.number,
+        )
         .order_by(col(RolloutRow.number).desc())
         .limit(1)
     )
@@ -82,6 +86,7 @@ def claims(session: Session) -> list[Claim]:
             rollout=row.id,
             number=row.number or 0,
             model=row.model,
+            slot=row.slot,
             version=row.version,
             salt=row.salt,
             exposed=row.exposed,

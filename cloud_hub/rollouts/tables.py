@@ -19,6 +19,8 @@ class RolloutRow(SQLModel, table=True):
     """Rises with every rollout of this hub: of two of one model, the higher is the newer."""
     id: str = Field(unique=True)
     model: str = Field(foreign_key="models.name")
+    slot: str = "default"
+    """What the version is for: to answer ("default"), or to run beside what answers and be compared ("shadow")."""
     version: int
     salt: str
     state: str = Field(index=True)
@@ -64,18 +66,22 @@ class DecisionRow(SQLModel, table=True):
 
 
 class Offer(SQLModel, table=True):
-    """What one device should run of one model, since which generation, and which wave of which rollout says so."""
+    """What one device should run in one slot of one model, since which generation, and which wave of which rollout
+    says so."""
 
     __tablename__ = "offers"
     __table_args__ = (Index("ix_offers_rollout_wave", "rollout", "wave"), Index("ix_offers_model", "model"))
 
     device: str = Field(primary_key=True, foreign_key="devices.id", ondelete="CASCADE")
     model: str = Field(primary_key=True)
+    slot: str = Field(default="default", primary_key=True)
     version: int
     digest: str
     rollout: str
     wave: int
     generation: int
+    retry: int = 0
+    """The generation in which an operator last asked to try again what the device rejected; 0 when nobody has."""
     offered_at: datetime = Field(sa_type=UtcDateTime)
 
 

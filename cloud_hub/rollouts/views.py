@@ -1,6 +1,7 @@
 """Rollouts as the API and the console show them, and as they are asked for."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,6 +64,7 @@ class RolloutView(_View):
 
     id: str
     model: str
+    slot: str = "default"
     version: int
     state: str
     wave: int
@@ -110,7 +112,28 @@ class RolloutIn(BaseModel):
 
     model: str
     version: int = Field(ge=1)
+    slot: Literal["default", "shadow"] = Field(
+        default="default", description="shadow: beside the version that answers, on the same inputs, answering nobody"
+    )
     policy: Policy = Policy()
+
+
+class RetryView(_View):
+    """What a device was told: to try `version` again, in the desired state of `generation`."""
+
+    device: str
+    model: str
+    slot: str
+    version: int
+    generation: int
+
+
+class RetryIn(BaseModel):
+    """Which slot of the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slot: Literal["default", "shadow"] = "default"
 
 
 class VerbIn(BaseModel):

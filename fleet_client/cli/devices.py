@@ -162,6 +162,28 @@ def label(session: Session, device: str, changes: tuple[str, ...]) -> None:
         session.output.facts([("device", one.id), ("labels", pairs(one.labels) or "none")])
 
 
+@devices.command(
+    epilog="""\b
+Example:
+  vedette devices retry press-07 digits                 after you have mended what made it fail there
+"""
+)
+@click.argument("device")
+@click.argument("model")
+@click.option("--slot", type=click.Choice(["default", "shadow"]), default="default", show_default=True)
+@hub_command
+def retry(session: Session, device: str, model: str, slot: str) -> None:
+    """Have a device try again the version of MODEL that it has rejected."""
+    told = session.client.devices.retry(device, model, slot=slot)
+    if session.output.json:
+        session.output.document(told)
+    else:
+        session.output.line(
+            f"{told.device} is told to try {told.model} version {told.version} again (desired state "
+            f"{told.generation}). What comes of it: vedette devices show {told.device} --watch"
+        )
+
+
 @devices.command()
 @click.argument("device")
 @click.option("--limit", type=click.IntRange(1, 500), default=30, show_default=True)
@@ -204,7 +226,7 @@ def _row(device: Device) -> list[str]:
 
 
 def _running(model: DeviceModel) -> str:
-    running = f"{model.model} {model.running.version}" if model.running else f"{model.model} -"
+    running = f"{_name(model)} {model.running.version}" if model.running else f"{_name(model)} -"
     return running if model.phase == "settled" else f"{running} ({model.phase})"
 
 
@@ -234,9 +256,13 @@ def _spool(device: Device) -> str:
     return f"{waiting} windows wait ({size(device.spool.size_bytes)}), {dropped} were dropped for want of room"
 
 
+def _name(model: DeviceModel) -> str:
+    return model.model if model.slot == "default" else f"{model.model} ({model.slot})"
+
+
 def _model_row(model: DeviceModel) -> list[str]:
     return [
-        model.model,
+        _name(model),
         str(model.running.version) if model.running else "-",
         str(model.wanted.version) if model.wanted else "-",
         model.phase,

@@ -13,7 +13,11 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
     counts, evidence = rollout.counts, rollout.evidence
     output.facts(
         [
-            ("rollout", f"{rollout.id}: {rollout.model} version {rollout.version}"),
+            (
+                "rollout",
+                f"{rollout.id}: {rollout.model} version {rollout.version}"
+                f"{'' if rollout.slot == 'default' else f', as a {rollout.slot}'}",
+            ),
             ("state", f"{rollout.state}, changed {ago(rollout.updated_at)}"),
             ("because", str(rollout.because)),
             (
@@ -26,6 +30,7 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
                 f"{evidence.treated.records} by this version ({evidence.treated.errors} failed), "
                 f"{evidence.control.records} by others ({evidence.control.errors} failed)",
             ),
+            *_agreement(rollout),
         ]
     )
     output.line("")
@@ -33,6 +38,13 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
     if rollout.gates:
         output.line("")
         output.table(["gate", "verdict", "because"], [[g.name, g.verdict, g.sentence] for g in rollout.gates])
+
+
+def _agreement(rollout: Rollout) -> list[tuple[str, str]]:
+    treated = rollout.evidence.treated
+    if treated.agreement is None:
+        return []
+    return [("agreement", f"{treated.agreement:.1%} of {treated.compared} records, with the version that answered")]
 
 
 def follow(client: Client, output: Output, rollout: str) -> int:

@@ -45,6 +45,7 @@ Examples:
   vedette rollouts create digits 2 --wave 1 --wave 10% --wave 100% --soak 600 --minimum-records 5000
   vedette rollouts create digits 2 --label site=lyon --on-stop pause
   vedette rollouts create digits 2 --policy careful.json
+  vedette rollouts create digits 3 --shadow             compare it with what answers, before it may
 """
 )
 @click.argument("model")
@@ -58,6 +59,9 @@ Examples:
 )
 @click.option("--minimum-records", type=click.IntRange(0), help="How many records each wave must have answered.")
 @click.option("--success", "success_percent", type=click.FloatRange(0, 100), help="Share of devices that must run it.")
+@click.option(
+    "--shadow", is_flag=True, help="Run it beside the version that answers, on the same inputs, answering nobody."
+)
 @click.option("--on-stop", type=click.Choice(["revert", "pause"]), help="What becomes of it when a gate fails.")
 @click.option(
     "--policy", "file", type=click.Path(path_type=Path), help="A policy as JSON; the options above go over it."
@@ -72,12 +76,13 @@ def create(
     labels: tuple[str, ...],
     targets: tuple[str, ...],
     file: Path | None,
+    shadow: bool,
     watch: bool,
     **settings: Any,
 ) -> int:
     """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
     policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings)
-    made = session.client.rollouts.create(model, version, policy)
+    made = session.client.rollouts.create(model, version, policy, slot="shadow" if shadow else "default")
     if watch:
         return follow(session.client, session.output, made.id)
     show_rollout(session.output, made)

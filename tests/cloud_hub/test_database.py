@@ -1,11 +1,14 @@
 """The database: the same on SQLite and PostgreSQL."""
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
@@ -15,6 +18,7 @@ from sqlmodel import SQLModel, select
 from cloud_hub.access.tables import JoinTokenRow
 from cloud_hub.database import Database, alembic_config, upsert
 from cloud_hub.errors import CannotStart
+from cloud_hub.rollouts.tables import Offer
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 AT = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -29,6 +33,36 @@ def test_migrations_make_exactly_the_tables_that_the_code_expects(database: Data
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_what_a_hub_of_before_slots_knew_is_kept_and_the_way_back_too(database: Database) -> None:
+    def moved(to: Callable[[Config, str], None], revision: str) -> None:
+        config = alembic_config()
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            to(config, revision)
+
+    moved(command.downgrade, "0001")
+    at = "'2026-11-02 12:00:00+00:00'"
+    with database.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO devices (id, fleet, target, key, hostname, agent_version, joined_at, presence, number, "
+                "generation, troubles, troubled) VALUES ('a', 'f', 't', 'k', '', '', "
+                f"{at}, 'never', 0, 0, '[]', {'0' if database.is_sqlite else 'false'})"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO offers (device, model, version, digest, rollout, wave, generation, offered_at) "
+                f"VALUES ('a', 'digits', 3, 'sha256:a', 'r', 0, 7, {at})"
+            )
+        )
+    for way, revision in ((command.upgrade, "head"), (command.downgrade, "0001"), (command.upgrade, "head")):
+        moved(way, revision)
+    with database.reading() as session:
+        (offer,) = session.execute(select(Offer)).scalars()
+        assert (offer.device, offer.slot, offer.version, offer.retry) == ("a", "default", 3, 0)
 
 
 def test_a_schema_from_a_newer_version_is_refused_by_name(database: Database) -> None:

@@ -27,6 +27,7 @@ from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.rollouts.views import (
     DecisionView,
     LatestDecisionView,
+    RetryView,
     RolloutView,
 )
 from fleet_contract.histogram import latency_bucket
@@ -228,6 +229,10 @@ class FakeRollouts:
     def abort(self, rollout: str, reason: str = "") -> RolloutView:
         return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"})
 
+    def retry(self, device: str, model: str, slot: str = "default") -> RetryView:
+        self.asked.append((device, f"retry {model}", slot))
+        return RetryView(device=device, model=model, slot=slot, version=1, generation=2)
+
     def _ask(self, rollout: str, verb: str, state: str, reason: str, allowed: set[str]) -> RolloutView:
         one = self.get(rollout)
         if one.state not in allowed:
@@ -286,7 +291,13 @@ class FakeMonitoring:
     devices: int = 42
 
     def evidence(
-        self, model: str, since: datetime, *, version: int | None = None, not_version: int | None = None
+        self,
+        model: str,
+        since: datetime,
+        *,
+        version: int | None = None,
+        not_version: int | None = None,
+        slot: str = "default",
     ) -> Evidence:
         if version is None:
             return Evidence({f"device-{i}": tally(f"{model}{i}", 2200) for i in range(20)})

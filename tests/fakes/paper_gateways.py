@@ -51,7 +51,7 @@ class Gateway:
     generation: int = 0
     number: int = 0
     sequence: int = 0
-    models: dict[str, ModelReport] = field(default_factory=dict)
+    models: dict[tuple[str, str], ModelReport] = field(default_factory=dict)
 
 
 class PaperGateways:
@@ -113,9 +113,9 @@ class PaperGateways:
         self._told = len(self.link.published)
         return sorted(names)
 
-    def assigned(self, name: str, model: str = "digits") -> Assignment | None:
+    def assigned(self, name: str, model: str = "digits", slot: str = "default") -> Assignment | None:
         desired = self.desired(name)
-        found = [one for one in desired.assignments if one.model == model] if desired else []
+        found = [one for one in desired.assignments if (one.model, one.slot) == (model, slot)] if desired else []
         return found[0] if found else None
 
     def version(self, name: str, model: str = "digits") -> int | None:
@@ -133,17 +133,21 @@ class PaperGateways:
             gateway, desired = self.gateways[name], self.desired(name)
             if desired is not None:
                 gateway.generation = desired.generation
-                gateway.models = {one.model: self._after(gateway, one, phase) for one in desired.assignments}
+                gateway.models = {
+                    (one.model, one.slot): self._after(gateway, one, phase) for one in desired.assignments
+                }
         self.report(*names)
 
     def _after(self, gateway: Gateway, one: Assignment, phase: Phase) -> ModelReport:
         manifest = open_manifest(one.manifest, (RELEASE_KEY.public,))
         assert manifest.target == gateway.target
         release = Release(one.version, manifest.artifact.digest)
-        before = gateway.models.get(one.model)
+        before = gateway.models.get((one.model, one.slot))
         running = release if phase is Phase.SETTLED else before.running if before else None
         sentence = Because("by-a-test", "A test says so.")
-        return ModelReport(one.model, phase, sentence, self.clock(), release, running, rollout=one.rollout)
+        return ModelReport(
+            one.model, phase, sentence, self.clock(), release, running, rollout=one.rollout, slot=one.slot
+        )
 
     def report(self, *names: str, presence: Presence = Presence.ONLINE) -> None:
         """Each of `names` says how it is, and the hub hears it."""
@@ -168,8 +172,8 @@ class PaperGateways:
             models=tuple(gateway.models.values()),
         )
 
-    def infer(self, *names: str, predictions: dict[str, int], errors: int = 0) -> None:
-        """Each of `names` (or all) answers that much with what it runs."""
+    def infer(self, *names: str, predictions: dict[str, int], errors: int = 0, agreed: int = 0) -> None:
+        """Each of `names` (or all) answers that much with what it runs; `agreed` as a shadow."""
         at, count = int(self.clock().timestamp() * 1000), sum(predictions.values())
         arrived = []
         for name in names or tuple(self.gateways):
@@ -190,6 +194,9 @@ class PaperGateways:
                     {10: count},
                     predictions,
                     (),
+                    slot=model.slot,
+                    compared=count if model.slot == "shadow" else 0,
+                    agreed=agreed if model.slot == "shadow" else 0,
                 )
                 arrived.append(monitoring.Arrived(name, "b1", self.clock(), window))
         with self.database.session() as session:

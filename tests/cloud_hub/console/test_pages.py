@@ -233,6 +233,15 @@ def test_a_button_works_as_a_plain_form(browser: TestClient, hub: FakeHub) -> No
     assert "Resume" in read(browser, "/rollouts/digits-3-q7f2").text
 
 
+def test_a_rejected_model_can_be_tried_again_from_its_device(browser: TestClient, hub: FakeHub) -> None:
+    (action,) = re.findall(
+        r'<form method="post" action="(/devices/[^"]*)"', browser.get("/devices/gdansk-line1-08").text
+    )
+    response = browser.post(action, follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (303, "/devices/gdansk-line1-08")
+    assert hub.rollouts.asked == [("gdansk-line1-08", "retry vibration", "default")]
+
+
 def test_a_button_that_came_too_late_says_so(browser: TestClient) -> None:
     response = browser.post("/rollouts/digits-1-x2ma/pause")
     assert response.status_code == 409

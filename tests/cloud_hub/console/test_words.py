@@ -85,7 +85,7 @@ def test_every_state_that_the_hub_knows_has_a_colour() -> None:
     from cloud_hub.rollouts.states import State
     from fleet_contract.report import Phase
 
-    plain = {"never", "idle"}
+    plain = {"never", "idle", "evicted"}
     for word in (*PRESENCES, *(state.value for state in State), *(phase.value for phase in Phase)):
         assert bool(words.tone(word)) != (word in plain), word
 

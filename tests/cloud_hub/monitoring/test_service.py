@@ -91,6 +91,8 @@ def test_evidence_of_a_version_and_of_its_control(monitoring: MonitoringService)
         "latency_p50_us": pytest.approx(54, rel=0.03),
         "latency_p95_us": pytest.approx(121, rel=0.03),
         "predictions": {"3": 42, "8": 18},
+        "compared": 0,
+        "agreement": None,
     }
     assert monitoring.evidence("digits", since, not_version=2).devices == 1
 

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 
 from cloud_hub import problems
 from cloud_hub.rollouts import api
+from fleet_contract.report import Phase
 from tests.fakes.paper_gateways import PaperGateways
 
 
@@ -77,6 +78,20 @@ def test_what_cannot_be_is_a_problem_with_a_code(
     assert answer.headers["content-type"] == "application/problem+json"
     if code == "artifact-missing":
         assert "1 on cpu-avx2" in answer.json()["detail"]
+
+
+def test_a_device_is_asked_to_try_again_what_it_rejected(http: TestClient, fleet: PaperGateways) -> None:
+    created(http)
+    fleet.rollouts.tick()
+    (canary,) = fleet.published()
+    fleet.obey(canary, phase=Phase.REJECTED)
+    where = f"/api/v1/devices/{canary}/models/digits/retry"
+    answer = http.post(where)
+    assert (answer.status_code, answer.json()["generation"]) == (202, 2), answer.text
+    assert http.post(where, json={"slot": "shadow"}).json()["code"] == "device-model-unknown"
+    assert http.post(where, json={"slot": "side"}).json()["code"] == "invalid"
+    fleet.obey(canary)
+    assert http.post(where).json()["code"] == "not-rejected"
 
 
 def test_an_unknown_rollout_is_not_found(http: TestClient) -> None:

@@ -16,7 +16,7 @@ from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, UNFINISHED, State
-from cloud_hub.rollouts.wanted import Candidate, Claim, newest_first, wanted
+from cloud_hub.rollouts.wanted import Candidate, Claim, Place, newest_first, wanted
 from cloud_hub.rollouts.waves import BUCKETS, bucket, reach
 from fleet_contract.because import Because
 
@@ -63,6 +63,7 @@ class Running:
             rollout=one.id,
             number=self.number,
             model=one.model,
+            slot="default",
             version=one.version,
             salt=self.salt,
             exposed=one.exposed,
@@ -72,6 +73,7 @@ class Running:
         )
 
 
+DIGITS = Place("digits", "default")
 POLICIES = st.builds(
     Policy.model_validate,
     st.fixed_dictionaries(
@@ -295,12 +297,12 @@ class Laws(RuleBasedStateMachine):
     def order(self, devices: list[Device]) -> None:
         claims = newest_first(one.claim for one in self.rollouts)
         for device in devices:
-            found = wanted(device.candidate, claims).get("digits")
+            found = wanted(device.candidate, claims).get(DIGITS)
             if self.named(found) == self.named(device.offer):
                 continue
             if found is not None:
                 older = [claim for claim in claims if claim.number < found.number]
-                fallback = wanted(device.candidate, older).get("digits")
+                fallback = wanted(device.candidate, older).get(DIGITS)
                 self.rollouts[found.number - 1].before[device.candidate.id] = fallback
             device.offer = found
             device.generation += 1

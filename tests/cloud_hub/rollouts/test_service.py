@@ -1,13 +1,17 @@
 """Rollouts from start to end, on real databases, with gateways that obey, fail, are silent, or predict nonsense."""
 
+from typing import Literal
+
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import select
 from sqlmodel import col
 
-from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import PageRequest
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.engine import VerbRefused
+from cloud_hub.rollouts.orders import VALID
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
@@ -20,8 +24,15 @@ GOOD = {"0": 100, "1": 100, "2": 0}
 NONSENSE = {"0": 0, "1": 0, "2": 200}
 
 
-def start(fleet: PaperGateways, version: int = 1, model: str = "digits", **policy: object) -> RolloutView:
-    wanted = RolloutIn(model=model, version=version, policy=Policy.model_validate(policy))
+def start(
+    fleet: PaperGateways,
+    version: int = 1,
+    model: str = "digits",
+    *,
+    slot: Literal["default", "shadow"] = "default",
+    **policy: object,
+) -> RolloutView:
+    wanted = RolloutIn(model=model, version=version, slot=slot, policy=Policy.model_validate(policy))
     return fleet.rollouts.create(wanted)
 
 
@@ -392,3 +403,81 @@ def test_lists_are_filtered_and_the_unknown_is_said_to_be(fleet: PaperGateways) 
     ):
         with pytest.raises(NotFound):
             ask()
+
+
+def test_a_shadow_runs_beside_what_answers_and_is_judged_on_its_own_records(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    fleet.register()
+    start(fleet, 1, waves=[{"percent": 100}])
+    fleet.play()
+    shadow = start(fleet, 2, slot="shadow", waves=[{"percent": 100}])
+    fleet.rollouts.tick()
+    assert fleet.version("gw-0") == 1
+    found = fleet.assigned("gw-0", slot="shadow")
+    assert found is not None
+    assert (found.version, found.rollout) == (2, shadow.id)
+    for _ in range(10):
+        fleet.obey()
+        fleet.infer(predictions=GOOD, agreed=sum(GOOD.values()) // 2)
+        fleet.clock.pass_seconds(31)
+        fleet.rollouts.tick()
+    seen = fleet.rollouts.get(shadow.id)
+    assert seen.state == "completed"
+    assert seen.evidence.treated.agreement == 0.5
+    assert seen.evidence.control.compared == 0
+    assert fleet.version("gw-0") == 1
+
+
+def test_what_a_shadow_gets_wrong_is_no_evidence_against_the_version_that_answers(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.register()
+    first = start(fleet, 1, waves=[{"percent": 100}])
+    fleet.rollouts.tick()
+    fleet.obey()
+    for gateway in fleet.gateways.values():
+        answering = gateway.models["digits", "default"]
+        gateway.models["digits", "shadow"] = replace(answering, slot="shadow")
+        del gateway.models["digits", "default"]
+    fleet.infer(predictions={"0": 50}, errors=50)
+    fleet.rollouts.tick()
+    seen = fleet.rollouts.get(first.id)
+    assert (seen.state, seen.evidence.treated.records) == ("running", 0)
+
+
+def test_a_rejected_version_is_tried_again_when_an_operator_asks_and_only_then(fleet: PaperGateways) -> None:
+    fleet.join("a")
+    fleet.register()
+    start(fleet, 1, waves=[{"percent": 100}], on_stop="pause")
+    fleet.rollouts.tick()
+    fleet.obey()
+    with pytest.raises(Conflict, match="has not rejected digits: it is settled"):
+        fleet.rollouts.retry("a", "digits")
+    fleet.obey(phase=Phase.REJECTED)
+    fleet.rollouts.tick()
+    before = fleet.desired("a")
+    assert before is not None
+    assert before.assignments[0].retry == 0
+    told = fleet.rollouts.retry("a", "digits")
+    assigned = fleet.assigned("a")
+    assert assigned is not None
+    assert (told.version, told.generation) == (1, before.generation + 1)
+    assert assigned.retry == told.generation
+    fleet.obey()
+    fleet.rollouts.tick()
+    counts = fleet.rollouts.page().items[0].counts
+    assert (counts.succeeded, counts.failed) == (1, 0)
+    fleet.join("b")
+    fleet.clock.pass_seconds(VALID.total_seconds() / 2 + 1)
+    fleet.rollouts.tick()
+    renewed = fleet.assigned("a")
+    assert renewed is not None
+    assert renewed.retry == told.generation, "a renewed order asks for nothing new"
+
+
+@pytest.mark.parametrize(("device", "model"), [("nobody", "digits"), ("a", "parts")])
+def test_what_a_device_does_not_have_cannot_be_retried(fleet: PaperGateways, device: str, model: str) -> None:
+    fleet.join("a")
+    with pytest.raises(NotFound) as caught:
+        fleet.rollouts.retry(device, model)
+    assert caught.value.code == "device-model-unknown"

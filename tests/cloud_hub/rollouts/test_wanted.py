@@ -11,6 +11,7 @@ BOTH = VNNI | {"cpu-avx2": "sha256:b"}
 def claim(number: int, *, model: str = "digits", exposed: int = BUCKETS, **fields: object) -> Claim:
     values = {
         "salt": "salt",
+        "slot": "default",
         "wave": 0,
         "selector": Selector(),
         "artifacts": BOTH,
@@ -22,7 +23,10 @@ def claim(number: int, *, model: str = "digits", exposed: int = BUCKETS, **field
 
 
 def versions(device: Candidate, *claims: Claim) -> dict[str, int]:
-    return {model: found.version for model, found in wanted(device, claims).items()}
+    return {
+        place.model if place.slot == "default" else f"{place.model}@{place.slot}": found.version
+        for place, found in wanted(device, claims).items()
+    }
 
 
 DEVICE = Candidate("gateway-1", "cpu-vnni", {"site": "lyon"})
@@ -48,6 +52,13 @@ def test_a_device_that_is_not_selected_or_has_no_artifact_keeps_the_older_one() 
 
 def test_models_do_not_touch_each_other() -> None:
     assert versions(DEVICE, claim(9, model="parts"), claim(2), claim(1)) == {"digits": 2, "parts": 9}
+
+
+def test_a_shadow_takes_nothing_from_the_version_that_answers() -> None:
+    shadow = claim(3, slot="shadow")
+    assert versions(DEVICE, shadow, claim(2), claim(1)) == {"digits": 2, "digits@shadow": 3}
+    assert not hides(shadow, claim(2))
+    assert hides(claim(4, slot="shadow"), shadow)
 
 
 def test_an_older_rollout_is_hidden_only_by_one_that_takes_all_its_devices() -> None:

@@ -85,6 +85,24 @@ def test_labels_are_set_and_taken_away(hub: FakeHub, capsys: Captured) -> None:
     assert "site=lyon" in capsys.readouterr().out
 
 
+def test_a_device_is_told_to_try_again_what_it_rejected(hub: FakeHub, capsys: Captured) -> None:
+    told = {"device": "press-07", "model": "digits", "slot": "shadow", "version": 2, "generation": 8}
+    hub.on("POST /api/v1/devices/press-07/models/digits/retry", told)
+    assert main(["devices", "retry", "press-07", "digits", "--slot", "shadow"]) == 0
+    assert hub.asked[0].json == {"slot": "shadow"}
+    assert "told to try digits version 2 again (desired state 8)" in capsys.readouterr().out
+
+
+def test_a_shadow_is_rolled_out_and_its_agreement_shown(hub: FakeHub, capsys: Captured) -> None:
+    seen = {"treated": {"records": 50, "compared": 40, "agreement": 0.975}}
+    hub.on("POST /api/v1/rollouts", Answer(rollout(slot="shadow", evidence=seen), 201))
+    assert main(["rollouts", "create", "digits", "2", "--shadow"]) == 0
+    assert hub.asked[0].json["slot"] == "shadow"
+    out = capsys.readouterr().out
+    assert "digits version 2, as a shadow" in out
+    assert "97.5% of 40 records, with the version that answered" in out
+
+
 def test_events_are_listed_with_their_reasons(hub: FakeHub, capsys: Captured) -> None:
     event = {"number": 3, "at": AT, "kind": "phase", "model": "digits", "phase": "rejected", "version": 2}
     hub.on("GET /api/v1/devices/press-07/events", page({**event, "because": because("golden-failed", "60 % agree.")}))
@@ -125,6 +143,7 @@ def test_a_rollout_is_created_with_the_policy_that_was_given(hub: FakeHub, capsy
     assert hub.asked[0].json == {
         "model": "digits",
         "version": 2,
+        "slot": "default",
         "policy": {
             "waves": [{"devices": 1}, {"percent": 100.0}],
             "soak_seconds": 5.0,
