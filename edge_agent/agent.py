@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__, identity, memory, systemd
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
+from edge_agent.core.journal import key
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.reload import changes, followed
@@ -88,17 +89,20 @@ class Agent:
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
+        self._tally = Tally(self._recorder)
         self._engine = ServingEngine(
-            self._updater.slots,
-            Tally(self._recorder),
+            self._updater.slot,
+            lambda: [key(one.model, one.slot) for one in self._updater.state().models],
+            self._tally,
             queue=config.serving.queue,
             workers=config.serving.workers,
+            memory_max_bytes=config.serving.memory_max_bytes,
             batching={one.model: Bounds(one.max_batch, one.max_delay_ms / 1000) for one in config.serving.batching},
         )
         self._front: Front | None = None
         if config.serving.enabled:
             self._front = Front(config.serving, state.path, self._engine, self._changed)
-        self._feeds = Feeds(self._updater.slot, self._recorder, self._changed)
+        self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
             address.device,
@@ -187,10 +191,11 @@ class Agent:
         self._feeds.stop(_THREADS_STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._engine.close()
         lingering = [thread.name for thread in (*self._threads, *self._feeds.threads()) if thread.is_alive()]
         for name in lingering:
             _log.warning("%s did not stop in time", name)
+        self._engine.close()
+        self._tally.close()
         self._uplink.close(_FAREWELL_SECONDS)
         self._spool.close()
         return not lingering
@@ -202,7 +207,9 @@ class Agent:
         thread.start()
 
     def tidy(self) -> None:
-        """Gives back the memory that updates have needed: 7 MB of 90 after a download and a pre-flight."""
+        """Gives back the memory that updates have needed, 7 MB of 90 after a download and a pre-flight, and that of
+        models which are too many."""
+        self._engine.settle()
         if self._untidy.is_set():
             self._untidy.clear()
             memory.give_back()

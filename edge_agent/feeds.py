@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from edge_agent.inference import Inference
 from edge_agent.live import LiveModel
+from edge_agent.serving.port import Engine
 from edge_agent.sources.opening import source_of
 from edge_agent.sources.settings import Settings
-from edge_agent.telemetry.window import Recorder
 from edge_agent.vitals import Vital
 from fleet_contract.because import Because
 
@@ -33,10 +33,10 @@ class Feeds:
     """All sources. `follow` and `stop` on one thread."""
 
     def __init__(
-        self, slot: Callable[[str], LiveModel], recorder: Recorder, on_change: Callable[[], None] = lambda: None
+        self, slot: Callable[[str], LiveModel], engine: Engine, on_change: Callable[[], None] = lambda: None
     ) -> None:
         self._slot = slot
-        self._recorder = recorder
+        self._engine = engine
         self._on_change = on_change
         self._feeds: list[_Feed] = []
         self._leaving: list[_Feed] = []
@@ -85,7 +85,7 @@ class Feeds:
         return [feed.inference.trouble for feed in self._feeds if feed.inference.trouble is not None]
 
     def _start(self, settings: Settings) -> _Feed:
-        inference = Inference(source_of(settings), self._slot(settings.model), self._recorder, self._on_change)
+        inference = Inference(source_of(settings), self._slot(settings.model), self._engine, self._on_change)
         stop = threading.Event()
         # A daemon: what does not stop in time must not keep the process.
         name = f"source-{self._started}"

@@ -1,15 +1,15 @@
-"""The loop that feeds a model: a record from a source, through the live model, into a window."""
+"""The loop that feeds a model: a record from a source, through the engine as any application's, one after the other."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 
 from edge_agent.errors import SourceWrong
 from edge_agent.live import LiveModel
+from edge_agent.serving.port import Answered, Call, Engine, InputWrong, ModelUnknown, ModelUnready, Overloaded
 from edge_agent.sources.source import GLANCE_SECONDS, Record, Records, Source
-from edge_agent.telemetry.answer import answers
-from edge_agent.telemetry.window import Recorder
 from fleet_contract.because import Because
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
@@ -19,20 +19,15 @@ _log = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
 
 
-def wall_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
 class Inference:
     """Feeds one model from one source. `run` has a thread of its own."""
 
     def __init__(
-        self, source: Source, slot: LiveModel, recorder: Recorder, on_change: Callable[[], None] = lambda: None
+        self, source: Source, slot: LiveModel, engine: Engine, on_change: Callable[[], None] = lambda: None
     ) -> None:
         self._source = source
         self._slot = slot
-        self._recorder = recorder
+        self._engine = engine
         self._on_change = on_change
         self.trouble: Because | None = None
         """Why the source gives nothing, or what is wrong although it does."""
@@ -70,7 +65,7 @@ class Inference:
                 if record is not None:
                     # What was missed is not caught up with: a burst after a pause would say nothing of the pace.
                     due = max(due + 1.0 / self._source.rate_per_second, now)
-                    self._infer(record)
+                    self._infer(record, manifest, stop)
         finally:
             if records is not None:
                 records.close()
@@ -83,33 +78,29 @@ class Inference:
             self.trouble = trouble
             self._on_change()
 
-    def _infer(self, record: Record) -> None:
-        manifest: Manifest | None = None
-        inputs = record.inputs
-        try:
-            with self._slot.lease() as loaded:
-                if loaded is None:
-                    return
-                manifest = loaded.manifest
-                began = time.perf_counter_ns()
-                outputs = loaded.session.run(inputs)
-                latency_us = (time.perf_counter_ns() - began) / 1000
-                given = answers(manifest, outputs)
-        except VedetteError as error:
-            self._failed(manifest, error.code)
-            record.done(False)
-        except Exception:  # noqa: BLE001
-            # A runtime that breaks its promise must not end the feeding; the gates see what it does.
-            _log.exception("inference failed")
-            self._failed(manifest, "inference-broken")
-            record.done(False)
-        else:
-            self._recorder.answered(manifest, inputs, given, latency_us, wall_ms())
-            record.done(True)
-
-    def _failed(self, manifest: Manifest | None, code: str) -> None:
-        if manifest is not None:
-            self._recorder.failed(manifest, code, wall_ms())
+    def _infer(self, record: Record, manifest: Manifest, stop: threading.Event) -> None:
+        # By its version, for it was made for that one.
+        call = Call(manifest.model, record.inputs, version=str(manifest.version))
+        answer: SimpleQueue[Answered | VedetteError] = SimpleQueue()
+        while not stop.is_set():
+            self.turned_at = time.monotonic()
+            self._engine.submit(call, answer.put)
+            match answer.get():
+                case Answered():
+                    record.done(True)
+                case Overloaded() as busy:
+                    # Applications go first; the source waits, and holds back what comes next.
+                    stop.wait(min(busy.retry_after_seconds, GLANCE_SECONDS))
+                    continue
+                case ModelUnknown() | ModelUnready():
+                    # Another version is live by now. What is not done comes again.
+                    pass
+                case InputWrong() as wrong:
+                    self._tell(Because("source-wrong", wrong.what))
+                    record.done(False)
+                case _:
+                    record.done(False)
+            return
 
 
 def _fault(error: Exception) -> Because:

@@ -241,6 +241,17 @@ class LiveModel:
         tenure = self._tenure
         return None if tenure is None else tenure.loaded.manifest
 
+    @property
+    def parked(self) -> bool:
+        """Whether a model is live that must be opened again before it answers."""
+        tenure = self._tenure
+        return tenure is not None and tenure.session is None
+
+    @property
+    def leases(self) -> int:
+        """How many leases have not ended: a hint, old as soon as it is read."""
+        return len(self._leases)
+
     def health(self) -> Health:
         """The counts since the last switch."""
         with self._lock:

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 
 from edge_agent.core.drain import Drain, Send, acked, disconnected, following, sent
-from edge_agent.inference import wall_ms
 from edge_agent.reporting import Reporter
 from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
 from edge_agent.transport.port import Transport
 from fleet_contract.because import Because

@@ -2,13 +2,14 @@
 
 import logging
 import math
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from edge_agent.core.batching import ALONE, Bounds
-from edge_agent.core.journal import split
+from edge_agent.core.journal import key, split
 from edge_agent.live import LiveModel
 from edge_agent.serving.execution import Execution
 from edge_agent.serving.jobs import Backlog, Job
@@ -21,43 +22,55 @@ from edge_agent.serving.port import (
     Statistics,
     Ticket,
 )
+from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
+from edge_agent.serving.shadow import Shadow
 from edge_agent.serving.signature import Signature
 from edge_agent.telemetry.tally import Tally
+from fleet_contract.desired import SHADOW_SLOT
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
 _log = logging.getLogger(__name__)
 
-#: What lists the slots of all models that the device knows, by key.
-Slots: TypeAlias = Callable[[], Mapping[str, LiveModel]]
+#: Gives the slot of a key ("digits", "digits@shadow"): always the same one, also before anything is known of it.
+Slots: TypeAlias = Callable[[str], LiveModel]
+#: Names the slots of all models that the device knows of.
+Known: TypeAlias = Callable[[], Iterable[str]]
 
 _STOP_SECONDS = 1.0
 _STOPPING = ModelUnready("The agent stops.", "Ask again when it has started again.")
 
 
 class ServingEngine:
-    """The `Engine` of the models in `slots`; what it serves goes into `tally`.
+    """The `Engine` of the models that are `known`, each in its `slot`; what it serves goes into `tally`.
 
-    At most `queue` calls wait, for at most `workers` threads, which start when the first is needed.
+    At most `queue` calls wait, for at most `workers` threads, which start when the first is needed. All loaded models
+    together may take `memory_max_bytes`, 0 for no bound.
     """
 
     def __init__(
         self,
-        slots: Slots,
+        slot: Slots,
+        known: Known,
         tally: Tally,
         *,
         queue: int = 64,
         workers: int = 2,
+        memory_max_bytes: int = 0,
         batching: Mapping[str, Bounds] | None = None,
     ) -> None:
-        self._slots = slots
+        self._slot = slot
+        self._known = known
         self._tally = tally
         self._batching = batching or {}
         self._workers = workers
         self._served: dict[str, Served] = {}
         self._backlog: Backlog[Served] = Backlog(queue)
-        self._execution = Execution(tally)
+        self._cores = len(os.sched_getaffinity(0))
+        self._shadow = Shadow(tally, self._is_free)
+        self._residence = Residence(slot, known, memory_max_bytes)
+        self._execution = Execution(tally, self._shadow, self._residence)
         self._inline = threading.Lock()
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -73,12 +86,12 @@ class ServingEngine:
             done(error)
             return None
         job = Job(call, done, signature, asked_ns)
-        if served.quick and not served.waiting and self._inline.acquire(blocking=False):
+        if served.quick and not served.waiting and not served.slot.parked and self._inline.acquire(blocking=False):
             try:
                 outcome = self._execution.run(served, job)
             finally:
                 self._inline.release()
-            self._execution.deliver(outcome)
+            self._execution.deliver(served, outcome)
             return None
         job.alike = served.togetherness(job)
         if not self._backlog.put(served, job):
@@ -89,9 +102,7 @@ class ServingEngine:
         return job
 
     def models(self) -> tuple[str, ...]:
-        return tuple(
-            sorted(key for key, slot in self._slots().items() if split(key)[0] == key and slot.manifest is not None)
-        )
+        return tuple(sorted(one for one in self._known() if split(one)[0] == one and self._slot(one).manifest))
 
     def manifest(self, model: str, version: str = "") -> Manifest:
         return self._signature(self._find(model), version).manifest
@@ -106,30 +117,35 @@ class ServingEngine:
     def statistics(self, model: str) -> Mapping[int, Statistics]:
         return self._find(model).ledger.versions()
 
+    def settle(self) -> None:
+        """Brings what the models take within the budget again. To be called now and then."""
+        self._residence.settle()
+
     def close(self) -> None:
         """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
         self._stopped = True
         for job in self._backlog.close():
             job.done(_STOPPING)
         deadline = time.monotonic() + _STOP_SECONDS
+        self._shadow.close(_STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._tally.close()
 
     def _find(self, model: str) -> Served:
         served = self._served.get(model)
         if served is None:
-            slot = self._slots().get(model) if split(model)[0] == model else None
-            if slot is None:
+            if split(model)[0] != model or model not in self._known():
                 raise ModelUnknown(f"There is no model {model!r} here.", "The index names those that there are.")
-            served = self._served.setdefault(model, Served(model, slot, self._batching.get(model, ALONE)))
+            challenger = self._slot(key(model, SHADOW_SLOT))
+            fresh = Served(model, self._slot(model), challenger, self._batching.get(model, ALONE))
+            served = self._served.setdefault(model, fresh)
         return served
 
     def _signature(self, served: Served, version: str) -> Signature:
         """Of the version that answers now. Raises `ModelUnknown` or `ModelUnready`."""
         manifest = served.slot.manifest
         if manifest is None:
-            if served.model not in self._slots():
+            if served.model not in self._known():
                 raise ModelUnknown(f"There is no model {served.model!r} here any more.")
             raise ModelUnready(
                 f"Model {served.model!r} cannot answer yet: no version of it is live.", "Ask again in some seconds."
@@ -147,6 +163,12 @@ class ServingEngine:
             f"{waiting} calls wait already.", "Ask again later, or less often.", retry_after_seconds=max(1, seconds)
         )
 
+    def _is_free(self) -> bool:
+        """Whether nothing waits, and a core is left beside what runs."""
+        # A list: meanwhile another thread may find one more.
+        running = sum(one.slot.leases for one in list(self._served.values()))
+        return not self._backlog.count and running < self._cores
+
     def _start_worker(self) -> None:
         with self._starting:
             # One more only for what the others do not take at once.
@@ -160,7 +182,7 @@ class ServingEngine:
         while taken := self._backlog.take():
             served, jobs = taken
             if len(jobs) == 1:
-                self._execution.deliver(self._execution.run(served, jobs[0]))
+                self._execution.deliver(served, self._execution.run(served, jobs[0]))
                 continue
             for outcome in self._execution.run_together(served, jobs):
-                self._execution.deliver(outcome)
+                self._execution.deliver(served, outcome)

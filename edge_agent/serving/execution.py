@@ -9,7 +9,9 @@ from edge_agent.live import Lease
 from edge_agent.runtimes.session import Array, InferenceFailed
 from edge_agent.serving.jobs import Job
 from edge_agent.serving.port import Answered, ModelUnready, ServingError
+from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
+from edge_agent.serving.shadow import Shadow
 from edge_agent.telemetry.tally import Seen, Tally
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
@@ -35,8 +37,10 @@ class Execution:
     more is a percent.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, shadow: Shadow, residence: Residence) -> None:
         self._tally = tally
+        self._shadow = shadow
+        self._residence = residence
 
     def run(self, served: Served, job: Job) -> Outcome:
         """The outcome of one job. Raises nothing."""
@@ -67,25 +71,35 @@ class Execution:
         served.slot.end(lease, answered=0 if outcomes is None else sum(job.rows for job in jobs))
         return [self.run(served, job) for job in jobs] if outcomes is None else outcomes
 
-    def deliver(self, outcome: Outcome) -> None:
-        """Tells the caller, then telemetry."""
+    def deliver(self, served: Served, outcome: Outcome) -> None:
+        """Tells the caller, then telemetry and the shadow."""
         seen, job = outcome.seen, outcome.job
-        lent = job.call.lent
-        if seen is not None and lent:
+        if seen is None:
+            self._tell(job, outcome)
+            return
+        inputs, lent = job.call.inputs, job.call.lent
+        counted = self._tally.wants(seen.manifest, inputs)
+        compared = self._shadow.wants(served.challenger, copied=lent)
+        if lent and (counted or compared):
             # After the answer this memory is the caller's again.
-            seen.inputs = self._copied(seen, job.call.inputs)
+            inputs = {name: array.copy() for name, array in inputs.items()}
+        self._tell(job, outcome)
+        if counted:
+            seen.inputs = inputs
+        self._tally.answered(seen)
+        if compared:
+            self._shadow.offer(served.challenger, seen, inputs)
+
+    def _tell(self, job: Job, outcome: Outcome) -> None:
         try:
             job.done(outcome.result)
         except Exception:  # noqa: BLE001, whoever breaks it must not end a worker
             _log.exception("An answer could not be handed over.")
-        if seen is not None:
-            if not lent and self._tally.wants(seen.manifest, job.call.inputs):
-                seen.inputs = job.call.inputs
-            self._tally.answered(seen)
 
     def _begin(self, served: Served, job: Job) -> Lease | VedetteError:
         try:
-            lease = served.slot.begin()
+            parked = served.slot.parked
+            lease = self._residence.begin(served.model, served.slot) if parked else served.slot.begin()
         except VedetteError as error:
             _log.error("%s cannot be loaded again: %s", served.model, error.because)
             self._tally.failed(job.signature.manifest, error.code)
@@ -138,11 +152,6 @@ class Execution:
             ledger.answered(manifest.version, began_ns - job.asked_ns, ended_ns - job.asked_ns)
         latency_us = (ended_ns - run_ns) / 1000
         return [_answered(served, job, lease, part, latency_us) for job, part in zip(jobs, parts, strict=True)]
-
-    def _copied(self, seen: Seen, inputs: Mapping[str, Array]) -> Mapping[str, Array] | None:
-        if not self._tally.wants(seen.manifest, inputs):
-            return None
-        return {name: array.copy() for name, array in inputs.items()}
 
 
 def _answered(served: Served, job: Job, lease: Lease, outputs: Mapping[str, Array], latency_us: float) -> Outcome:

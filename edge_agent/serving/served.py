@@ -19,10 +19,12 @@ _STEP = 1.1
 class Served(Line):
     """One model. Safe for any number of threads: what is read while another thread writes it is a hint, and no more."""
 
-    def __init__(self, model: str, slot: LiveModel, bounds: Bounds) -> None:
+    def __init__(self, model: str, slot: LiveModel, challenger: LiveModel, bounds: Bounds) -> None:
         super().__init__(bounds)
         self.model = model
         self.slot = slot
+        self.challenger = challenger
+        """The slot of its shadow, which is empty for most."""
         self.ledger = Ledger()
         self.quick = False
         """Whether it answers so soon that the thread that asks may run it."""

@@ -53,6 +53,28 @@ def count(manifest: Manifest, given: Sequence[Answer], latencies_us: Iterable[tu
     return Counts(len(given), latency, Counter(one.label for one in given), confidence)
 
 
+def agreement(
+    given: Sequence[Answer], beside: Sequence[tuple[tuple[Manifest, Array | None] | None, int]]
+) -> tuple[int, int]:
+    """Of the answers `given`, how many could be compared with those of another version beside them, and how many name
+    the same label. `beside` has the other's manifest and scores, and the number of rows, of each call."""
+    compared = agreed = start = 0
+    for other, rows in beside:
+        mine, start = given[start : start + rows], start + rows
+        if other is None:
+            continue
+        manifest, scores = other
+        try:
+            theirs = together(manifest, [scores])
+        except OutputWrong:
+            # The live version's own window counts that.
+            continue
+        if len(theirs) == len(mine):
+            compared += len(mine)
+            agreed += sum(one.label == two.label for one, two in zip(mine, theirs, strict=True))
+    return compared, agreed
+
+
 def count_calls(latencies_us: Sequence[float]) -> Counts:
     """The counts of calls whose answers name no labels."""
     return Counts(len(latencies_us), Counter(latency_bucket(one) for one in latencies_us))

@@ -25,6 +25,7 @@ GATHER_SECONDS = 0.1
 #: More than that is counted at once, by whoever brings it.
 MOST_RECORDS = 8192
 MOST_BYTES = 16 * 1024 * 1024
+_AT_A_TIME = 64
 #: The share of a core that features may take, and for how many seconds it may be saved up.
 FEATURE_SHARE = 0.02
 _SAVED_SECONDS = 10.0
@@ -40,10 +41,11 @@ def wall_ms() -> int:
 class Seen:
     """One call of `rows` records that was answered: `scores` is the output that names the labels, a row for each.
 
-    `inputs` are None when their features are not to be counted.
+    `inputs` are None when their features are not to be counted. `beside` is what the live version, with its manifest,
+    said of the same records, when this one is its shadow.
     """
 
-    __slots__ = ("inputs", "latency_us", "lease", "live", "manifest", "now_ms", "rows", "scores", "slot")
+    __slots__ = ("beside", "inputs", "latency_us", "lease", "live", "manifest", "now_ms", "rows", "scores", "slot")
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Seen:
         inputs: Mapping[str, Array] | None,
         latency_us: float,
         slot: str = DEFAULT_SLOT,
+        beside: tuple[Manifest, Array | None] | None = None,
     ) -> None:
         self.live = live
         self.lease = lease
@@ -63,12 +66,27 @@ class Seen:
         self.inputs = inputs
         self.latency_us = latency_us
         self.slot = slot
+        self.beside = beside
         self.now_ms = 0
 
     @property
     def size_bytes(self) -> int:
         """What it keeps in memory."""
         return (0 if self.scores is None else self.scores.nbytes) + (0 if self.inputs is None else _size(self.inputs))
+
+
+class _Missed:
+    """Records that the model could not answer."""
+
+    __slots__ = ("code", "manifest", "now_ms", "rows", "slot")
+    size_bytes = 0
+
+    def __init__(self, manifest: Manifest, code: str, slot: str, rows: int) -> None:
+        self.manifest = manifest
+        self.code = code
+        self.slot = slot
+        self.rows = rows
+        self.now_ms = 0
 
 
 class _Budget:
@@ -101,7 +119,7 @@ class Tally:
     def __init__(self, recorder: Recorder, now_ms: Callable[[], int] = wall_ms) -> None:
         self._recorder = recorder
         self._now_ms = now_ms
-        self._seen: deque[Seen] = deque()
+        self._seen: deque[Seen | _Missed] = deque()
         self._bytes = 0
         self._budget = _Budget()
         self._awake = threading.Event()
@@ -118,10 +136,18 @@ class Tally:
 
     def answered(self, seen: Seen) -> None:
         """Returns at once; the arrays must not be written to any more."""
-        seen.now_ms = self._now_ms()
-        self._seen.append(seen)
+        self._add(seen)
+
+    def failed(self, manifest: Manifest, code: str, slot: str = DEFAULT_SLOT, records: int = 1) -> None:
+        """Records that the model could not answer. They wait for their turn, too: a window is of one version, and
+        whoever overtook the answers of the one before would cut it in two."""
+        self._add(_Missed(manifest, code, slot, records))
+
+    def _add(self, one: Seen | _Missed) -> None:
+        one.now_ms = self._now_ms()
+        self._seen.append(one)
         # Only about right when two threads add at once; it is set right whenever all is counted.
-        self._bytes += seen.size_bytes
+        self._bytes += one.size_bytes
         if len(self._seen) > MOST_RECORDS or self._bytes > MOST_BYTES:
             self.flush()
         elif not self._awake.is_set():
@@ -129,19 +155,22 @@ class Tally:
             if self._thread is None:
                 self._start()
 
-    def failed(self, manifest: Manifest, code: str, slot: str = DEFAULT_SLOT, records: int = 1) -> None:
-        """Records that the model could not answer."""
-        self._recorder.failed(manifest, code, self._now_ms(), slot, records)
-
     def flush(self) -> None:
         """Counts all that was answered so far."""
         with self._counting:
-            taken = []
+            taken: list[Seen | _Missed] = []
             while self._seen:
                 taken.append(self._seen.popleft())
             self._bytes = 0
             for _, group in groupby(taken, key=lambda one: (id(one.manifest), one.slot)):
-                self._count(list(group))
+                alike = list(group)
+                for missed in [one for one in alike if isinstance(one, _Missed)]:
+                    self._recorder.failed(missed.manifest, missed.code, missed.now_ms, missed.slot, missed.rows)
+                seen = [one for one in alike if isinstance(one, Seen)]
+                for start in range(0, len(seen), _AT_A_TIME):
+                    self._count(seen[start : start + _AT_A_TIME])
+                    # Who waits for the interpreter lock to answer somebody goes first.
+                    time.sleep(0)
 
     def close(self) -> None:
         """Ends the thread; what comes later is counted by `flush` only."""
@@ -173,7 +202,7 @@ class Tally:
     def _count(self, group: Sequence[Seen]) -> None:
         """Records of one version in one slot."""
         # NumPy comes with the first answer, not with the agent.
-        from edge_agent.telemetry.counts import count, count_calls, count_features, together
+        from edge_agent.telemetry.counts import agreement, count, count_calls, count_features, together
 
         manifest, slot, now_ms = group[0].manifest, group[0].slot, group[-1].now_ms
         if not manifest.labels:
@@ -194,6 +223,8 @@ class Tally:
         measured = [(one.inputs, one.rows) for one in group if one.inputs is not None]
         counts.features = count_features(manifest, measured)
         self._budget.measured(sum(_size(inputs) for inputs, _ in measured), time.perf_counter() - began)
+        if slot != DEFAULT_SLOT:
+            counts.compared, counts.agreed = agreement(given, [(one.beside, one.rows) for one in group])
         self._recorder.add(manifest, counts, now_ms, slot)
 
     def _wrong(self, one: Seen, error: OutputWrong) -> None:

@@ -11,7 +11,9 @@ import pytest
 from edge_agent import feeds as feeds_module
 from edge_agent.feeds import Feeds
 from edge_agent.live import LiveModel, Loaded
+from edge_agent.serving.engine import ServingEngine
 from edge_agent.sources.source import Record, Records
+from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
 from edge_agent.vitals import Vitals
 from tests.edge_agent.test_inference import FakeSession
@@ -68,11 +70,15 @@ def world(monkeypatch) -> Iterator[World]:
     monkeypatch.setattr(feeds_module, "_LEAVE_SECONDS", 0.3)
     slot = LiveModel()
     slot.switch(Loaded(a_manifest(), FakeSession()))
-    world = World(Feeds(lambda _: slot, Recorder(60_000)))
+    tally = Tally(Recorder(60_000))
+    engine = ServingEngine(lambda key: slot if key == "digits" else LiveModel(), lambda: ["digits"], tally)
+    world = World(Feeds(lambda _: slot, engine))
     monkeypatch.setattr(feeds_module, "source_of", world.make)
     yield world
     world.let_go.set()
     world.feeds.stop(5.0)
+    engine.close()
+    tally.close()
 
 
 def test_a_source_that_stays_goes_on_while_others_come_and_go(world):

@@ -12,7 +12,9 @@ from edge_agent.errors import SourceWrong
 from edge_agent.inference import Inference
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.engine import ServingEngine
 from edge_agent.sources.source import Record, Records
+from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
@@ -75,7 +77,9 @@ def until(condition: Callable[[], object]) -> None:
 @contextmanager
 def running(source: FakeSource, slot: LiveModel, recorder: Recorder) -> Iterator[Inference]:
     stop = threading.Event()
-    inference = Inference(source, slot, recorder)
+    tally = Tally(recorder)
+    engine = ServingEngine(lambda key: slot if key == source.model else LiveModel(), lambda: [source.model], tally)
+    inference = Inference(source, slot, engine)
     thread = threading.Thread(target=inference.run, args=(stop,))
     thread.start()
     try:
@@ -84,6 +88,8 @@ def running(source: FakeSource, slot: LiveModel, recorder: Recorder) -> Iterator
         stop.set()
         thread.join(5)
         assert not thread.is_alive()
+        engine.close()
+        tally.close()
 
 
 def test_it_waits_for_a_model_and_then_counts_what_that_model_says():

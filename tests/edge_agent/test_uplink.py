@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from edge_agent import uplink as uplink_module
-from edge_agent.inference import wall_ms
 from edge_agent.reporting import Origin, Reporter
 from edge_agent.telemetry.answer import Answer
 from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
 from edge_agent.update.updater import UpdaterState
 from edge_agent.uplink import Uplink

@@ -1,0 +1,158 @@
+"""Runs a challenger on what the live model has answered, with spare cycles only, and compares the two.
+
+Nobody ever waits for it: what it cannot take at once is dropped, it starts only while a core is free and nothing
+waits, and the system gives its thread what no other wants.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edge_agent.live import Lease, LiveModel
+from edge_agent.runtimes.session import Array
+from edge_agent.serving.port import ServingError
+from edge_agent.serving.signature import Signature
+from edge_agent.telemetry.tally import Seen, Tally
+from fleet_contract.desired import SHADOW_SLOT
+from fleet_contract.errors import VedetteError
+from fleet_contract.manifest import Manifest
+
+_log = logging.getLogger(__name__)
+
+#: What may wait for a shadow, of all models together.
+MOST_CALLS = 16
+MOST_BYTES = 16 * 1024 * 1024
+#: How long a call waits for a free core before it is dropped.
+PATIENCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    challenger: LiveModel
+    manifest: Manifest
+    inputs: Mapping[str, Array]
+    scores: Array | None
+    rows: int
+    size_bytes: int
+
+
+class Shadow:
+    """The thread that runs challengers. `free` says whether a core has nothing better to do; `tally` counts."""
+
+    def __init__(self, tally: Tally, free: Callable[[], bool]) -> None:
+        self._tally = tally
+        self._free = free
+        self._changed = threading.Condition(threading.Lock())
+        self._offers: deque[_Offer] = deque()
+        self._bytes = 0
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self._signature: Signature | None = None
+
+    def wants(self, challenger: LiveModel, *, copied: bool) -> bool:
+        """Whether a call should be offered. When it has to be `copied` first, only if it would be run at once."""
+        if challenger.manifest is None or self._stopped:
+            return False
+        return len(self._offers) < (1 if copied else MOST_CALLS)
+
+    def offer(self, challenger: LiveModel, seen: Seen, inputs: Mapping[str, Array]) -> None:
+        """What the live model has answered; nobody writes to `inputs` any more. Returns at once."""
+        size_bytes = sum(array.nbytes for array in inputs.values())
+        with self._changed:
+            if len(self._offers) >= MOST_CALLS or self._bytes + size_bytes > MOST_BYTES or self._stopped:
+                return
+            self._offers.append(_Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, size_bytes))
+            self._bytes += size_bytes
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self, seconds: float) -> None:
+        """Ends the thread, as soon as what it runs has come to its end, within `seconds`."""
+        with self._changed:
+            self._stopped = True
+            self._offers.clear()
+            thread = self._thread
+            self._changed.notify()
+        if thread is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        _give_way()
+        while (offer := self._next()) is not None:
+            try:
+                self._compare(offer)
+            except Exception:  # noqa: BLE001, a challenger's fault must not end the comparing
+                _log.exception("A shadow could not be run.")
+
+    def _next(self) -> _Offer | None:
+        """The next call that is to be run now; None at the end."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._offers or self._stopped)
+                patient = time.monotonic() + PATIENCE_SECONDS
+                while not self._stopped and not self._free() and time.monotonic() < patient:
+                    self._changed.wait(_LOOK_SECONDS)
+                if self._stopped:
+                    return None
+                offer = self._offers.popleft()
+                self._bytes -= offer.size_bytes
+                if self._free():
+                    return offer
+
+    def _compare(self, offer: _Offer) -> None:
+        try:
+            lease = offer.challenger.begin()
+        except VedetteError as error:
+            _log.warning("The shadow of %s cannot be loaded again: %s", offer.manifest.model, error.because)
+            return
+        if lease is None:
+            return
+        failed = offer.rows
+        try:
+            scores, latency_us = self._scores(offer, lease)
+            failed = 0
+        except VedetteError as error:
+            self._tally.failed(lease.loaded.manifest, error.code, SHADOW_SLOT, offer.rows)
+            return
+        except Exception:
+            self._tally.failed(lease.loaded.manifest, "inference-broken", SHADOW_SLOT, offer.rows)
+            raise
+        finally:
+            offer.challenger.end(lease, answered=offer.rows - failed, failed=failed)
+        beside = offer.manifest, offer.scores
+        self._tally.answered(Seen(offer.challenger, lease, offer.rows, scores, None, latency_us, SHADOW_SLOT, beside))
+
+    def _scores(self, offer: _Offer, lease: Lease) -> tuple[Array | None, float]:
+        loaded = lease.loaded
+        signature = self._signature
+        if signature is None or signature.manifest is not loaded.manifest:
+            signature = self._signature = Signature(loaded.manifest)
+        try:
+            signature.check(offer.inputs, ())
+        except ServingError as error:
+            # Not its caller's fault but its own: the live model takes them.
+            raise InputsDiffer(error.what) from error
+        began_ns = time.perf_counter_ns()
+        outputs = loaded.session.run(offer.inputs)
+        return signature.scores(outputs), (time.perf_counter_ns() - began_ns) / 1000
+
+
+class InputsDiffer(VedetteError):
+    """A shadow does not take what its live model takes."""
+
+    code = "inputs-differ"
+
+
+def _give_way() -> None:
+    """From now on this thread gets what the others leave. Linux has a priority for each thread."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    except OSError as error:
+        _log.warning("The shadow keeps its priority: %s", error.strerror)
