@@ -28,7 +28,8 @@ def split(name: str) -> tuple[str, str]:
 class Order(msgspec.Struct, frozen=True, tag="order"):
     """A release to run, with all that carrying it out needs: its verified manifest, and where its bytes are.
 
-    Two orders with the same manifest are the same order: URLs and reasons are renewed without a change of mind.
+    Two orders with the same manifest are the same order: URLs and reasons are renewed without a change of mind. But
+    one with a higher `retry` asks to try again what was rejected.
     """
 
     manifest: Manifest
@@ -36,6 +37,7 @@ class Order(msgspec.Struct, frozen=True, tag="order"):
     golden_url: str
     because: Because
     rollout: str | None = None
+    retry: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -49,10 +51,11 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
 class Journal(msgspec.Struct, frozen=True):
     """All that must outlive the process.
 
-    `settled` is the release that proved itself and `previous` the one before it; both stay on disk. The other
-    numbers count what no process lives to tell: `attempts` loads of `wanted` and `starts` of `settled` that have
-    not come to a good end, and how often the bytes of `wanted` were `damaged`. `usual_errors` is the share, 0 to 1,
-    of records that failed before the switch.
+    `settled` is the release that proved itself and `previous` the one before it; both stay on disk. What no process
+    lives to tell is counted: `wanted_ends` and `settled_ends` are the bad ends, weighted, of processes that `wanted`
+    or `settled` was at risk in, and the two flags say that it is at risk in the process that wrote this. `damaged` is
+    how often the bytes of `wanted` were wrong, `usual_errors` the share, 0 to 1, of records that failed before the
+    switch, and `retry` the number of the last new try that was asked for.
     """
 
     model: str
@@ -62,10 +65,13 @@ class Journal(msgspec.Struct, frozen=True):
     wanted: Order | Refused | None = None
     settled: Manifest | None = None
     previous: Manifest | None = None
-    attempts: int = 0
-    starts: int = 0
+    wanted_ends: int = 0
+    settled_ends: int = 0
+    wanted_at_risk: bool = False
+    settled_at_risk: bool = False
     damaged: int = 0
     usual_errors: float = 0.0
+    retry: int = 0
     slot: str = DEFAULT_SLOT
 
     @property
@@ -90,6 +96,12 @@ def current(journal: Journal) -> Manifest | None:
     return journal.settled
 
 
+def manifests(journal: Journal) -> list[Manifest]:
+    """Of all releases that the journal names."""
+    wanted = journal.wanted.manifest if isinstance(journal.wanted, Order) else None
+    return [one for one in (wanted, journal.settled, journal.previous) if one is not None]
+
+
 def kept(journals: Iterable[Journal]) -> frozenset[str]:
     """The digests that must stay on disk: all else may go."""
     manifests: list[Manifest] = []
@@ -108,7 +120,7 @@ def proven(journals: Iterable[Journal]) -> frozenset[str]:
 
 def closed(journal: Journal) -> Journal:
     """The journal after an orderly stop: what was cut short by it is not the model's fault."""
-    return msgspec.structs.replace(journal, attempts=0, starts=0)
+    return msgspec.structs.replace(journal, wanted_at_risk=False, settled_at_risk=False)
 
 
 def reported(journal: Journal, live: Manifest | None) -> ModelReport:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_agent.core.journal import Journal, Order, Refused
+from edge_agent.core.limits import NOTHING, UNLIMITED, Limits, Load
 from fleet_contract.because import Because
 from fleet_contract.manifest import Blob, Manifest
 
@@ -48,13 +49,18 @@ class Discard:
 
 
 @dataclass(frozen=True)
+class Forget:
+    """Remove the journal: then nothing of the model is kept."""
+
+
+@dataclass(frozen=True)
 class Wait:
     """Look again after `seconds`, or, when None, after something has changed."""
 
     seconds: float | None
 
 
-Step = Fetch | Verify | Prepare | Switch | Discard
+Step = Fetch | Verify | Prepare | Switch | Discard | Forget
 Action = Step | Wait
 
 
@@ -90,7 +96,8 @@ class Trial:
 class Observed:
     """What is. `whole` are digests whose bytes are all on disk, `verified` those that this process has hashed.
 
-    `answered`, `failed` and `live_seconds` count since `live` was switched to, in this process.
+    `answered`, `failed` and `live_seconds` count since `live` was switched to, in this process. `forgotten`: there is
+    no journal on disk.
     """
 
     now: datetime
@@ -105,7 +112,10 @@ class Observed:
     failed: int = 0
     setback: Setback | None = None
     resting: tuple[Rest, ...] = ()
+    forgotten: bool = False
+    load: Load = NOTHING
     trial: Trial = Trial()
+    limits: Limits = UNLIMITED
 
 
 @dataclass(frozen=True)
@@ -113,10 +123,11 @@ class Decision:
     """`action` may be taken once `journal` is on disk.
 
     With `proven` it may be taken even if the journal cannot be written: it brings back what ran before, and a full
-    disk must not keep a device from inferring.
+    disk must not keep a device from inferring. With `spent`, the process must end once the journal is on disk.
     """
 
     journal: Journal
     action: Action
     because: Because
     proven: bool = False
+    spent: Because | None = None

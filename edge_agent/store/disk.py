@@ -32,6 +32,11 @@ class Disk:
         before.replace(after)
         sync_folder(after.parent)
 
+    def remove(self, path: Path) -> None:
+        """Removes the file, in one step that survives a power cut."""
+        path.unlink()
+        sync_folder(path.parent)
+
     def replace(self, path: Path, data: bytes) -> None:
         """Replaces the file by `data`, in one step that survives a power cut."""
         write_durably(path, data)

@@ -1,5 +1,6 @@
 """Journals on disk: one small JSON file a slot of a model, replaced in one step."""
 
+import errno
 import logging
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import msgspec
 
 from edge_agent.core.journal import Journal
 from edge_agent.failures import disk_trouble
+from edge_agent.store.ballast import Ballast
 from edge_agent.store.disk import Disk
 from fleet_contract.because import Because
 
@@ -22,6 +24,8 @@ class JournalStore:
         self.troubles: tuple[Because, ...] = ()
         """What could not be read when the journals were loaded."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._ballast = Ballast(folder / "ballast", disk)
+        self._ballast.take()
 
     def load(self) -> dict[str, Journal]:
         """All journals that can be read, by key. One that cannot is put aside: that model starts afresh, from
@@ -39,9 +43,35 @@ class JournalStore:
         self.troubles = tuple(troubles)
         return journals
 
-    def save(self, journal: Journal) -> None:
-        """Returns when the journal would survive a power cut. Raises `TryLater`."""
+    def save(self, journal: Journal, *, urgent: bool = False) -> None:
+        """Returns when the journal would survive a power cut; on a full disk the ballast makes room for an `urgent`
+        one. Raises `TryLater`."""
         try:
-            self._disk.replace(self._folder / f"{journal.key}.json", msgspec.json.encode(journal))
+            try:
+                self._write(journal)
+            except OSError as error:
+                if not (urgent and error.errno in {errno.ENOSPC, errno.EDQUOT} and self._ballast.drop()):
+                    raise
+                _log.warning("The disk is full: its ballast makes room for the journal of %s.", journal.key)
+                self._write(journal)
         except OSError as error:
             raise disk_trouble(error, f"writing the journal of {journal.key}") from error
+
+    def restock(self) -> None:
+        """Takes up room for the next urgent journal, if it was given up and there is some again."""
+        self._ballast.take()
+
+    def remove(self, key: str) -> None:
+        """Returns when the journal is gone for good. Raises `TryLater`."""
+        try:
+            self._disk.remove(self._path(key))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise disk_trouble(error, f"removing the journal of {key}") from error
+
+    def _write(self, journal: Journal) -> None:
+        self._disk.replace(self._path(journal.key), msgspec.json.encode(journal))
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"

@@ -1,19 +1,21 @@
 """Before a model may answer: it loads here, is what its manifest says, answers, and answers what it should."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from edge_agent.failures import ArtifactRejected, TryLater
+from edge_agent.core.limits import UNLIMITED, Limits
+from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
 from edge_agent.live import Loaded
 from edge_agent.runtimes.session import Array, InferenceFailed, Session
+from edge_agent.update.footprint import resident_bytes
 from fleet_contract.manifest import Manifest, Tensor
 
 OpenSession: TypeAlias = Callable[[str, Path], Session]
 
 _MEMINFO = Path("/proc/meminfo")
-_STATM = Path("/proc/self/statm")
 #: What loading takes besides the artifact itself, in memory, measured for small models.
 _LOAD_BYTES = 16 * 1024 * 1024
 _NUMPY_DTYPES = {
@@ -27,19 +29,11 @@ _NUMPY_DTYPES = {
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a model may take of this device: the median of the golden replay, and the agent's memory with it."""
-
-    latency_ms: float | None = None
-    resident_bytes: int | None = None
-
-
-@dataclass(frozen=True)
 class Preflight:
     """Loads models with `open_session`, inside `limits`."""
 
     open_session: OpenSession
-    limits: Limits = Limits()
+    limits: Limits = UNLIMITED
 
     def load(self, manifest: Manifest, artifact: Path) -> Loaded:
         """The model, loaded and warmed up.
@@ -47,11 +41,8 @@ class Preflight:
         Raises `ArtifactRejected` ("model-unreadable", "signature-mismatch", "runtime-missing", "warm-up-failed",
         "memory-exceeded") or `TryLater` ("memory-short").
         """
-        self._check_room(manifest)
-        try:
-            session = self.open_session(manifest.runtime, artifact)
-        except MemoryError as error:
-            raise _short(manifest, "there was too little") from error
+        before = resident_bytes()
+        session = self._open(manifest, artifact)
         try:
             check_signature(manifest, session)
             try:
@@ -66,7 +57,32 @@ class Preflight:
         except BaseException:
             session.close()
             raise
-        return Loaded(manifest, session)
+        return Loaded(manifest, session, memory_bytes=max(manifest.artifact.size_bytes, resident_bytes() - before))
+
+    def reopen(self, manifest: Manifest, artifact: Path) -> Session:
+        """A session of what `load` has found fit, after its hash was read back from disk once more.
+
+        Raises `ArtifactRejected` ("digest-wrong", "model-unreadable") or `TryLater` ("memory-short", "disk-failed").
+        """
+        try:
+            with artifact.open("rb") as file:
+                digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        except OSError as error:
+            raise disk_trouble(error, f"reading {artifact.name} back") from error
+        if digest != manifest.artifact.digest:
+            raise ArtifactRejected(
+                f"The artifact of version {manifest.version} has changed on disk: its digest is {digest[:19]}.",
+                "Check the disk; the artifact is fetched again.",
+                code="digest-wrong",
+            )
+        return self._open(manifest, artifact)
+
+    def _open(self, manifest: Manifest, artifact: Path) -> Session:
+        self._check_room(manifest)
+        try:
+            return self.open_session(manifest.runtime, artifact)
+        except MemoryError as error:
+            raise _short(manifest, "there was too little") from error
 
     def prove(self, loaded: Loaded, golden: Path) -> str:
         """Replays the golden set; a sentence with what it measured.
@@ -99,7 +115,7 @@ class Preflight:
             raise _short(manifest, f"{available} bytes are available and {needed} are needed")
 
     def _check_resident(self, manifest: Manifest) -> None:
-        resident = _resident_bytes()
+        resident = resident_bytes()
         if self.limits.resident_bytes is not None and resident > self.limits.resident_bytes:
             raise ArtifactRejected(
                 f"With version {manifest.version} loaded the agent takes {resident} bytes of memory, and may take "
@@ -173,9 +189,3 @@ def _available_bytes() -> int | None:
         return int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return None
-
-
-def _resident_bytes() -> int:
-    import resource
-
-    return int(_STATM.read_text().split()[1]) * resource.getpagesize()

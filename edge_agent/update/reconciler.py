@@ -2,17 +2,22 @@
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import assert_never
 
+from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, Order, Refused, closed, kept, proven, reported
+from edge_agent.core.limits import Limits
 from edge_agent.core.steps import (
     Action,
     Decision,
     Discard,
     Fetch,
+    Forget,
     Observed,
     Prepare,
     Rest,
@@ -23,22 +28,26 @@ from edge_agent.core.steps import (
     Verify,
     Wait,
 )
+from edge_agent.core.transitions import reverts
 from edge_agent.core.update import decide
-from edge_agent.failures import TryLater
+from edge_agent.failures import ArtifactRejected, TryLater
 from edge_agent.live import LiveModel, Loaded
+from edge_agent.runtimes.session import Session
 from edge_agent.store.artifacts import ArtifactStore
 from edge_agent.store.journals import JournalStore
 from edge_agent.update.preflight import Preflight
+from edge_agent.update.watch import Shared, Watch
 from fleet_contract.because import Because
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
-from fleet_contract.report import ModelReport
+from fleet_contract.report import ModelReport, Phase
 
 _log = logging.getLogger(__name__)
 
 LONGEST_REST_SECONDS = 60.0
 #: How soon a journal that could not be written is written again.
 UNSAVED_SECONDS = 1.0
+_NOTHING = Shared()
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,9 @@ class Surroundings:
     artifacts: ArtifactStore
     journals: JournalStore
     preflight: Preflight
+    blackbox: BlackBox
     trial: Trial
+    limits: Limits
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
 
@@ -62,12 +73,16 @@ class _Resting:
 
 
 class Reconciler:
-    """One model. All methods on one thread."""
+    """One slot of a model. All methods on one thread."""
 
     def __init__(self, journal: Journal, slot: LiveModel, around: Surroundings, *, saved: bool) -> None:
         self.wanted: Order | Refused | None = journal.wanted
         self.fetching: Fetch | None = None
         """What the last turn asked the caller to fetch."""
+        self.preparing: tuple[Manifest, float] | None = None
+        """What is being loaded, and since when, in monotonic seconds. May be read on any thread."""
+        self.spent: Because | None = None
+        """Why only the end of the process helps. May be read on any thread."""
         self._journal = journal
         self._saved = journal if saved else None
         self._slot = slot
@@ -78,6 +93,20 @@ class Reconciler:
         self._setback: Setback | None = None
         self._resting: list[_Resting] = []
         self._unsaved: Because | None = None
+        self._watch = Watch(journal.key, slot)
+        # Put in on the threads that infer.
+        self._lost: deque[Setback] = deque()
+        self._broken: Prepare | None = None
+        self._last: Manifest | None = None
+
+    @property
+    def journal(self) -> Journal:
+        return self._journal
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether nothing of the model is kept, and nothing wants it."""
+        return self._journal.phase is Phase.EVICTED and self._saved is None
 
     def want(self, wanted: Order | Refused | None) -> None:
         """The newest order, which supersedes any other; None: the model is not wanted."""
@@ -86,12 +115,18 @@ class Reconciler:
             self._resting = []
         self.wanted = wanted
 
-    def turn(self) -> Action:
-        """One step. A `Fetch` or `Wait` that comes back is for the caller to see to; all else is done."""
-        decision = decide(self._journal, self._observed())
+    def turn(self, shared: Shared = _NOTHING) -> Action:
+        """One step, while all models together take what is `shared`. A `Fetch` or `Wait` that comes back is for the
+        caller to see to; all else is done."""
+        if self._lost and self._setback is None:
+            self._setback = self._lost.popleft()
+        decision = decide(self._journal, self._observed(shared))
         self.fetching = None
         if not self._save(decision):
             return Wait(UNSAVED_SECONDS)
+        if decision.spent is not None and self.spent is None and self._unsaved is None:
+            _log.error("%s: the agent must end: %s", self._journal.key, decision.spent)
+            self.spent = decision.spent
         self._setback = None
         action = decision.action
         if isinstance(action, Fetch):
@@ -103,6 +138,9 @@ class Reconciler:
             self._act(action)
         except VedetteError as error:
             self.failed(action, error)
+        except Exception as error:
+            self._broke(action, error)
+            raise
         else:
             self._forget(action)
         return action
@@ -127,7 +165,8 @@ class Reconciler:
             self._setback = Setback(step, error.because)
 
     def report(self) -> ModelReport:
-        return reported(self._journal, self._slot.manifest)
+        """After `close`, of what ran until then: an orderly stop takes nothing back."""
+        return reported(self._journal, self._slot.manifest or self._last)
 
     def troubles(self) -> list[Because]:
         """What is wrong here that is not the release's fault."""
@@ -145,10 +184,11 @@ class Reconciler:
     def close(self) -> None:
         """An orderly stop: nothing answers any more, and nothing is counted against what was cut short."""
         self._discard()
+        self._last = self._slot.manifest
         self._slot.switch(None)
         self._save(Decision(closed(self._journal), Wait(None), self._journal.because))
 
-    def _observed(self) -> Observed:
+    def _observed(self, shared: Shared) -> Observed:
         around = self._around
         health, monotonic = self._slot.health(), around.monotonic()
         blobs = [blob for manifest in self._manifests() for blob in (manifest.artifact, manifest.golden.blob)]
@@ -161,12 +201,22 @@ class Reconciler:
             prepared_because=self._prepared_because,
             live=self._slot.manifest,
             live_seconds=monotonic - self._switched_at,
+            forgotten=self._saved is None,
+            load=self._watch.load(shared, monotonic),
+            limits=around.limits,
             answered=health.count,
             failed=health.errors,
             setback=self._setback,
             resting=tuple(Rest(one.step, one.until - monotonic, one.because) for one in self._resting),
             trial=around.trial,
         )
+
+    def _broke(self, step: Step, error: Exception) -> None:
+        """A fault of ours, or of a runtime that breaks its promises: with a load, twice is enough."""
+        if isinstance(step, Prepare):
+            if step == self._broken:
+                self.failed(step, ArtifactRejected(f"Loading it fails: {error!r}.", code="load-breaks"))
+            self._broken = step
 
     def _manifests(self) -> list[Manifest]:
         orders = [one.manifest for one in (self.wanted, self._journal.wanted) if isinstance(one, Order)]
@@ -175,9 +225,10 @@ class Reconciler:
     def _save(self, decision: Decision) -> bool:
         """Whether the decision may be acted upon."""
         before, journal = self._journal, decision.journal
-        if journal != self._saved:
+        # What is about to be removed need not be written.
+        if journal != self._saved and journal.phase is not Phase.EVICTED:
             try:
-                self._around.journals.save(journal)
+                self._around.journals.save(journal, urgent=reverts(self._saved, journal))
             except TryLater as error:
                 if self._unsaved is None:
                     _log.error("%s", error.because)
@@ -191,24 +242,51 @@ class Reconciler:
             _log.info("%s: %s: %s", journal.key, journal.phase, journal.because)
         return True
 
-    def _act(self, step: Verify | Prepare | Switch | Discard) -> None:
+    def _act(self, step: Verify | Prepare | Switch | Discard | Forget) -> None:
         around = self._around
         match step:
             case Verify():
                 around.artifacts.verify(step.blob)
             case Prepare():
-                loaded = around.preflight.load(step.manifest, around.artifacts.path(step.manifest.artifact.digest))
-                self._prepared, self._prepared_because = loaded, self._proof(loaded, step)
+                self._prepare(step)
             case Switch(manifest=None):
                 self._slot.switch(None)
             case Switch():
                 prepared, self._prepared = self._prepared, None
                 self._slot.switch(prepared)
                 self._switched_at = around.monotonic()
+                self._watch.begin(self._switched_at)
             case Discard():
                 self._discard()
+            case Forget():
+                around.journals.remove(self._journal.key)
+                self._saved = None
             case _:
                 assert_never(step)
+
+    def _prepare(self, step: Prepare) -> None:
+        around, digest = self._around, step.manifest.artifact.digest
+        mark = around.blackbox.mark(self._journal.key, step.manifest, loading=True)
+        self.preparing = step.manifest, around.monotonic()
+        place = mark.enter()
+        try:
+            loaded = around.preflight.load(step.manifest, around.artifacts.path(digest))
+            proof = self._proof(loaded, step)
+            self._prepared, self._prepared_because = replace(loaded, reopen=partial(self._reopen, loaded)), proof
+        finally:
+            mark.leave(place)
+            mark.close()
+            self.preparing = None
+
+    def _reopen(self, loaded: Loaded) -> Session:
+        """On any thread: the session of a live model whose memory was given back."""
+        manifest = loaded.manifest
+        try:
+            return self._around.preflight.reopen(manifest, self._around.artifacts.path(manifest.artifact.digest))
+        except ArtifactRejected as error:
+            # What has run before is damaged on disk: its release is dealt with as if it were found so on starting.
+            self._lost.append(Setback(Verify(manifest, manifest.artifact), error.because))
+            raise
 
     def _discard(self) -> None:
         if self._prepared is not None:

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_agent.core.journal import fresh
+from edge_agent.blackbox import BlackBox
+from edge_agent.core.journal import Journal, fresh, manifests
+from edge_agent.core.limits import UNLIMITED, Limits, suspect
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
+from edge_agent.core.transitions import resumed, reverts
 from edge_agent.failures import TryLater, disk_trouble
 from edge_agent.live import LiveModel
 from edge_agent.runtimes import open_session
@@ -19,9 +22,11 @@ from edge_agent.store.disk import Disk
 from edge_agent.store.journals import JournalStore
 from edge_agent.store.quota import Quota
 from edge_agent.update.fetcher import Fetcher
+from edge_agent.update.footprint import Footprint
 from edge_agent.update.intake import Accepted, Trust, accept
-from edge_agent.update.preflight import Limits, OpenSession, Preflight
+from edge_agent.update.preflight import OpenSession, Preflight
 from edge_agent.update.reconciler import Reconciler, Surroundings
+from edge_agent.update.watch import Shared
 from fleet_contract.because import Because
 from fleet_contract.errors import ContractError
 from fleet_contract.report import ModelReport
@@ -37,7 +42,12 @@ _log = logging.getLogger(__name__)
 GLANCE_SECONDS = 1.0
 #: How long a model is left alone after a fault of the agent's own.
 FAULT_SECONDS = 5.0
-_LIMITS = Limits()
+#: How long what was evicted stays in reports.
+EVICTED_SECONDS = 60.0
+#: Nobody looks around for so long unless the whole process stood still.
+PAUSE_SECONDS = 10.0
+#: Of troubles in one report: more would say no more.
+MAX_TROUBLES = 20
 _TRIAL = Trial()
 _NO_BOUND = Quota()
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -70,11 +80,12 @@ class Updater:
         trust: Trust,
         hub: str,
         *,
-        limits: Limits = _LIMITS,
+        limits: Limits = UNLIMITED,
         trial: Trial = _TRIAL,
         disk: Disk | None = None,
         quota: Quota = _NO_BOUND,
         tls: "Callable[[], ssl.SSLContext] | None" = None,
+        blackbox: BlackBox | None = None,
         opener: OpenSession = open_session,
         now: Callable[[], datetime] = _utcnow,
         monotonic: Callable[[], float] = time.monotonic,
@@ -91,7 +102,14 @@ class Updater:
         self._document = folder / "desired.json"
         self._artifacts = ArtifactStore(folder / "artifacts", self._disk, quota)
         self._journals = JournalStore(folder / "journals", self._disk)
-        self._around = Surroundings(self._artifacts, self._journals, Preflight(opener, limits), trial, now, monotonic)
+        self._blackbox = blackbox or BlackBox(folder)
+        self._limits = limits
+        self._footprint = Footprint()
+        self._looked_at = self._awake_since = monotonic()
+        preflight = Preflight(opener, limits)
+        self._around = Surroundings(
+            self._artifacts, self._journals, preflight, self._blackbox, trial, limits, now, monotonic
+        )
         self._fetcher = Fetcher(self._artifacts, hub, self.wake, tls=tls)
 
         self._changed = threading.Condition()
@@ -106,17 +124,22 @@ class Updater:
         self._unsaved: Because | None = None
         self._eviction: Because | None = None
         self._faults: dict[str, tuple[float, Because]] = {}
-        self._reconcilers = {
-            key: Reconciler(journal, self.slot(key), self._around, saved=True)
-            for key, journal in self._journals.load().items()
-        }
+        self._evicted: dict[str, float] = {}
+        self._reconcilers = {key: self._resumed(journal) for key, journal in self._journals.load().items()}
+        # From here on the marks are those of this process: what the last one left is in the journals.
+        self._blackbox.begin()
         self._recall()
         self._publish()
 
     def slot(self, key: str) -> LiveModel:
         """The slot of `key`, "digits" or "digits@shadow": always the same one, also before anything is known of it."""
         with self._changed:
-            return self._slots.setdefault(key, LiveModel())
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = LiveModel(lambda manifest: self._blackbox.mark(key, manifest))
+                if self._limits.latency_ms is not None:
+                    slot.slow_seconds = self._limits.latency_ms / 1000
+            return slot
 
     def slots(self) -> Mapping[str, LiveModel]:
         """All slots that there are, by key."""
@@ -148,7 +171,30 @@ class Updater:
             self._fetcher.aim(())
             for reconciler in self._reconcilers.values():
                 reconciler.close()
+            self._blackbox.close()
             self._publish()
+
+    def unwell(self) -> Because | None:
+        """Why the process must end, if it must: a model hangs, or has taken what it does not give back. On any thread.
+
+        Which model that is will be known to the next start.
+        """
+        now = self._monotonic()
+        for key, reconciler in list(self._reconcilers.items()):
+            if reconciler.spent is not None:
+                return reconciler.spent
+            if (preparing := reconciler.preparing) is None:
+                continue
+            manifest, since = preparing
+            if now - since > self._limits.load_seconds:
+                self._blackbox.hang(key, manifest.artifact.digest)
+                sentence = f"Loading version {manifest.version} of {key} has taken {now - since:.0f} s: it hangs."
+                return Because("load-hangs", sentence)
+        return None
+
+    def watch(self) -> None:
+        """Lets Python tell the next start of fatal signals. For the whole process: to be called by who owns it."""
+        self._blackbox.watch()
 
     def allow(self, quota: Quota) -> None:
         """From now on artifacts may take so much of the disk."""
@@ -165,6 +211,20 @@ class Updater:
         """What is, for the next report."""
         with self._changed:
             return self._state
+
+    def _resumed(self, journal: Journal) -> Reconciler:
+        """Goes on with a journal, after what its models had to do with the end of the last process."""
+        digests = {manifest.artifact.digest for manifest in manifests(journal)}
+        ends = {digest: self._blackbox.end(journal.key, digest) for digest in digests}
+        after, saved = resumed(journal, ends, self._now()), True
+        if after != journal:
+            _log.warning("%s: %s: %s", after.key, after.phase, after.because)
+            try:
+                self._journals.save(after, urgent=reverts(journal, after))
+            except TryLater as error:
+                _log.error("%s", error.because)
+                saved = False
+        return Reconciler(after, self.slot(journal.key), self._around, saved=saved)
 
     def _recall(self) -> None:
         """Goes on with the desired state of before the reboot, however old: offline it is the newest there is."""
@@ -193,8 +253,12 @@ class Updater:
         """One step of each model. The seconds until the next is due."""
         self.turned_at = self._monotonic()
         self._take_in()
-        actions = [self._turn(key, reconciler) for key, reconciler in self._reconcilers.items()]
+        shared = self._shared()
+        actions = [self._turn(key, reconciler, shared) for key, reconciler in self._reconcilers.items()]
+        self._looked_at = self._monotonic()
         self._evict()
+        self._forget()
+        self._journals.restock()
         # Two slots may want the same bytes: one fetches them, and the other sees them on disk.
         fetches: dict[str, Fetch] = {}
         for action in actions:
@@ -230,13 +294,34 @@ class Updater:
                 # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.
                 self._unsaved = disk_trouble(error, "writing the desired state").because
 
-    def _turn(self, key: str, reconciler: Reconciler) -> Action:
+    def _shared(self) -> Shared:
+        """What all models take together."""
+        now = self._monotonic()
+        if now - self._looked_at > PAUSE_SECONDS:
+            self._awake_since = now
+        live = [(key, one) for key, one in self._reconcilers.items() if self.slot(key).manifest is not None]
+        residences = ((key, self.slot(key).manifest, self.slot(key).residence()) for key, _ in live)
+        self._footprint.measure([(key, manifest, one is not None and one.parked) for key, manifest, one in residences])
+        blamed = suspect(one.journal for _, one in live)
+        return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._awake_since)
+
+    def _forget(self) -> None:
+        """Lets go of what was evicted, once it was reported for a while."""
+        now = self._monotonic()
+        forgotten = {key for key, one in self._reconcilers.items() if one.forgotten and one.wanted is None}
+        self._evicted = {key: self._evicted.get(key, now) for key in forgotten}
+        for key, since in self._evicted.items():
+            if now - since >= EVICTED_SECONDS:
+                del self._reconcilers[key]
+
+    def _turn(self, key: str, reconciler: Reconciler, shared: Shared) -> Action:
+        self.turned_at = self._monotonic()
         until, _ = self._faults.get(key, (0.0, None))
         if (left := until - self._monotonic()) > 0:
             return Wait(left)
         self._faults.pop(key, None)
         try:
-            return reconciler.turn()
+            return reconciler.turn(shared)
         except Exception as error:  # noqa: BLE001, see below
             # A fault of ours, with one model, must not stop the others, nor the thread.
             _log.exception("The updater failed with %s.", key)
@@ -257,7 +342,8 @@ class Updater:
             self._eviction = error.because
 
     def _publish(self) -> None:
-        own = [one for one in (self._unsaved, self._eviction, self._artifacts.trouble) if one is not None]
+        found = (self._unsaved, self._eviction, self._artifacts.trouble, self._blackbox.trouble)
+        own = [one for one in found if one is not None]
         troubles = [*self._journals.troubles, *own, *(trouble for _, trouble in self._faults.values())]
         for reconciler in self._reconcilers.values():
             troubles += reconciler.troubles()
@@ -267,7 +353,7 @@ class Updater:
                 generation=0 if self._following is None else self._following.generation,
                 models=tuple(self._reconcilers[key].report() for key in sorted(self._reconcilers)),
                 refused=self._refused,
-                troubles=tuple(dict.fromkeys(troubles)),
+                troubles=tuple(dict.fromkeys(troubles))[:MAX_TROUBLES],
             )
             changed = self._state != before
         if changed:

@@ -28,6 +28,12 @@ class FullDisk(Disk):
         self._take(len(data))
         super().append(file, data)
 
+    def remove(self, path: Path) -> None:
+        size = path.stat().st_size
+        super().remove(path)
+        if self.room_bytes is not None:
+            self.room_bytes += size
+
     def replace(self, path: Path, data: bytes) -> None:
         self._take(len(data))
         super().replace(path, data)

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from edge_agent.core.journal import Journal, Order, Refused, closed, current, fresh, kept, release_of, reported
-from edge_agent.core.steps import Discard, Fetch, Observed, Prepare, Rest, Setback, Switch, Trial, Verify, Wait
-from edge_agent.core.update import MAX_ATTEMPTS, MAX_STARTS, TRIAL_GLANCE_SECONDS, decide
+from edge_agent.core.steps import Discard, Fetch, Forget, Observed, Prepare, Rest, Setback, Switch, Trial, Verify, Wait
+from edge_agent.core.transitions import MAX_SETTLED_ENDS, MAX_WANTED_ENDS, End, Part, resumed, reverts
+from edge_agent.core.update import HEALTHY_SECONDS, TRIAL_GLANCE_SECONDS, decide
 from fleet_contract.because import Because
 from fleet_contract.manifest import Manifest
 from fleet_contract.report import Phase
@@ -73,32 +74,36 @@ class TestTheWay:
         second = decide(first.journal, replace(whole, verified=frozenset({ONE.artifact.digest})))
         assert second.action == Verify(ONE, ONE.golden.blob)
 
-    def test_then_prepares_it_and_counts_before_it_does(self) -> None:
+    def test_then_prepares_it_and_notes_the_risk_before_it_does(self) -> None:
         decision = decide(journal(Phase.VERIFYING, ONE), seen(ONE, ONE))
         assert decision.action == Prepare(ONE, ONE.golden.blob)
-        assert (decision.journal.phase, decision.journal.attempts) == (Phase.PREFLIGHT, 1)
+        assert (decision.journal.phase, decision.journal.wanted_at_risk) == (Phase.PREFLIGHT, True)
         assert not decision.proven
 
     def test_then_switches_and_remembers_how_many_errors_were_usual(self) -> None:
         observed = seen(TWO, ONE, TWO, prepared=TWO, prepared_because="8 of 8.", live=ONE, answered=90, failed=10)
-        decision = decide(journal(Phase.PREFLIGHT, TWO, settled=ONE, attempts=2), observed)
+        decision = decide(
+            journal(Phase.PREFLIGHT, TWO, settled=ONE, wanted_at_risk=True, settled_at_risk=True), observed
+        )
         assert decision.action == Switch(TWO)
-        assert decision.journal.attempts == 1, "the trial is another try"
+        risks = decision.journal.wanted_at_risk, decision.journal.settled_at_risk
+        assert risks == (True, False), "only what is loaded is at risk"
         assert (decision.journal.phase, decision.journal.usual_errors) == (Phase.TRIAL, 0.1)
         assert decision.journal.because == Because("preflight-passed", "8 of 8.")
         assert decision.journal.settled == ONE, "until the trial is over"
 
     def test_then_watches_the_trial(self) -> None:
-        decision = decide(journal(Phase.TRIAL, ONE, attempts=1), seen(ONE, ONE, live=ONE, answered=3))
+        decision = decide(journal(Phase.TRIAL, ONE), seen(ONE, ONE, live=ONE, answered=3))
         assert decision.action == Wait(TRIAL_GLANCE_SECONDS)
 
     @pytest.mark.parametrize("proof", [{"answered": 30}, {"live_seconds": 10.0}, {"answered": 29, "failed": 1}])
     def test_and_settles_when_the_trial_is_over(self, proof: dict[str, float]) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, previous=THREE, attempts=2, damaged=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, previous=THREE, wanted_ends=1, wanted_at_risk=True, damaged=1)
         decision = decide(before, seen(TWO, TWO, live=TWO, **proof))
         after = decision.journal
         assert (after.phase, after.settled, after.previous) == (Phase.SETTLED, TWO, ONE)
-        assert (after.attempts, after.damaged) == (0, 0)
+        assert (after.wanted_ends, after.wanted_at_risk, after.damaged) == (0, False, 0)
+        assert (after.settled_ends, after.settled_at_risk) == (1, True), "what it did on trial is not forgotten yet"
         assert after.because.code == "trial-passed"
         assert decide(after, seen(TWO, TWO, live=TWO)).action == Wait(None)
 
@@ -111,7 +116,7 @@ class TestTheWay:
 
 class TestATrial:
     def test_fails_on_an_excess_of_errors_and_what_was_settled_comes_back(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         decision = decide(before, seen(TWO, ONE, TWO, live=TWO, answered=7, failed=3, live_seconds=1.0))
         assert decision.journal.phase is Phase.REJECTED
         assert decision.journal.because.code == "trial-errors"
@@ -119,87 +124,174 @@ class TestATrial:
         assert decision.action == Prepare(ONE, None), "the old one is loaded beside it, and not before it"
 
     def test_waits_for_more_when_few_have_failed_but_too_many_of_them(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         decision = decide(before, seen(TWO, ONE, TWO, live=TWO, answered=1, failed=2, live_seconds=999.0))
         assert decision.journal.phase is Phase.TRIAL
         assert decision.action == Wait(TRIAL_GLANCE_SECONDS)
 
     def test_is_no_worse_for_errors_that_were_usual_before(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1, usual_errors=0.2)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, usual_errors=0.2)
         at_most = seen(TWO, ONE, TWO, live=TWO, answered=18, failed=12)
         assert decide(before, at_most).journal.phase is Phase.SETTLED
         assert decide(before, replace(at_most, failed=13)).journal.phase is Phase.REJECTED
 
     def test_is_as_long_as_it_is_told(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         watched = seen(TWO, TWO, live=TWO, answered=5, trial=Trial(records=5))
         assert decide(before, watched).journal.phase is Phase.SETTLED
 
     def test_goes_on_after_a_reboot(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         first = decide(before, seen(TWO, whole=digests(ONE, TWO)))
         assert first.action == Verify(TWO, TWO.artifact)
         second = decide(first.journal, seen(TWO, TWO))
-        assert (second.action, second.journal.attempts) == (Prepare(TWO, None), 2)
+        assert (second.action, second.journal.wanted_at_risk) == (Prepare(TWO, None), True)
         third = decide(second.journal, seen(TWO, TWO, prepared=TWO))
         assert (third.action, third.proven) == (Switch(TWO), False)
         assert third.journal.phase is Phase.TRIAL
 
     def test_whose_artifact_is_gone_starts_again_with_fetching(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         decision = decide(before, seen(TWO, ONE))
         assert decision.journal.phase is Phase.FETCHING
         assert decision.action == Prepare(ONE, None), "what is settled answers meanwhile"
 
 
-class TestAModelThatEndsTheProcess:
-    def test_is_tried_again_and_then_rejected(self) -> None:
-        before = journal(Phase.PREFLIGHT, TWO, settled=ONE, attempts=MAX_ATTEMPTS - 1)
-        observed = seen(TWO, ONE, TWO, live=ONE)
-        again = decide(before, observed)
-        assert again.action == Prepare(TWO, TWO.golden.blob)
-        # The process ends here, and starts.
-        rejected = decide(again.journal, observed)
-        assert rejected.journal.phase is Phase.REJECTED
-        assert rejected.journal.because.code == "load-kills"
-        assert rejected.action == Wait(None)
+def an_end(part: Part) -> End:
+    return End(part, Because("crashed", "It crashed."))
 
-    def test_on_trial_is_rejected_and_what_was_settled_comes_back(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=MAX_ATTEMPTS)
-        decision = decide(before, seen(TWO, ONE, TWO))
-        assert decision.journal.phase is Phase.REJECTED
-        assert decision.action == Prepare(ONE, None)
 
-    def test_and_was_settled_gives_way_to_the_one_before(self) -> None:
-        before = journal(Phase.SETTLED, TWO, settled=TWO, previous=ONE, starts=MAX_STARTS)
-        decision = decide(before, seen(TWO, ONE, TWO))
-        after = decision.journal
+def resumed_with(before: Journal, *parts: tuple[Manifest, Part]) -> Journal:
+    """The journal of the next start, after an end in which these had a part."""
+    return resumed(before, {manifest.artifact.digest: an_end(part) for manifest, part in parts}, NOW)
+
+
+class TestABadEndOfTheProcess:
+    """`resumed`: what the next start makes of it."""
+
+    ON_TRIAL = journal(Phase.TRIAL, TWO, settled=ONE, previous=THREE, wanted_at_risk=True)
+    SETTLED = journal(Phase.SETTLED, TWO, settled=TWO, previous=ONE, settled_at_risk=True)
+
+    @pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.TRIAL])
+    def test_that_a_new_release_has_caused_rejects_it_at_once(self, phase: Phase) -> None:
+        after = resumed_with(msgspec.structs.replace(self.ON_TRIAL, phase=phase), (TWO, Part.CERTAIN))
+        assert (after.phase, after.because) == (Phase.REJECTED, Because("crashed", "It crashed."))
+        assert (after.settled, after.previous, after.since) == (ONE, THREE, NOW)
+        assert decide(after, seen(TWO, ONE, TWO)).action == Prepare(ONE, None)
+
+    def test_that_the_settled_release_has_caused_brings_the_one_before_back_at_once(self) -> None:
+        after = resumed_with(self.SETTLED, (TWO, Part.CERTAIN))
         assert (after.phase, after.settled, after.previous) == (Phase.REJECTED, ONE, None)
-        assert (decision.action, after.starts) == (Prepare(ONE, None), 1)
+        assert decide(after, seen(TWO, ONE, TWO)).action == Prepare(ONE, None)
 
-    def test_and_was_the_last_leaves_a_device_that_lives(self) -> None:
-        before = journal(Phase.SETTLED, TWO, settled=TWO, starts=MAX_STARTS)
-        decision = decide(before, seen(TWO, TWO))
-        assert (decision.journal.phase, decision.journal.settled) == (Phase.REJECTED, None)
-        assert decision.action == Wait(None)
+    def test_that_the_only_release_has_caused_leaves_a_device_that_lives_and_says_so(self) -> None:
+        after = resumed_with(msgspec.structs.replace(self.SETTLED, previous=None), (TWO, Part.CERTAIN))
+        assert (after.phase, after.settled, after.because.code) == (Phase.REJECTED, None, "crashed")
+        assert decide(after, seen(TWO, TWO)).action == Wait(None)
 
-    def test_is_not_what_a_start_that_came_to_a_good_end_is_taken_for(self) -> None:
-        before = journal(Phase.SETTLED, TWO, settled=TWO, starts=2)
-        assert decide(before, seen(TWO, TWO, live=TWO)).journal.starts == 0
+    @pytest.mark.parametrize("part", [Part.LIKELY, Part.UNKNOWN])
+    def test_that_a_new_release_may_have_caused_is_held_against_it_the_second_time(self, part: Part) -> None:
+        once = resumed_with(self.ON_TRIAL, (TWO, part))
+        assert (once.phase, once.wanted_ends, once.wanted_at_risk) == (Phase.TRIAL, MAX_WANTED_ENDS - 1, False)
+        twice = resumed_with(msgspec.structs.replace(once, wanted_at_risk=True), (TWO, part))
+        assert (twice.phase, twice.because.code) == (Phase.REJECTED, "process-ended")
+        assert "It crashed." in twice.because.sentence
+
+    def test_that_the_settled_release_was_killed_in_is_held_against_it_the_third_time(self) -> None:
+        after = self.SETTLED
+        for _ in range(2):
+            after = msgspec.structs.replace(resumed_with(after, (TWO, Part.LIKELY)), settled_at_risk=True)
+            assert after.phase is Phase.SETTLED
+        assert resumed_with(after, (TWO, Part.LIKELY)).phase is Phase.REJECTED
+
+    def test_that_took_the_device_down_too_is_held_against_what_is_settled_only_when_many_come_in_a_row(self) -> None:
+        after = self.SETTLED
+        for _ in range(MAX_SETTLED_ENDS - 1):
+            after = msgspec.structs.replace(resumed_with(after, (TWO, Part.UNKNOWN)), settled_at_risk=True)
+            assert after.phase is Phase.SETTLED
+        assert resumed_with(after).phase is Phase.REJECTED, "what nothing is known of counts the same"
+
+    def test_is_forgotten_after_minutes_of_health_and_not_before(self) -> None:
+        before = msgspec.structs.replace(self.SETTLED, settled_ends=3)
+        early = decide(before, seen(TWO, TWO, live=TWO, live_seconds=HEALTHY_SECONDS - 1))
+        assert early.journal.settled_ends == 3
+        assert decide(before, seen(TWO, TWO, live=TWO, live_seconds=HEALTHY_SECONDS)).journal.settled_ends == 0
+
+    def test_is_not_forgotten_because_of_an_orderly_stop(self) -> None:
+        stopped = closed(msgspec.structs.replace(self.SETTLED, settled_ends=3, wanted_at_risk=True))
+        assert (stopped.settled_ends, stopped.settled_at_risk, stopped.wanted_at_risk) == (3, False, False)
+        assert resumed_with(stopped).settled_ends == 3, "and does not count itself"
+
+    def test_is_not_held_against_what_was_not_at_work(self) -> None:
+        assert resumed_with(self.SETTLED, (TWO, Part.NONE)).settled_ends == 0
+        assert resumed_with(self.ON_TRIAL, (TWO, Part.NONE)).wanted_ends == 0
+
+    def test_is_held_against_what_was_seen_at_work_though_the_journal_could_not_say_so(self) -> None:
+        unsaid = msgspec.structs.replace(self.SETTLED, settled_at_risk=False)
+        assert resumed_with(unsaid, (TWO, Part.CERTAIN)).phase is Phase.REJECTED
+        assert resumed_with(unsaid, (TWO, Part.UNKNOWN)).settled_ends == 0
+
+    def test_is_not_held_against_what_is_rejected_already(self) -> None:
+        before = journal(Phase.REJECTED, TWO, settled=ONE)
+        assert resumed_with(before, (TWO, Part.CERTAIN)) == before
+
+    def test_can_be_the_fault_of_two_at_once(self) -> None:
+        before = msgspec.structs.replace(self.ON_TRIAL, settled_at_risk=True)
+        after = resumed_with(before, (TWO, Part.CERTAIN), (ONE, Part.CERTAIN))
+        assert (after.phase, after.settled) == (Phase.REJECTED, THREE)
+
+    def test_says_nothing_of_a_model_that_does_not_run(self) -> None:
+        assert resumed_with(fresh("digits", THEN)) == fresh("digits", THEN)
 
     def test_is_not_what_a_failure_that_the_process_outlives_is_taken_for(self) -> None:
         load = Prepare(TWO, TWO.golden.blob)
-        observed = seen(TWO, ONE, TWO, live=ONE, resting=(Rest(load, 0.0, LATER),))
-        decision = decide(journal(Phase.PREFLIGHT, TWO, settled=ONE, attempts=MAX_ATTEMPTS), observed)
-        assert (decision.action, decision.journal.attempts) == (load, 1)
+        observed = seen(TWO, ONE, TWO, live=ONE, resting=(Rest(load, 5.0, LATER),))
+        decision = decide(journal(Phase.PREFLIGHT, TWO, settled=ONE, wanted_at_risk=True), observed)
+        assert (decision.action, decision.journal.wanted_at_risk) == (Wait(5.0), False)
         recall = Prepare(ONE, None)
-        observed = seen(ONE, ONE, resting=(Rest(recall, 0.0, LATER),))
-        decision = decide(journal(Phase.SETTLED, ONE, settled=ONE, starts=MAX_STARTS), observed)
-        assert (decision.action, decision.journal.starts) == (recall, 1)
+        observed = seen(ONE, ONE, resting=(Rest(recall, 5.0, LATER),))
+        decision = decide(journal(Phase.SETTLED, ONE, settled=ONE, settled_at_risk=True), observed)
+        assert (decision.action, decision.journal.settled_at_risk) == (Wait(5.0), False)
 
-    def test_is_not_what_an_orderly_stop_is_taken_for(self) -> None:
-        stopped = closed(journal(Phase.TRIAL, TWO, attempts=2, starts=2))
-        assert (stopped.attempts, stopped.starts) == (0, 0)
+
+class TestWhatMustGetOnDisk:
+    def test_is_what_takes_something_back(self) -> None:
+        before = journal(Phase.SETTLED, TWO, settled=TWO, previous=ONE)
+        assert reverts(before, msgspec.structs.replace(before, settled=ONE))
+        assert reverts(before, msgspec.structs.replace(before, phase=Phase.REJECTED))
+        assert not reverts(before, msgspec.structs.replace(before, settled_ends=1))
+        assert not reverts(None, before)
+
+
+class TestARetry:
+    def asked(self, before: Journal, number: int) -> Journal:
+        live = TWO if before.phase is Phase.TRIAL else ONE
+        observed = replace(seen(TWO, ONE, TWO, live=live), wanted=msgspec.structs.replace(order(TWO), retry=number))
+        return decide(before, observed).journal
+
+    def test_clears_a_rejection_once(self) -> None:
+        rejected = journal(Phase.REJECTED, TWO, settled=ONE)
+        again = self.asked(rejected, 1)
+        assert (again.phase, again.retry) == (Phase.PREFLIGHT, 1)
+        assert (again.wanted_ends, again.damaged) == (0, 0), "with a clean slate"
+        rejected_again = msgspec.structs.replace(again, phase=Phase.REJECTED)
+        assert self.asked(rejected_again, 1).phase is Phase.REJECTED, "the same number says nothing new"
+        assert self.asked(rejected_again, 2).phase is Phase.PREFLIGHT
+
+    def test_clears_a_demotion(self) -> None:
+        demoted = resumed_with(TestABadEndOfTheProcess.SETTLED, (TWO, Part.CERTAIN))
+        assert self.asked(demoted, 1).phase is Phase.PREFLIGHT
+
+    def test_that_comes_while_nothing_is_rejected_is_used_up(self) -> None:
+        underway = self.asked(journal(Phase.TRIAL, TWO, settled=ONE), 1)
+        assert (underway.phase, underway.retry) == (Phase.TRIAL, 1)
+        assert self.asked(msgspec.structs.replace(underway, phase=Phase.REJECTED), 1).phase is Phase.REJECTED
+
+    def test_of_an_older_number_that_comes_late_is_not_followed_twice(self) -> None:
+        before = journal(Phase.REJECTED, TWO, settled=ONE, retry=3)
+        late = self.asked(before, 2)
+        assert (late.phase, late.retry) == (Phase.REJECTED, 3)
+        assert self.asked(late, 3).phase is Phase.REJECTED
 
 
 class TestStarting:
@@ -209,7 +301,7 @@ class TestStarting:
         assert (first.action, first.proven) == (Verify(ONE, ONE.artifact), True)
         second = decide(first.journal, seen(TWO, ONE))
         assert (second.action, second.proven) == (Prepare(ONE, None), True)
-        assert second.journal.starts == 1
+        assert second.journal.settled_at_risk
         third = decide(second.journal, seen(TWO, ONE, prepared=ONE))
         assert (third.action, third.proven) == (Switch(ONE), True)
         fourth = decide(third.journal, seen(TWO, ONE, live=ONE))
@@ -263,7 +355,7 @@ class TestAFailureForGood:
     @pytest.mark.parametrize("phase", UNDERWAY)
     def test_rejects_and_what_is_settled_runs_on(self, phase: Phase) -> None:
         setback = Setback(Prepare(TWO, TWO.golden.blob), NEVER)
-        before = journal(phase, TWO, settled=ONE, previous=THREE, attempts=1)
+        before = journal(phase, TWO, settled=ONE, previous=THREE, wanted_ends=1)
         decision = decide(before, seen(TWO, ONE, TWO, live=ONE, setback=setback))
         after = decision.journal
         assert (after.phase, after.because, after.settled, after.previous) == (Phase.REJECTED, NEVER, ONE, THREE)
@@ -321,10 +413,11 @@ class TestAFailureForGood:
 class TestANewOrder:
     @pytest.mark.parametrize("phase", list(Phase))
     def test_supersedes_in_every_phase(self, phase: Phase) -> None:
-        before = journal(phase, TWO, settled=ONE, attempts=2, damaged=1)
+        before = journal(phase, TWO, settled=ONE, wanted_ends=1, wanted_at_risk=True, damaged=1)
         decision = decide(before, seen(THREE, ONE, live=ONE))
         assert decision.action == Fetch(THREE, THREE.artifact, "/a/3")
-        assert (decision.journal.attempts, decision.journal.damaged) == (0, 0)
+        after = decision.journal
+        assert (after.wanted_ends, after.wanted_at_risk, after.damaged) == (0, False, 0)
 
     def test_during_a_trial_brings_back_what_is_settled_first(self) -> None:
         decision = decide(journal(Phase.TRIAL, TWO, settled=ONE), seen(THREE, ONE, TWO, live=TWO))
@@ -346,10 +439,10 @@ class TestANewOrder:
         assert (decision.action, decision.because.code) == (Discard(TWO), "superseded")
 
     def test_that_only_renews_links_and_reasons_disturbs_nothing(self) -> None:
-        before = journal(Phase.TRIAL, TWO, settled=ONE, attempts=1)
+        before = journal(Phase.TRIAL, TWO, settled=ONE, wanted_ends=1)
         observed = replace(seen(TWO, TWO, live=TWO), wanted=order(TWO, "?new"))
         after = decide(before, observed).journal
-        assert (after.phase, after.since, after.attempts) == (Phase.TRIAL, THEN, 1)
+        assert (after.phase, after.since, after.wanted_ends) == (Phase.TRIAL, THEN, 1)
         assert after.wanted == order(TWO, "?new")
 
     def test_for_what_was_rejected_is_not_followed_again(self) -> None:
@@ -379,8 +472,28 @@ class TestAModelThatIsNotWanted:
         decision = decide(before, seen(None, ONE, TWO, live=TWO))
         assert decision.action == Switch(None)
         assert decision.journal == Journal("digits", Phase.IDLE, decision.journal.because, NOW)
+
+    def test_is_forgotten_once_nothing_of_it_answers(self) -> None:
+        before = decide(journal(Phase.SETTLED, TWO, settled=TWO), seen(None, TWO, live=TWO)).journal
+        decision = decide(before, seen(None))
+        assert (decision.action, decision.proven) == (Forget(), True), "it makes room where there is none"
+        assert (decision.journal.phase, decision.journal.because.code) == (Phase.EVICTED, "evicted")
         again = decide(decision.journal, seen(None))
-        assert (again.action, again.journal) == (Wait(None), decision.journal)
+        assert again.action == Forget(), "until it is gone"
+        done = decide(decision.journal, seen(None, forgotten=True))
+        assert (done.action, done.journal) == (Wait(None), decision.journal)
+
+    def test_is_not_forgotten_while_the_disk_fails(self) -> None:
+        resting = (Rest(Forget(), 5.0, LATER),)
+        decision = decide(journal(Phase.IDLE), seen(None, resting=resting))
+        assert (decision.action, decision.because) == (Wait(5.0), LATER)
+        failed = decide(journal(Phase.EVICTED), seen(None, setback=Setback(Forget(), NEVER)))
+        assert failed.action == Forget()
+
+    @pytest.mark.parametrize("phase", [Phase.IDLE, Phase.EVICTED])
+    def test_and_is_wanted_again_begins_anew(self, phase: Phase) -> None:
+        decision = decide(journal(phase), seen(ONE))
+        assert decision.action == Fetch(ONE, ONE.artifact, "/a/1")
 
     def test_needs_nothing_on_disk(self) -> None:
         assert kept([fresh("digits", THEN)]) == frozenset()

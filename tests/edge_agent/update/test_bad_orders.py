@@ -133,7 +133,7 @@ class TestAnArtifactIsRejected:
 
     def test_when_it_is_for_a_runtime_that_is_not_here(self, device: Device) -> None:
         build = a_build(2)
-        offer(device, replace(build, manifest=msgspec.structs.replace(build.manifest, runtime="tflite")))
+        offer(device, replace(build, manifest=msgspec.structs.replace(build.manifest, runtime="torch")))
         device.until_rejected("runtime-missing")
 
     def test_when_it_takes_other_inputs_than_its_manifest_says(self, device: Device) -> None:

@@ -78,7 +78,7 @@ def test_a_model_that_kills_the_process_is_rejected_and_the_one_before_runs(tmp_
         assert ("preflight", "loading", 1) in second.said, "what ran before runs before the second try"
     with process(tmp_path, server, digest) as third:
         third.listen(until=("rejected", 1))
-        assert third.said[-1][1] == "load-kills"
+        assert third.said[-1][1] == "process-ended"
         third.order(a_build(1), generation=3)
         third.listen(until=("settled", 1))
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.core.limits import Limits
 from edge_agent.failures import ArtifactRejected, TryLater
 from edge_agent.runtimes.session import Array
 from edge_agent.update import preflight
-from edge_agent.update.preflight import Limits, Preflight, check_signature
+from edge_agent.update.preflight import Preflight, check_signature
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 

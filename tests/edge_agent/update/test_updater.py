@@ -241,8 +241,7 @@ def test_a_fault_of_the_agents_own_with_one_model_stops_no_other(
         device.order(a_build(1), a_build(1, model="noise"))
         device.until_settled(1)
         device.order(a_build(1), a_build(2, model="noise"))
-        # Each try is counted as one that the process may not outlive, and so this comes to an end, too.
-        device.until_rejected("load-kills", "noise")
+        device.until_rejected("load-breaks", "noise")
         assert "agent-fault" in {one.code for state in device.states for one in state.troubles}
         device.order(a_build(3), a_build(3, model="noise"))
         device.until_settled(3)
