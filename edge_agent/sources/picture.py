@@ -47,6 +47,7 @@ class Preparation:
         self._row = row_of(tensor, manifest)
         self._layout = _layout(settings, self._row, manifest)
         self._height, self._width, self._channels = _size(settings, self._row, self._layout, manifest)
+        self._shape = self._filled()
         mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
         if max(len(mean), len(std)) > 1 and self._channels == 1:
             raise SourceWrong(
@@ -94,8 +95,16 @@ class Preparation:
         if np.issubdtype(self._dtype, np.integer):
             bounds = np.iinfo(self._dtype)  # type: ignore[type-var]  # mypy does not see that it is an integer type
             values = np.rint(values).clip(bounds.min, bounds.max)
-        shape = (1, *self._row) if -1 not in self._row else (1, *values.shape)
-        return {self._name: np.ascontiguousarray(values, self._dtype).reshape(shape)}
+        return {self._name: np.ascontiguousarray(values, self._dtype).reshape(self._shape)}
+
+    def _filled(self) -> tuple[int, ...]:
+        """The shape of a record with its batch of one, free dimensions filled."""
+        if self._layout == "flat":
+            return (1, self._height * self._width * self._channels)
+        if self._layout == "nchw":
+            return (1, self._channels, self._height, self._width)
+        # Grey pictures may have a dimension for their one channel, or none.
+        return (1, self._height, self._width, self._channels)[: 1 + len(self._row)]
 
 
 def _layout(settings: Picture, row: tuple[int, ...], manifest: Manifest) -> str:
