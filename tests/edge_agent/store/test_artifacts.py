@@ -7,9 +7,11 @@ from typing import BinaryIO
 import pytest
 
 from edge_agent.failures import ArtifactRejected, TryLater
-from edge_agent.store.artifacts import ArtifactStore
+from edge_agent.store.artifacts import RESERVE_BYTES, ArtifactStore
 from edge_agent.store.disk import Disk
+from edge_agent.store.quota import Quota
 from fleet_contract.manifest import Blob
+from tests.fakes.full_disk import FullDisk
 from tests.fakes.releases import blob_of
 
 DATA = b"an artifact"
@@ -93,6 +95,47 @@ def test_a_part_remembers_what_it_is_a_part_of(store: ArtifactStore) -> None:
         part.restart("")
     with store.part(BLOB) as part:
         assert (part.size_bytes, part.etag) == (0, "")
+
+
+def test_what_runs_is_never_given_up_for_a_new_order(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, Disk(), Quota(len(DATA) + 5))
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    store.keep({BLOB.digest}, {BLOB.digest})
+    with pytest.raises(ArtifactRejected) as caught:
+        store.admit(blob_of(b"123456"))
+    assert caught.value.code == "quota-exceeded"
+    store.admit(blob_of(b"12345"))
+    assert store.path(BLOB.digest).exists()
+    assert store.trouble is None
+    store.quota = Quota(len(DATA) - 1)
+    store.keep({BLOB.digest}, {BLOB.digest})
+    assert store.trouble is not None
+    assert store.path(BLOB.digest).exists()
+
+
+def test_what_was_made_of_an_artifact_counts_and_goes_with_it(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path, Disk(), Quota(len(DATA) + 100))
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    store.path(BLOB.digest).with_suffix(".optimised.ort").write_bytes(bytes(100))
+    store.keep({BLOB.digest}, {BLOB.digest})
+    with pytest.raises(ArtifactRejected):
+        store.admit(blob_of(b"1"))
+    store.keep(set())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_disk_must_have_room_for_all_that_is_on_its_way(tmp_path: Path) -> None:
+    first, second = blob_of(b"a" * 600), blob_of(b"b" * 600)
+    store = ArtifactStore(tmp_path, FullDisk(RESERVE_BYTES + 1000))
+    store.admit(first)
+    with store.part(first):
+        pass
+    store.admit(second)
+    with pytest.raises(TryLater, match="1200 bytes are to come") as caught:
+        store.part(second)
+    assert caught.value.code == "disk-full"
 
 
 class BrokenDisk(Disk):
