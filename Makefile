@@ -56,11 +56,16 @@ bench: $(VENV)/.dev ## Every promise measured against its anchor; writes docs/be
 	@$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any index's address
-	@for name in edge litert tflite hub demo dev node build; do \
+	@for name in edge litert tflite grpc hub demo dev node build; do \
 	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \
 	    "$${extras[@]}" pyproject.toml -o locks/$$name.txt; \
+	done
+	@for name in clients openapi; do \
+	  alone=(); [[ $$name == openapi ]] && alone+=(--no-deps); \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate --no-config $${UPGRADE:+--upgrade} $${alone[@]+"$${alone[@]}"} --group $$name -o locks/$$name.txt; \
 	done
 
 clean: ## Remove what the targets above made
