@@ -94,8 +94,9 @@ def _values(payload: bytes) -> dict[str, Any]:
 
 def _row(name: str, value: Any, dtype: type[np.generic], row: tuple[int, ...]) -> Array:
     try:
-        array = np.asarray(value, dtype)
-    except (ValueError, TypeError, OverflowError) as error:
+        with np.errstate(over="raise"):
+            array = np.asarray(value, dtype)
+    except (ValueError, TypeError, OverflowError, FloatingPointError) as error:
         raise MessageWrong(f"Its {name} is no array of {dtype.__name__}: {error}.") from error
     for shape in (array.shape, array.shape[1:] if array.shape[:1] == (1,) else None):
         if shape is not None and len(shape) == len(row) and all(map(_fits, row, shape)):
