@@ -213,6 +213,7 @@ class Agent:
         if self._untidy.is_set():
             self._untidy.clear()
             memory.give_back()
+            memory.forget_code()
 
     def _changed(self) -> None:
         self._untidy.set()

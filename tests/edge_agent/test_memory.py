@@ -1,0 +1,55 @@
+"""The agent gives back what only loading has needed, and goes on as if nothing had been taken."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from edge_agent.memory import code_in
+from tests.fakes.tiny_models import FEATURES, a_linear_model
+
+MAPS = """\
+55d0c0000000-55d0c0001000 r--p 00000000 fe:01 1311 /usr/bin/python3.11
+55d0c0001000-55d0c0003000 r-xp 00001000 fe:01 1311 /usr/bin/python3.11
+55d0c0003000-55d0c0004000 rw-p 00003000 fe:01 1311 /usr/bin/python3.11
+55d0c1000000-55d0c1021000 rw-p 00000000 00:00 0 [heap]
+7f0000000000-7f0000010000 r-xp 00000000 00:00 0
+7f0000020000-7f0000021000 rwxp 00000000 fe:01 1312 /usr/lib/libwritable.so
+7f0000030000-7f0000031000 r-xs 00000000 fe:01 1313 /usr/lib/libshared.so
+7f0000040000-7f0000042000 r-xp 00000000 fe:01 1314 /usr/lib/a name with spaces.so (deleted)
+7f0000050000-7f0000051000 r--p 00001000 fe:01 1314 /usr/lib/relocated.so
+7fff00000000-7fff00001000 r-xp 00000000 00:00 0 [vdso]
+"""
+SCRIPT = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from edge_agent import memory
+from edge_agent.runtimes import open_session
+
+def resident():
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    return int(rollup.partition("Rss:")[2].split()[0])
+
+session = open_session("onnx", Path(sys.argv[1]))
+image = np.ones((2, {FEATURES}), dtype=np.float32)
+before, answer = resident(), session.run({{"image": image}})["scores"]
+memory.give_back()
+memory.forget_code()
+assert (session.run({{"image": image}})["scores"] == answer).all()
+import json, sqlite3, http.client
+print(before, resident())
+"""
+
+
+def test_only_code_that_lies_in_a_file_too_is_forgotten() -> None:
+    assert code_in(MAPS) == [(0x55D0C0001000, 0x2000), (0x7F0000040000, 0x2000)]
+
+
+def test_a_quarter_of_what_a_loaded_model_occupies_is_code_that_it_needs_no_more(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.write_bytes(a_linear_model(1))
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT, model], check=True, capture_output=True, text=True, cwd=Path.cwd()
+    )
+    before, after = map(int, said.stdout.split())
+    assert after < before * 0.8
