@@ -134,3 +134,143 @@ def test_no_lease_is_ever_of_a_closed_model() -> None:
     live.switch(None)
     assert not wrong
     assert [session.closed for session in sessions] == [1] * len(sessions), "each is closed once"
+
+
+def test_a_parked_model_stays_live_and_the_next_lease_opens_it_again() -> None:
+    live = LiveModel()
+    first, second = FakeSession(), FakeSession()
+    manifest = a_manifest()
+    live.switch(Loaded(manifest, first, lambda: second, 5_000))
+    assert live.park()
+    assert first.closed == 1
+    assert live.parked
+    assert live.manifest == manifest
+    assert not live.park(), "it is parked already"
+    with live.lease() as loaded:
+        assert loaded is not None
+        assert loaded.session is second
+        assert not live.park(), "it is at work"
+    assert not live.parked
+    assert live.health() == Health(1, 0)
+    live.switch(None)
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_only_what_can_be_opened_again_is_parked_and_a_parked_one_needs_no_closing() -> None:
+    live = LiveModel()
+    assert not live.park()
+    one, session = a_model()
+    live.switch(one)
+    assert not live.park()
+    residence = live.residence()
+    assert residence is not None
+    assert not residence.parkable
+    live.switch(Loaded(one.manifest, session, lambda: session))
+    assert live.park()
+    closed = session.closed
+    live.switch(None)
+    assert session.closed == closed
+    assert live.residence() is None
+
+
+def test_a_model_that_cannot_be_opened_again_fails_the_record_and_may_succeed_later() -> None:
+    live = LiveModel()
+    tries = iter([OSError("gone"), None])
+
+    def reopen() -> FakeSession:
+        if (error := next(tries)) is not None:
+            raise error
+        return FakeSession()
+
+    live.switch(Loaded(a_manifest(), FakeSession(), reopen))
+    live.park()
+    with pytest.raises(OSError, match="gone"), live.lease():
+        pass
+    assert live.health() == Health(0, 1)
+    assert live.parked
+    with live.lease() as loaded:
+        assert loaded is not None
+    assert live.health() == Health(1, 1)
+
+
+def test_many_who_want_a_parked_model_open_it_once() -> None:
+    opened: list[FakeSession] = []
+
+    def reopen() -> FakeSession:
+        time.sleep(0.02)
+        opened.append(FakeSession())
+        return opened[-1]
+
+    live = LiveModel()
+    live.switch(Loaded(a_manifest(), FakeSession(), reopen))
+    live.park()
+
+    def ask() -> None:
+        with live.lease() as loaded:
+            assert loaded is not None
+            loaded.session.run({})
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(opened) == 1
+    assert live.health() == Health(6, 0)
+
+
+def test_a_switch_while_a_parked_model_is_opened_closes_it_when_its_lease_ends() -> None:
+    opening, go_on, again = threading.Event(), threading.Event(), FakeSession()
+
+    def reopen() -> FakeSession:
+        opening.set()
+        assert go_on.wait(5)
+        return again
+
+    live = LiveModel()
+    live.switch(Loaded(a_manifest(), FakeSession(), reopen))
+    live.park()
+    done = threading.Event()
+
+    def ask() -> None:
+        with live.lease() as loaded:
+            assert loaded is not None
+            assert loaded.session is again
+            loaded.session.run({})
+        done.set()
+
+    threading.Thread(target=ask, daemon=True).start()
+    assert opening.wait(5)
+    live.switch(a_model(2)[0])
+    go_on.set()
+    assert done.wait(5)
+    assert again.closed == 1
+
+
+def test_what_was_counted_as_answered_can_turn_out_to_be_wrong() -> None:
+    live = LiveModel()
+    live.switch(a_model()[0])
+    lease = live.begin()
+    assert lease is not None
+    live.end(lease, answered=3)
+    live.recant(lease, 2)
+    assert live.health() == Health(1, 2)
+
+
+def test_it_says_since_when_it_is_busy_also_with_a_model_of_before() -> None:
+    live = LiveModel()
+    assert live.busy_since() is None
+    live.switch(a_model()[0])
+    began = time.monotonic()
+    first = live.begin()
+    assert first is not None
+    second = live.begin()
+    assert second is not None
+    live.switch(a_model(2)[0])
+    since = live.busy_since()
+    assert since is not None
+    assert began <= since <= time.monotonic()
+    live.end(first)
+    assert live.busy_since() == second.began_at
+    live.end(second)
+    assert live.busy_since() is None

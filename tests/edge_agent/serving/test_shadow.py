@@ -1,0 +1,165 @@
+"""A challenger sees what the live model answered, is compared with it, and is in nobody's way."""
+
+import os
+import threading
+import time
+
+from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving import shadow as shadow_module
+from edge_agent.serving.port import Answered
+from fleet_contract.manifest import Tensor
+from tests.fakes.releases import a_manifest
+from tests.fakes.sessions import FakeSession, Gate, Served, serving
+from tests.fakes.waiting import until
+
+SHADOW = "digits@shadow"
+
+
+def shadow_windows(world: Served):
+    return [one for one in world.windows() if one.slot == "shadow"]
+
+
+def test_agreement_with_the_live_model_goes_into_windows_of_the_shadows_own():
+    with serving() as world:
+        world.runs(FakeSession(None), a_manifest(1))
+        challenger = FakeSession(1)
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        for count, label in enumerate((1, 1, 2, 0, 1), 1):
+            world.ask(label, rows=2).wait()
+            until(lambda count=count: world.slot(SHADOW).health().count == 2 * count)
+    live, shadow = sorted(world.windows(), key=lambda one: one.slot)
+    assert (live.slot, live.version, live.count, live.compared) == ("default", 1, 10, 0)
+    assert (shadow.slot, shadow.version, shadow.count) == ("shadow", 2, 10)
+    assert (shadow.compared, shadow.agreed) == (10, 6)
+    assert shadow.predictions == {"1": 10}
+    assert shadow.latency.keys() != {0}
+
+
+def test_a_shadow_never_answers():
+    with serving() as world:
+        world.runs(FakeSession(1), a_manifest(1))
+        world.runs(FakeSession(2), a_manifest(2), key=SHADOW)
+        for _ in range(5):
+            (answer,) = world.ask().wait()
+            assert isinstance(answer, Answered)
+            assert answer.manifest.version == 1
+        assert world.engine.models() == ("digits",)
+        world.slot("digits").switch(None)
+        (refused,) = world.ask().wait()
+        assert refused.code == "model-unready"
+
+
+def test_an_answer_does_not_wait_for_a_shadow_that_hangs_and_what_waits_for_it_is_bounded():
+    gate = Gate()
+    with serving() as world:
+        world.runs(FakeSession(1))
+        world.runs(FakeSession(1, gate), a_manifest(2), key=SHADOW)
+        world.ask().wait()
+        until(lambda: gate.inside == 1)
+        began = time.monotonic()
+        for _ in range(200):
+            assert isinstance(world.ask().wait()[0], Answered)
+        assert time.monotonic() - began < 5.0
+        gate.open()
+        until(lambda: world.slot(SHADOW).health().count == 1 + shadow_module.MOST_CALLS)
+    (shadow,) = shadow_windows(world)
+    assert shadow.compared == shadow.count == 1 + shadow_module.MOST_CALLS
+
+
+def test_large_inputs_that_wait_for_a_shadow_are_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(shadow_module, "MOST_BYTES", 100)
+    gate = Gate()
+    with serving() as world:
+        world.runs(FakeSession(1))
+        world.runs(FakeSession(1, gate), a_manifest(2), key=SHADOW)
+        world.ask(rows=2).wait()
+        until(lambda: gate.inside == 1)
+        for _ in range(5):
+            world.ask(rows=4).wait()
+        gate.open()
+        until(lambda: world.slot(SHADOW).health().count == 6)
+        time.sleep(0.05)
+        assert world.slot(SHADOW).health().count == 6
+
+
+def test_it_starts_only_while_a_core_is_free_and_nothing_waits(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    gate, challenger = Gate(), FakeSession(1)
+    with serving("digits", "faces", workers=2) as world:
+        world.runs(FakeSession(2), a_manifest(1, model="faces"), key="faces")
+        until(lambda: world.ask(model="faces").threads == [threading.current_thread().name])
+        world.runs(challenger, a_manifest(2, model="faces"), key="faces@shadow")
+        world.runs(FakeSession(1, gate))
+        busy = [world.ask(), world.ask()]
+        until(lambda: gate.inside == 2)
+        world.ask(model="faces").wait()
+        time.sleep(0.1)
+        assert challenger.batches == [], "both cores are at work"
+        gate.open()
+        for one in busy:
+            one.wait()
+        until(lambda: challenger.batches)
+
+
+def test_what_has_waited_too_long_for_a_core_is_dropped(monkeypatch):
+    monkeypatch.setattr(shadow_module, "PATIENCE_SECONDS", 0.02)
+    with serving() as world:
+        free = threading.Event()
+        monkeypatch.setattr(world.engine._shadow, "_free", free.is_set)
+        world.runs(FakeSession(1))
+        challenger = FakeSession(1)
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        world.ask().wait()
+        until(lambda: world.engine._shadow._thread and not world.engine._shadow._offers)
+        free.set()
+        time.sleep(0.05)
+        assert challenger.batches == []
+        world.ask().wait()
+        until(lambda: challenger.batches)
+
+
+def test_a_challenger_that_fails_or_takes_something_else_is_counted_against_it_and_not_the_live_model():
+    def fail() -> None:
+        raise InferenceFailed("No.")
+
+    def break_down() -> None:
+        raise ZeroDivisionError
+
+    with serving() as world:
+        world.runs(FakeSession(1), a_manifest(1))
+        for session, manifest in (
+            (FakeSession(1, fail), a_manifest(2)),
+            (FakeSession(1, break_down), a_manifest(3)),
+            (FakeSession(1), a_manifest(4, inputs=(Tensor("image", "FP32", (-1, 9)),))),
+        ):
+            world.runs(session, manifest, key=SHADOW)
+            world.ask().wait()
+            until(lambda: world.slot(SHADOW).health().errors == 1)
+        assert world.slot("digits").health().errors == 0
+    found = [(one.version, one.error_codes) for one in shadow_windows(world)]
+    assert found == [(2, {"inference-failed": 1}), (3, {"inference-broken": 1}), (4, {"inputs-differ": 1})]
+
+
+def test_its_thread_gives_way_to_all_others():
+    niceness: list[int] = []
+    with serving() as world:
+        world.runs(FakeSession(1))
+        notice = FakeSession(1, lambda: niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+        world.runs(notice, a_manifest(2), key=SHADOW)
+        world.ask().wait()
+        until(lambda: niceness)
+    assert niceness == [19]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) < 19
+
+
+def test_a_shadow_that_is_gone_leaves_no_work_behind():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        world.ask().wait()
+        assert world.engine._shadow._thread is None, "no thread without a shadow"
+        world.runs(FakeSession(1), a_manifest(2), key=SHADOW)
+        world.ask().wait()
+        until(lambda: world.slot(SHADOW).health().count == 1)
+        world.slot(SHADOW).switch(None)
+        world.ask().wait()
+        assert not world.engine._shadow._offers

@@ -1,0 +1,170 @@
+"""What was answered is counted later and all together, and it adds up to the same."""
+
+import threading
+import time
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.live import LiveModel, Loaded
+from edge_agent.telemetry import tally as tally_module
+from edge_agent.telemetry.answer import answers
+from edge_agent.telemetry.tally import Seen, Tally
+from edge_agent.telemetry.window import Recorder
+from fleet_contract.histogram import latency_bucket
+from fleet_contract.manifest import Histogram, Reference
+from tests.fakes.releases import a_manifest
+from tests.fakes.sessions import FakeSession
+from tests.fakes.waiting import until
+
+REFERENCE = Reference(
+    10,
+    {"0": 10},
+    Histogram((0.5, 0.9), (1, 2, 7)),
+    {"image.mean": Histogram((1.0,), (5, 5)), "image.zeros": Histogram((0.25, 0.75), (1, 8, 1))},
+)
+scores = st.lists(st.lists(st.floats(-5, 5, width=32), min_size=3, max_size=3), min_size=1, max_size=4)
+calls = st.lists(st.tuples(scores, st.floats(1, 1e6), st.sampled_from([1, 2])), max_size=30)
+
+
+def manifest_of(version: int = 1):
+    return msgspec.structs.replace(a_manifest(version), reference=REFERENCE)
+
+
+def a_slot(manifest) -> LiveModel:
+    slot = LiveModel()
+    slot.switch(Loaded(manifest, FakeSession()))
+    return slot
+
+
+def seen(slot: LiveModel, given, inputs=None, latency_us: float = 10.0) -> Seen:
+    given = np.asarray(given, np.float32)
+    lease = slot.begin()
+    slot.end(lease, answered=len(given))
+    return Seen(slot, lease, len(given), given, inputs, latency_us)
+
+
+@given(calls)
+def test_counting_together_adds_up_to_counting_one_by_one(many):
+    recorder, alone = Recorder(10**9), Recorder(10**9)
+    tally = Tally(recorder, lambda: 1)
+    slots = {version: a_slot(manifest_of(version)) for version in (1, 2)}
+    for said, latency_us, version in many:
+        inputs = {"image": np.abs(np.asarray(said, np.float32))}
+        one = seen(slots[version], said, inputs, latency_us)
+        tally._seen.append(one)
+        one.now_ms = 1
+        manifest = slots[version].manifest
+        alone.answered(manifest, inputs, answers(manifest, {"scores": one.scores}), latency_us, 1)
+    tally.flush()
+    assert recorder.collect(2, everything=True) == alone.collect(2, everything=True)
+
+
+def test_a_wrong_output_is_taken_back_and_the_others_beside_it_count():
+    recorder = Recorder(60_000)
+    slot = a_slot(manifest_of())
+    tally = Tally(recorder)
+    for said in ([[1, 0, 0]], [[np.nan, 0, 0]], [[0, 1, 0], [0, 1, 0]], [[1, 0]]):
+        tally.answered(seen(slot, said))
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert window.predictions == {"0": 1, "1": 2}
+    assert window.error_codes == {"output-not-finite": 1, "output-shape": 1}
+    assert (slot.health().count, slot.health().errors) == (3, 2)
+
+
+def test_failures_and_answers_keep_their_order_so_that_no_window_is_cut_in_two():
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    for version in (1, 2):
+        slot = a_slot(manifest_of(version))
+        tally.answered(seen(slot, [[1, 0, 0]]))
+        tally.failed(slot.manifest, "inference-failed")
+        tally.answered(seen(slot, [[1, 0, 0]]))
+    tally.close()
+    found = [(one.version, one.count, one.errors) for one in recorder.collect(0, everything=True)]
+    assert found == [(1, 2, 1), (2, 2, 1)]
+
+
+def test_a_model_with_no_labels_is_counted_by_its_calls():
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    slot = a_slot(a_manifest(labels=(), task="regression"))
+    tally.answered(seen(slot, [[1.0, 2.0]], latency_us=123.0))
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert (window.count, window.predictions, window.latency) == (1, {}, {latency_bucket(123.0): 1})
+
+
+def test_it_counts_by_itself_soon_and_not_on_the_thread_of_who_answers():
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    tally.answered(seen(a_slot(manifest_of()), [[1, 0, 0]]))
+    until(lambda: recorder.due_ms() is not None)
+    tally.close()
+    assert "tally" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_fault_in_counting_ends_no_counting(monkeypatch):
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    faults = iter([True])
+    count = tally._count
+
+    def fail_once(group):
+        if next(faults, False):
+            raise ZeroDivisionError
+        count(group)
+
+    monkeypatch.setattr(tally, "_count", fail_once)
+    slot = a_slot(manifest_of())
+    tally.answered(seen(slot, [[1, 0, 0]]))
+    until(lambda: not tally._seen)
+    tally.answered(seen(slot, [[1, 0, 0]]))
+    until(lambda: recorder.due_ms() is not None)
+    tally.close()
+
+
+def test_what_waits_to_be_counted_is_bounded(monkeypatch):
+    monkeypatch.setattr(tally_module, "MOST_BYTES", 1000)
+    monkeypatch.setattr(tally_module, "GATHER_SECONDS", 30.0)
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    slot = a_slot(manifest_of())
+    for _ in range(40):
+        tally.answered(seen(slot, [[1, 0, 0]], {"image": np.zeros((1, 25), np.float32)}))
+        assert sum(one.size_bytes for one in tally._seen) <= 1000
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert window.count == 40
+
+
+def test_features_take_a_share_of_a_core_and_no_more():
+    tally = Tally(Recorder(60_000))
+    small = {"image": np.zeros((1, 32), np.float32)}
+    large = {"image": np.zeros((1, 300_000), np.float32)}
+    assert not tally.wants(a_manifest(), large), "there are no features to count"
+    assert all(tally.wants(manifest_of(), small) for _ in range(1000)), "at a usual pace all are counted"
+    taken = sum(tally.wants(manifest_of(), large) for _ in range(10_000))
+    assert 10 <= taken < 500
+    time.sleep(0.2)
+    assert tally.wants(manifest_of(), large), "and it goes on"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_shadow_is_compared_by_label_with_what_it_ran_beside(same):
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    live, slot = manifest_of(1), a_slot(manifest_of(2))
+    lease = slot.begin()
+    mine = np.array([[0, 9, 0], [9, 0, 0]], np.float32)
+    theirs = np.array([[0, 1, 0], [0, 0, 1]], np.float32)
+    tally.answered(Seen(slot, lease, 2, mine, None, 1.0, "shadow", (live, theirs if same else theirs[:1])))
+    tally.answered(Seen(slot, lease, 2, mine, None, 1.0, "shadow", (live, None)))
+    slot.end(lease)
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert (window.slot, window.count, window.compared, window.agreed) == ("shadow", 4, *((2, 1) if same else (0, 0)))
