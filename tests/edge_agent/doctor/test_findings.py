@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
 
 from edge_agent.core.journal import fresh
 from edge_agent.doctor import hardware, network, service, storage, trust, work
@@ -117,8 +118,9 @@ def test_a_disk_that_forgets_is_told_of(state, tmp_path):
 def test_a_valid_certificate_is_fine_and_then_runs_out(state):
     who = joined(state)
     assert the(trust.certificate(who, state, NOW + timedelta(minutes=1)), Verdict.OK)
-    assert "expires on" in the(trust.certificate(who, state, NOW + timedelta(days=360)), Verdict.WARNING).sentence
-    assert "expired" in the(trust.certificate(who, state, NOW + timedelta(days=4000)), Verdict.WRONG).sentence
+    end = x509.load_pem_x509_certificate(who.certificate.encode()).not_valid_after_utc
+    assert "expires on" in the(trust.certificate(who, state, end - timedelta(days=5)), Verdict.WARNING).sentence
+    assert "expired" in the(trust.certificate(who, state, end), Verdict.WRONG).sentence
     assert "clock" in the(trust.certificate(who, state, NOW - timedelta(days=4000)), Verdict.WRONG).remedy
 
 
