@@ -149,7 +149,10 @@ class ArtifactStore:
         path = final if _size(final) == blob.size_bytes else part
         self._verified.discard(blob.digest)
         try:
-            found = _digest(path)
+            with path.open("rb") as file:
+                # A sync of before may have failed: the page cache then shows what never came to the disk.
+                self._disk.sync(file)
+                found = _digest(file)
             if found != blob.digest:
                 path.unlink()
             elif path == part:
@@ -219,9 +222,8 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _digest(path: Path) -> str:
+def _digest(file: BinaryIO) -> str:
     hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            hasher.update(chunk)
+    while chunk := file.read(_CHUNK_BYTES):
+        hasher.update(chunk)
     return f"sha256:{hasher.hexdigest()}"

@@ -183,3 +183,22 @@ def test_a_folder_that_is_gone_is_named(store: ArtifactStore, tmp_path: Path) ->
         with pytest.raises(TryLater) as caught:
             act()
         assert caught.value.code == "disk-failed"
+
+
+def test_what_a_failed_sync_left_in_the_page_cache_is_no_proof(tmp_path: Path) -> None:
+    class BadOnce(Disk):
+        syncs = 0
+
+        def sync(self, file: BinaryIO) -> None:
+            self.syncs += 1
+            if self.syncs == 1:
+                raise OSError(errno.EIO, "a bad block")
+            super().sync(file)
+
+    disk = BadOnce()
+    store = ArtifactStore(tmp_path, disk)
+    with pytest.raises(TryLater) as caught:
+        put(store, BLOB, DATA)
+    assert caught.value.code == "disk-failed"
+    store.verify(BLOB)
+    assert disk.syncs == 2, "the bytes were made safe before they were read back"
