@@ -1,5 +1,6 @@
 """The golden set, replayed on this device: does the model give here what its source model gave?"""
 
+import errno
 import math
 import time
 import zipfile
@@ -11,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from edge_agent.failures import ArtifactRejected
+from edge_agent.failures import ArtifactRejected, disk_trouble
 from edge_agent.runtimes.session import Array, Session
 from fleet_contract.manifest import Manifest
 
@@ -45,7 +46,8 @@ def replay(session: Session, manifest: Manifest, path: Path) -> Verdict:
     """Replays the golden set at `path` record by record.
 
     Raises `ArtifactRejected`: "golden-unreadable" when the set is not what the manifest says, "golden-disagrees" when
-    the answers are not close enough. Raises `InferenceFailed` when the model cannot answer.
+    the answers are not close enough. Raises `InferenceFailed` when the model cannot answer, `TryLater` when the disk
+    cannot be read.
     """
     arrays = _read(path, manifest)
     rows = manifest.golden.samples
@@ -131,8 +133,13 @@ def _read(path: Path, manifest: Manifest) -> dict[str, Array]:
                     _check_header(file, info.file_size)
                 with archive.open(info) as file:
                     arrays[name] = npy.read_array(file, allow_pickle=False)
+    except OSError as error:
+        # What the archive says may lead to a place that no file has; all else is the disk's fault.
+        if error.errno in {None, errno.EINVAL}:
+            raise _unreadable(str(error)) from error
+        raise disk_trouble(error, f"reading {path.name}") from error
     # RuntimeError: an encrypted member; NotImplementedError, a kind of it: an unknown compression.
-    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(str(error)) from error
     for name, array in arrays.items():
         if array.shape[:1] != (manifest.golden.samples,):

@@ -74,7 +74,12 @@ class OnnxSession:
         own = [dict(settings.options.get(one, {})) for one in providers]
         self._session: Any
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
+            try:
+                self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
+            except _FAILURES:
+                # A disk may fail to give a byte, once, and ONNX Runtime says that as if the file was no model.
+                # "Unreadable" is for ever, so it is asked again.
+                self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
         except _FAILURES as error:
             raise ArtifactRejected(
                 f"ONNX Runtime {ort.__version__} cannot read the artifact: {str(error).strip()}",

@@ -11,7 +11,7 @@ import pytest
 from numpy.lib import format as npy
 
 from edge_agent import golden
-from edge_agent.failures import ArtifactRejected
+from edge_agent.failures import ArtifactRejected, TryLater
 from edge_agent.runtimes.session import Array
 from fleet_contract.manifest import Golden, Manifest, Tensor
 from tests.fakes.releases import a_manifest, blob_of
@@ -181,3 +181,9 @@ def test_a_set_that_cannot_name_labels_is_refused(path: Path) -> None:
     outputs = (Tensor("label", "INT64", (-1,)), Tensor("scores", "FP32", (-1, 3)))
     with pytest.raises(ArtifactRejected, match="lacks the output 'label'"):
         replay(path, a_golden_set(scores_of(1)), scores_of(1), outputs=outputs)
+
+
+def test_a_disk_that_fails_is_not_the_golden_sets_fault(tmp_path: Path) -> None:
+    with pytest.raises(TryLater) as caught:
+        golden.replay(Answering({}), a_manifest(), tmp_path / "nothing")
+    assert caught.value.code == "disk-failed"

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from edge_agent.failures import ArtifactRejected
@@ -57,6 +58,21 @@ def test_what_is_no_model_is_unreadable(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(ArtifactRejected) as caught:
         open_session("onnx", path)
     assert caught.value.code == "model-unreadable"
+
+
+def test_a_disk_that_fails_once_does_not_make_a_model_unreadable_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tries = ort.InferenceSession, []
+
+    def bad_once(*arguments: object, **more: object) -> object:
+        tries.append(arguments)
+        if len(tries) == 1:
+            raise RuntimeError("system error number 5")
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(ort, "InferenceSession", bad_once)
+    np.testing.assert_allclose(open_session("onnx", path).run({"image": images()})["scores"], scores_of(1), rtol=1e-5)
 
 
 def test_a_runtime_that_is_not_here_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
