@@ -1,8 +1,9 @@
-"""`python -m tests.fakes.faults.block_log FOLDER IMAGE LOG`: a disk that writes down all that is written to it.
+"""`python -m tests.fakes.faults.block_log FOLDER IMAGE LOG [BAD]`: a disk that writes down all that is written to it.
 
 It serves one file over FUSE, `FOLDER/disk`, with the content of IMAGE. A file system on a loop device on it tells its
 writes and flushes in their order; what is written to `FOLDER/marks` comes between them. LOG gets them all, as records
-that `read_log` reads. It ends when FOLDER is unmounted.
+that `read_log` reads. The first write that holds the bytes BAD, in hexadecimal, fails. It ends when FOLDER is
+unmounted.
 """
 
 import contextlib
@@ -83,10 +84,11 @@ def read_log(path: Path) -> list[Entry]:
 class _Server:
     """The FUSE protocol, as far as one file needs it."""
 
-    def __init__(self, device: int, image: bytearray, log: BinaryIO) -> None:
+    def __init__(self, device: int, image: bytearray, log: BinaryIO, bad: bytes) -> None:
         self._device = device
         self._image = image
         self._log = log
+        self._bad = bad
 
     def serve(self) -> None:
         while True:
@@ -142,6 +144,9 @@ class _Server:
                 raise OSError(errno.ENOSYS, "not needed")
 
     def _write(self, node: int, offset: int, data: bytes) -> None:
+        if self._bad and self._bad in data:
+            self._bad = b""
+            raise OSError(errno.EIO, "a bad block")
         if node == _DISK:
             self._image[offset : offset + len(data)] = data
             self._note(b"w", offset, data)
@@ -159,10 +164,11 @@ class _Server:
 
 
 @contextlib.contextmanager
-def logged_disk(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Path]]:
-    """The file whose writes go to `log`, with the content of `image`, and the file for marks."""
+def logged_disk(folder: Path, image: Path, log: Path, bad: bytes = b"") -> Iterator[tuple[Path, Path]]:
+    """The file whose writes go to `log`, with the content of `image`, and the file for marks. The first write that
+    holds the bytes `bad` fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.fakes.faults.block_log", str(folder), str(image), str(log)]
+    command = [sys.executable, "-m", "tests.fakes.faults.block_log", str(folder), str(image), str(log), bad.hex()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as server:
         assert server.stdout is not None
         try:
@@ -175,13 +181,14 @@ def logged_disk(folder: Path, image: Path, log: Path) -> Iterator[tuple[Path, Pa
 
 
 def main() -> None:
-    folder, image, log = (Path(argument) for argument in sys.argv[1:])
+    folder, image, log = (Path(argument) for argument in sys.argv[1:4])
+    bad = bytes.fromhex("".join(sys.argv[4:]))
     device = os.open("/dev/fuse", os.O_RDWR)
     mount("vedette-log", folder, "fuse", f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     with log.open("wb") as file:
-        _Server(device, bytearray(image.read_bytes()), file).serve()
+        _Server(device, bytearray(image.read_bytes()), file, bad).serve()
 
 
 if __name__ == "__main__":

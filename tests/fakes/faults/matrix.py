@@ -110,7 +110,7 @@ class Matrix:
                 claims = Claims(2, claims.running, claims.generation)
                 said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
                 updater.receive(ORDER)
-            elif claims.ordered == 2 and (phase is Phase.REJECTED or (phase is Phase.SETTLED and claims.running == 2)):
+            elif phase is Phase.REJECTED or (phase is Phase.SETTLED and claims.running == 2):
                 stop.set()
 
         updater.on_change = tell

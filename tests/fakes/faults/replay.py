@@ -85,7 +85,7 @@ def replay(
             names.add(image.name)
             broken = bench.examine(image, server, dice.randint(1, 3))
             if broken is not None:
-                recipe = f"recording {recording.seed} ({recording.options or 'defaults'}), image {seed} {number}"
+                recipe = f"recording {recording.seed} ({recording.options or 'defaults'}), image {number}"
                 violations.append(Violation(recipe, broken))
             if len(names) == images or len(violations) == stop_after:
                 break
