@@ -4,7 +4,6 @@ Whatever a caller gets wrong is an `InputWrong` that names the tensor.
 """
 
 import functools
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -159,26 +158,27 @@ def _not_of(name: str, datatype: str, shape: Sequence[int], error: Exception) ->
     return InputWrong(f"Tensor {name!r} has data that is not {datatype} of the shape {list(shape)}: {error}.")
 
 
-def _kind(datatype: str) -> type:
+def _kind(datatype: str) -> Any:
     match datatype:
         case "BOOL":
             return bool
         case "BYTES":
             return str
         case "FP16" | "FP32" | "FP64":
-            return float
+            # What is not a number, in JSON.
+            return float | None
         case _:
             return int
 
 
 @functools.lru_cache(maxsize=64)
-def _nested(kind: type, depth: int) -> Any:
+def _nested(kind: Any, depth: int) -> Any:
     for _ in range(depth):
-        kind = list[kind]  # type: ignore[valid-type]
+        kind = list[kind]
     return kind
 
 
-def _decoded(data: msgspec.Raw | object, kind: type, depth: int) -> Any:
+def _decoded(data: msgspec.Raw | object, kind: Any, depth: int) -> Any:
     if isinstance(data, msgspec.Raw):
         return msgspec.json.decode(data, type=_nested(kind, depth))
     return msgspec.convert(data, _nested(kind, depth))
@@ -200,17 +200,17 @@ def to_bytes(array: Array) -> memoryview | bytes:
 def to_json(name: str, array: Array) -> bytes:
     """The elements of `array` as one flat JSON list.
 
-    What is not a number is written as NaN and Infinity, which JSON lacks, and which Triton and the protocol's Python
-    clients write and read. Raises `InputWrong` for strings that no JSON can hold.
+    What is not a number is null, as with KServe. Raises `InputWrong` for what no JSON can hold: infinity, and strings
+    that are not UTF-8.
     """
     flat = array.reshape(-1)
-    if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-        return json.dumps(flat.tolist(), separators=(",", ":")).encode()
+    if flat.dtype.kind == "f" and np.isinf(flat).any():
+        raise InputWrong(f"Tensor {name!r} holds infinity, and JSON has no word for it.", "Ask for it as binary_data.")
     if flat.dtype.kind in "OSU":
         try:
             return msgspec.json.encode([e.decode() if isinstance(e, bytes) else str(e) for e in flat])
         except UnicodeDecodeError as error:
             raise InputWrong(
-                f"Tensor {name!r} holds a string that is not UTF-8.", "Ask for it with binary_data."
+                f"Tensor {name!r} holds a string that is not UTF-8.", "Ask for it as binary_data."
             ) from error
     return msgspec.json.encode(flat.tolist())

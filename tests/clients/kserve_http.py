@@ -41,7 +41,7 @@ async def main(address: str) -> None:
     else:
         raise AssertionError("400 was expected")
     await client.close()
-    print("ok")
+    sys.stdout.write("ok\n")
 
 
 if __name__ == "__main__":

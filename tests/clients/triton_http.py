@@ -25,7 +25,7 @@ def main(address: str) -> None:
     strings(client)
     wrong(client)
     shared(client)
-    print("ok")
+    sys.stdout.write("ok\n")
 
 
 def health(client: triton.InferenceServerClient) -> None:

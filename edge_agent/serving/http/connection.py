@@ -64,6 +64,7 @@ class Connection:
         "_deadline",
         "_gone",
         "_head_only",
+        "_last",
         "_loop",
         "_out",
         "_reserved",
@@ -96,6 +97,7 @@ class Connection:
         self._sending = False
         self._ticket: Ticket | None = None
         self._closing = False
+        self._last = False
         self.closed = False
         self.idle_since = time.monotonic()
         loop.watch(client.fileno(), READ, self._ready)
@@ -127,11 +129,12 @@ class Connection:
         self._terms.ended(self)
 
     def finish(self) -> None:
-        """Ends it once nothing is under way: the agent stops."""
-        if self.idle:
-            self.close()
-        else:
+        """Ends it, with the answer that is under way if one is: the agent stops."""
+        self._last = True
+        if self._busy or self._out:
             self._closing = True
+        else:
+            self.close()
 
     def _ready(self, events: int) -> None:
         try:
@@ -341,6 +344,9 @@ class Connection:
     def _linger(self) -> None:
         """Closes once the client has: it may still be sending what nobody will read."""
         self._rest = b""
+        if self._last:
+            self.close()
+            return
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
