@@ -42,7 +42,7 @@ class BlobServer:
 
 
 @contextmanager
-def serving(blobs: dict[str, bytes] | None = None) -> Iterator[BlobServer]:
+def serving(blobs: dict[str, bytes] | None = None, host: str = "127.0.0.1") -> Iterator[BlobServer]:
     server = BlobServer(blobs={} if blobs is None else blobs)
 
     class Handler(BaseHTTPRequestHandler):
@@ -107,8 +107,8 @@ def serving(blobs: dict[str, bytes] | None = None) -> Iterator[BlobServer]:
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that hangs up is what some tests are about."""
 
-    listener = Quiet(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{listener.server_port}"
+    listener = Quiet((host, 0), Handler)
+    server.url = f"http://{host}:{listener.server_port}"
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
