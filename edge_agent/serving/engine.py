@@ -39,7 +39,6 @@ Slots: TypeAlias = Callable[[str], LiveModel]
 Known: TypeAlias = Callable[[], Iterable[str]]
 
 _STOP_SECONDS = 1.0
-_STOPPING = ModelUnready("The agent stops.", "Ask again when it has started again.")
 
 
 class ServingEngine:
@@ -79,6 +78,8 @@ class ServingEngine:
     def submit(self, call: Call, done: Done) -> Ticket | None:
         asked_ns = time.perf_counter_ns()
         try:
+            if self._stopped:
+                raise _stopping()
             served = self._find(call.model)
             signature = self._signature(served, call.version)
             signature.check(call.inputs, call.outputs)
@@ -125,7 +126,7 @@ class ServingEngine:
         """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
         self._stopped = True
         for job in self._backlog.close():
-            job.done(_STOPPING)
+            job.done(_stopping())
         deadline = time.monotonic() + _STOP_SECONDS
         self._shadow.close(_STOP_SECONDS)
         for thread in self._threads:
@@ -156,7 +157,7 @@ class ServingEngine:
 
     def _full(self, served: Served) -> VedetteError:
         if self._stopped:
-            return _STOPPING
+            return _stopping()
         waiting = self._backlog.count
         seconds = math.ceil(waiting * served.typical_ns / 1e9 / self._workers)
         return Overloaded(
@@ -186,3 +187,7 @@ class ServingEngine:
                 continue
             for outcome in self._execution.run_together(served, jobs):
                 self._execution.deliver(served, outcome)
+
+
+def _stopping() -> ModelUnready:
+    return ModelUnready("The agent stops.", "Ask again when it has started again.")
