@@ -35,6 +35,7 @@ live-packages:
 	command -v mosquitto >/dev/null || [[ -x /usr/sbin/mosquitto ]] || missing+=(mosquitto); \
 	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v systemd-nspawn >/dev/null || missing+=(systemd-container); \
+	command -v mkfs.ext4 >/dev/null || [[ -x /usr/sbin/mkfs.ext4 ]] || missing+=(e2fsprogs); \
 	command -v ip >/dev/null || [[ -x /usr/sbin/ip ]] || missing+=(iproute2); \
 	command -v iptables >/dev/null || [[ -x /usr/sbin/iptables ]] || missing+=(iptables); \
 	compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(libfaketime); \

@@ -10,22 +10,20 @@ is there, and any part of the rest. Whether this finds anything is shown by thre
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks.figure import Figure, report
 from tests.fakes.faults.planted import PLANTED
+from tests.fakes.faults.programs import said, violations
 
 FAULTS = ("SIGKILL", "EIO", "ENOSPC")
-#: One more than are promised of each recording: the file system has six ways to be mounted.
+#: Each of six ways to mount the file system, without a bad block and with one.
 RECORDINGS = 12
 IMAGES = 10_000
 CUTS = 300
@@ -74,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _swept(folder: Path, more: Sequence[str]) -> Found:
-    said = _said("sweep", folder, "--workers", str(WORKERS), *more)
-    counts = {"points": said["points"], "cases": said["cases"]}
-    counts["not reached"] = sum(count for ended, count in said["ended"].items() if ended.endswith("not reached"))
-    return Found(counts, _violations(said))
+    answer = said("sweep", folder, "--workers", str(WORKERS), *more)
+    counts = {"points": answer["points"], "cases": answer["cases"]}
+    counts["not reached"] = sum(count for ended, count in answer["ended"].items() if ended.endswith("not reached"))
+    return Found(counts, violations(answer))
 
 
 def _crashed(folder: Path, images: int, cuts: int) -> Found:
@@ -85,37 +83,25 @@ def _crashed(folder: Path, images: int, cuts: int) -> Found:
     share = -(-images // RECORDINGS)
     with ThreadPoolExecutor(_PROCESSES) as pool:
         runs = [
-            pool.submit(_said, "crashes", folder / str(seed), "--recordings", str(seed), "--images", str(share))
+            pool.submit(said, "crashes", folder / str(seed), "--recordings", str(seed), "--images", str(share))
             for seed in range(RECORDINGS)
         ]
-        runs.append(pool.submit(_said, "crashes", folder / "cuts", "--cuts", *(str(seed) for seed in range(cuts))))
-        said = [run.result() for run in runs]
-    counts = {what: sum(one[what] for one in said) for what in ("images", "cuts")}
-    return Found(counts, tuple(text for one in said for text in _violations(one)))
+        runs.append(pool.submit(said, "crashes", folder / "cuts", "--cuts", *(str(seed) for seed in range(cuts))))
+        answers = [run.result() for run in runs]
+    counts = {what: sum(one[what] for one in answers) for what in ("images", "cuts")}
+    return Found(counts, tuple(text for one in answers for text in violations(one)))
 
 
 def _caught(folder: Path, name: str) -> bool:
     """Whether the same search that is run on the product finds the planted bug."""
     planted = ("--disk", name, "--stop-after", "1")
-    struck = _said("sweep", folder / "matrix", "--faults", "SIGKILL", "--changing", *planted)
-    found = _violations(struck)
+    struck = said("sweep", folder / "matrix", "--faults", "SIGKILL", "--changing", *planted)
+    found = violations(struck)
     if not found:
         seeds = (str(seed) for seed in range(RECORDINGS))
-        found = _violations(_said("crashes", folder / "images", "--recordings", *seeds, "--images", "100", *planted))
+        found = violations(said("crashes", folder / "images", "--recordings", *seeds, "--images", "100", *planted))
     print(f"planted: {name}: {found[0][:240] if found else 'not found'}", file=sys.stderr)
     return bool(found)
-
-
-def _said(program: str, folder: Path, *arguments: str) -> Any:
-    folder.mkdir(parents=True)
-    command = [sys.executable, "-m", f"tests.fakes.faults.{program}", str(folder), *arguments]
-    # What dies there says so there; what matters is in the answer.
-    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return json.loads(run.stdout.splitlines()[-1])
-
-
-def _violations(said: Any) -> tuple[str, ...]:
-    return tuple(f"{one['recipe']}: {one['what']}" for one in said["violations"])
 
 
 if __name__ == "__main__":
