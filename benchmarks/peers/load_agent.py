@@ -1,0 +1,96 @@
+"""A client of the agent: MODE SECONDS START SOCKET MODEL SHAPE WAY, which is "binary" or "shared" memory.
+
+The Open Inference Protocol over HTTP on a Unix socket, as any client would speak it, on one connection.
+"""
+
+import json
+import mmap
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pace
+
+
+def head(path, header, tensors):
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(header) + tensors}"]
+    if tensors:
+        lines.append(f"Inference-Header-Content-Length: {len(header)}")
+    return "\r\n".join([*lines, "", ""]).encode() + header
+
+
+class Connection:
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(path)
+        self._buffer = bytearray(64 * 1024)
+
+    def ask(self, *parts):
+        """The head and the body of the answer to one request."""
+        sent = self._socket.sendmsg(parts)
+        whole = sum(map(len, parts))
+        if sent < whole:
+            self._socket.sendall(memoryview(b"".join(parts))[sent:])
+        have, view = 0, memoryview(self._buffer)
+        end = -1
+        while end < 0:
+            got = self._socket.recv_into(view[have:])
+            assert got, "the agent hung up"
+            have += got
+            end = self._buffer.find(b"\r\n\r\n", 0, have)
+        answer = bytes(view[:end])
+        at = answer.lower().index(b"content-length:") + 15
+        length = int(answer[at:].split(b"\r\n", 1)[0])
+        body = end + 4
+        while have < body + length:
+            have += self._socket.recv_into(view[have:])
+        return answer, view[body : body + length]
+
+
+if __name__ == "__main__":
+    path, model, shape, way = sys.argv[4:8]
+    record = np.random.default_rng(0).normal(size=[int(side) for side in shape.split("x")]).astype(np.float32)
+    agent, url = Connection(path), f"/v2/models/{model}/infer"
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape)}
+    if way == "binary":
+        tensor["parameters"] = {"binary_data_size": record.nbytes}
+        header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+        first, second = head(url, header, record.nbytes), memoryview(record).cast("B")
+
+        def ask():
+            answer, body = agent.ask(first, second)
+            assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+            assert np.frombuffer(body[-40:], np.float32).size == 10
+
+        pace.run(ask)
+    else:
+        name = f"vedette-bench-{os.getpid()}"
+        place = Path("/dev/shm", name)
+        size = record.nbytes + 40
+        with place.open("w+b") as file:
+            file.truncate(size)
+            memory = mmap.mmap(file.fileno(), size)
+        try:
+            region = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
+            answer, body = agent.ask(head(f"/v2/systemsharedmemory/region/{name}/register", region, 0))
+            assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+            given = {"shared_memory_region": name, "shared_memory_byte_size": record.nbytes}
+            taken = {"shared_memory_region": name, "shared_memory_byte_size": 40, "shared_memory_offset": record.nbytes}
+            output = {"name": "scores", "parameters": taken}
+            asked = json.dumps({"inputs": [{**tensor, "parameters": given}], "outputs": [output]}).encode()
+            request = head(url, asked, 0)
+            source = np.frombuffer(memory, np.float32, record.size).reshape(record.shape)
+            scores = np.frombuffer(memory, np.float32, 10, record.nbytes)
+
+            def ask():
+                # As a camera's driver would: each record is written anew.
+                np.copyto(source, record)
+                answer, body = agent.ask(request)
+                assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+                assert scores.any()
+
+            pace.run(ask)
+        finally:
+            place.unlink()
