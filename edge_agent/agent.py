@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
+from edge_agent import config as configuration
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
 from edge_agent.core.journal import key
+from edge_agent.core.limits import Limits
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.reload import changes, followed
@@ -48,8 +50,11 @@ _FAREWELL_SECONDS = 1.5
 _TRIGGER_SECONDS = 2.0
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
-#: The same for the updater, which turns only after it has loaded a model and replayed its golden set.
-_HUNG_SECONDS = 300.0
+#: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
+#: gives it so many times as long.
+_PATIENCE = 2.0
+#: What the agent may grow by on the smallest device: batches of all sizes leave something behind.
+_LEAST_GROWTH_BYTES = 256 * 1024 * 1024
 
 
 class PartDied(AgentError):
@@ -74,7 +79,7 @@ class Agent:
         target = config.target or who.target
         boot = secrets.token_hex(8)
         self._stop = threading.Event()
-        self._spool = Spool(state.spool, boot, config.telemetry.spool_max_bytes)
+        self._spool = Spool(state.spool, ".".join(address), boot, config.telemetry.spool_max_bytes)
         self._runtimes = Runtimes(config.runtime)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
         try:
@@ -83,6 +88,7 @@ class Agent:
                 trust,
                 who.hub,
                 quota=Quota(config.disk.artifacts_max_bytes),
+                limits=_limits(config.limits),
                 tls=lambda: _artifacts_tls(who),
                 opener=self._runtimes.open,
             )
@@ -124,6 +130,10 @@ class Agent:
             *(__version__, boot, address.device, address.fleet, target, who.broker.host, who.broker.port),
         )
 
+    def watch(self) -> None:
+        """Lets Python tell the next start of the fatal signal that ends this process, if one does."""
+        self._updater.watch()
+
     def start(self) -> None:
         """Starts all parts and returns."""
         self._thread("updater", self._updater.run)
@@ -133,21 +143,26 @@ class Agent:
         self._thread("uplink", self._uplink.run)
 
     def check(self) -> None:
-        """Raises `PartDied` when a part has ended, `PartStuck` when one has not turned for too long."""
+        """Raises `PartDied` when a part has ended; `PartStuck` when one has not turned for too long, or when a model
+        has taken what only the end of the process gives back."""
         for thread in (*self._threads, *self._feeds.threads()):
             if not thread.is_alive():
                 raise PartDied(f"The agent's {thread.name} has ended; the log says why.")
+        if spent := self._updater.unwell():
+            raise PartStuck(spent.sentence, code=spent.code)
         if stuck := self._vitals.stuck(self._parts(), time.monotonic()):
             raise PartStuck(stuck.sentence)
 
     def _parts(self) -> Iterator[Vital]:
         yield Vital("uplink", lambda: self._uplink.turned_at, _STUCK_SECONDS)
-        # The load was counted before it began, so a model that hangs it is rejected after some starts.
-        yield Vital("updater", lambda: self._updater.turned_at, _HUNG_SECONDS, "a model hangs")
+        limits = self._config.limits
+        hanging = _PATIENCE * limits.hang_seconds
+        # It turns only after it has loaded a model and replayed its golden set.
+        yield Vital("updater", lambda: self._updater.turned_at, limits.load_seconds + _STUCK_SECONDS, "a model hangs")
         if self._front is not None:
             # It runs quick models itself.
-            yield Vital("serving", self._front.turned_at, _STUCK_SECONDS, "a model hangs")
-        yield from self._feeds.vitals()
+            yield Vital("serving", self._front.turned_at, max(_STUCK_SECONDS, hanging), "a model hangs")
+        yield from self._feeds.vitals(hanging)
 
     def follow(self, wanted: Config) -> None:
         """Takes on a config that was read again, as far as that goes while the agent runs; says what must wait."""
@@ -177,11 +192,8 @@ class Agent:
         self._config_trouble = trouble
         self._changed()
 
-    def stop(self) -> bool:
-        """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds.
-
-        False when a part did not end: it may hang in foreign code, and only the end of the process ends it.
-        """
+    def stop(self) -> None:
+        """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds."""
         self._stop.set()
         self._updater.wake()
         self._uplink.wake()
@@ -191,14 +203,13 @@ class Agent:
         self._feeds.stop(_THREADS_STOP_SECONDS)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        lingering = [thread.name for thread in (*self._threads, *self._feeds.threads()) if thread.is_alive()]
-        for name in lingering:
-            _log.warning("%s did not stop in time", name)
+        for thread in (*self._threads, *self._feeds.threads()):
+            if thread.is_alive():
+                _log.warning("%s did not stop in time", thread.name)
         self._engine.close()
         self._tally.close()
         self._uplink.close(_FAREWELL_SECONDS)
         self._spool.close()
-        return not lingering
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         # Daemons: what does not stop in time must not keep the process.
@@ -220,10 +231,21 @@ class Agent:
         self._uplink.changed()
 
     def _troubles(self) -> list[Because]:
-        found = [self._spool.trouble, self._spool.unreadable, self._config_trouble, *self._feeds.troubles()]
+        found = [*self._spool.troubles(), self._config_trouble, *self._feeds.troubles()]
         found += self._runtimes.troubles()
         found += self._front.troubles() if self._front is not None else []
         return [one for one in found if one is not None]
+
+
+def _limits(config: configuration.Limits) -> Limits:
+    return Limits(
+        latency_ms=config.latency_ms or None,
+        resident_bytes=config.resident_bytes or None,
+        growth_bytes=config.growth_bytes
+        or max(_LEAST_GROWTH_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4),
+        hang_seconds=config.hang_seconds,
+        load_seconds=config.load_seconds,
+    )
 
 
 def run(config: Config, load: Callable[[], Config]) -> None:
@@ -246,6 +268,7 @@ def run(config: Config, load: Callable[[], Config]) -> None:
 
 
 def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
+    agent.watch()
     agent.start()
     systemd.notify("READY=1")
     clean = False
@@ -260,9 +283,9 @@ def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
             systemd.notify("STOPPING=1")
         # Should the stop itself hang, on a dead disk or in foreign code: nothing handles this signal, so it ends us.
         signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
-        ended = agent.stop()
+        agent.stop()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if not ended:
+        if not clean or threading.active_count() > 1:
             # Python's own way out would take apart what a thread in foreign code still uses.
             _leave(clean)
 
@@ -297,10 +320,10 @@ def _reload(agent: Agent, load: Callable[[], Config]) -> None:
 def _leave(clean: bool) -> None:
     """Ends the process as it is."""
     if not clean:
-        # The manager ends us at once, notes why, and faulthandler tells where each thread is.
+        faulthandler.dump_traceback(all_threads=True)
+        # The manager ends us at once, and notes why.
         systemd.notify("WATCHDOG=trigger")
         time.sleep(_TRIGGER_SECONDS if systemd.watchdog_seconds() else 0.0)
-        faulthandler.dump_traceback(all_threads=True)
     logging.shutdown()
     sys.stderr.flush()
     os._exit(0 if clean else 1)

@@ -43,7 +43,8 @@ class Reporter:
         troubles: Callable[[], Iterable[Because]],
     ) -> None:
         self._origin = origin
-        self._updates = updates
+        self.updates = updates
+        """What is known of models."""
         self._spool = spool
         self._troubles = troubles
         # Wills are made on the transport's thread: a number must not fall back into the range of the last connection.
@@ -52,13 +53,17 @@ class Reporter:
         self._number = 0
         self._inventory = inventory.take()
 
+    def troubles(self) -> tuple[Because, ...]:
+        """What is wrong on the device now."""
+        return (*self.updates().troubles, *self._troubles())
+
     def report(self, presence: Presence) -> bytes:
         """The next report. It is complete: a reader needs no other."""
         with self._lock:
             self._number += 1
             number = self._number
         self._inventory = inventory.renewed(self._inventory)
-        updates = self._updates()
+        updates = self.updates()
         return encode(
             Report(
                 fleet=self._origin.address.fleet,
@@ -95,7 +100,7 @@ class Reporter:
                 sent_at=datetime.now(UTC),
                 agent_version=__version__,
                 target=self._origin.target,
-                generation=self._updates().generation,
+                generation=self.updates().generation,
                 started_at=self._origin.started_at,
             )
         )

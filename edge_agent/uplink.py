@@ -1,13 +1,27 @@
-"""Says what is, and hands over what was: reports at once, windows until the hub has them."""
+"""Says what is, and hands over what was: reports at once, windows and events until the hub has them."""
 
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any
 
-from edge_agent.core.drain import Drain, Send, acked, disconnected, following, sent
+from edge_agent import __version__
+from edge_agent.core.drain import (
+    Drain,
+    Send,
+    acked,
+    connected,
+    disconnected,
+    following,
+    heard,
+    sent,
+    turned_down,
+)
 from edge_agent.reporting import Reporter
+from edge_agent.telemetry.chronicle import Chronicle, event
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
@@ -16,17 +30,29 @@ from fleet_contract.because import Because
 from fleet_contract.encoding import decode
 from fleet_contract.errors import Undecodable
 from fleet_contract.report import Presence
-from fleet_contract.telemetry import Ack, Batch, encode_batch
+from fleet_contract.telemetry import Ack, Event, Lane, batch_of, encode_batch, fingerprint
 from fleet_contract.topics import Channel
 
 _log = logging.getLogger(__name__)
-#: Of windows as the spool holds them, row by row; in columns and compressed they are some four times smaller, and
-#: never larger, so a message stays below 128 KiB whatever is in it.
-BATCH_BYTES = 96 * 1024
+#: Of records as a log holds them, row by row; in columns and compressed they are some six times smaller. What is
+#: still too large for a message is sent by halves.
+BATCH_BYTES = 256 * 1024
 #: A model that is being changed passes several phases in a moment: one report tells them all.
 SETTLE_SECONDS = 0.1
 #: The loop turns at least this often, so that a watchdog can tell a quiet loop from a stuck one.
 LONGEST_WAIT_SECONDS = 5.0
+
+
+_STARTED = Because("started", f"Agent {__version__} started.")
+_STOPPING = Because("stopping", f"Agent {__version__} was told to stop.")
+
+
+class _Sign(Enum):
+    """What the transport has told, beside acks."""
+
+    CONNECTED = auto()
+    DISCONNECTED = auto()
+    ORDERED = auto()
 
 
 class Uplink:
@@ -52,9 +78,12 @@ class Uplink:
         """How long a device may go without a report. May be changed at any time."""
         recorder.on_due = self.wake
         self._news = threading.Event()
-        self._inbox: deque[Ack | bool] = deque()
+        self._inbox: deque[Ack | _Sign] = deque()
         self._connected = False
-        self._drain = Drain()
+        self._drains = {lane: Drain(f"{device}/{lane}") for lane in Lane}
+        self._chronicle = Chronicle()
+        self._chronicling = threading.Lock()
+        self._noted: deque[Event] = deque([event("started", _STARTED, wall_ms())])
         self._report_due: float | None = None
         self.turned_at = time.monotonic()
         """When the loop last turned (monotonic seconds)."""
@@ -62,12 +91,12 @@ class Uplink:
     # What the transport tells, on its thread.
 
     def connected(self) -> None:
-        self._inbox.append(True)
+        self._inbox.append(_Sign.CONNECTED)
         self._news.set()
 
     def disconnected(self, because: Because) -> None:
         del because  # The transport has logged it, and nobody who could read a report can be reached.
-        self._inbox.append(False)
+        self._inbox.append(_Sign.DISCONNECTED)
         self._news.set()
 
     def received(self, channel: Channel, payload: bytes) -> None:
@@ -75,6 +104,8 @@ class Uplink:
             # An empty retained message is how MQTT takes a retained one back: no order, and no fault.
             if payload:
                 self._on_desired(payload)
+                self._inbox.append(_Sign.ORDERED)
+                self._news.set()
         elif channel is Channel.ACK:
             try:
                 ack = decode(payload, Ack)
@@ -91,6 +122,10 @@ class Uplink:
 
     def changed(self) -> None:
         """Something that reports tell has changed: one is sent soon, and not only at the next heartbeat."""
+        # At once and here: a phase may be over before the loop turns.
+        updates = self._reporter.updates()
+        with self._chronicling:
+            self._noted += self._chronicle.models(updates.models, updates.refused, wall_ms())
         due = time.monotonic() + SETTLE_SECONDS
         if self._report_due is None or self._report_due > due:
             self._report_due = due
@@ -109,10 +144,12 @@ class Uplink:
 
     def close(self, timeout_seconds: float) -> None:
         """After `run` has ended: keeps the windows that were still open, offers them to the hub, and says goodbye."""
+        self._noted.append(event("stopping", _STOPPING, wall_ms()))
         self._keep_windows(everything=True)
+        self._keep_events(time.monotonic())
         self._read_inbox()
         if self._connected:
-            self._send_windows(time.monotonic())
+            self._send_records(time.monotonic())
         self._transport.close(self._reporter.report(Presence.CLOSING), timeout_seconds)
 
     def _turn(self) -> float:
@@ -120,28 +157,46 @@ class Uplink:
         self.turned_at = now = time.monotonic()
         self._read_inbox()
         self._keep_windows()
+        self._keep_events(now)
         wake_at = now + LONGEST_WAIT_SECONDS
         if self._connected:
             if self._report_due is not None and self._report_due <= now:
                 self._report_due = now + self.heartbeat_seconds
                 self._transport.send(Channel.REPORT, self._reporter.report(Presence.ONLINE))
-            wake_at = min(wake_at, self._send_windows(now), self._report_due or wake_at)
+            wake_at = min(wake_at, self._send_records(now), self._report_due or wake_at)
         if (due_ms := self._recorder.due_ms()) is not None:
             wake_at = min(wake_at, now + max(0, due_ms - wall_ms()) / 1000)
         return wake_at
 
     def _read_inbox(self) -> None:
         while self._inbox:
+            now = time.monotonic()
             match self._inbox.popleft():
-                case True:
+                case _Sign.CONNECTED:
                     self._connected = True
-                    self._report_due = time.monotonic()
-                case False:
+                    self._report_due = now
+                    for lane in Lane:
+                        self._drains[lane] = connected(self._drains[lane], self._spool.waiting(lane), now)
+                case _Sign.DISCONNECTED:
                     self._connected = False
-                    self._drain = disconnected(self._drain)
+                    self._drains = {lane: disconnected(drain) for lane, drain in self._drains.items()}
+                case _Sign.ORDERED:
+                    self._drains = {lane: heard(drain, now) for lane, drain in self._drains.items()}
+                case Ack(batch="") as ack:
+                    if ack.lane in tuple(Lane):
+                        lane = Lane(ack.lane)
+                        self._drains[lane] = acked(self._drains[lane], ack, self._spool.mark(ack.boot, lane))
+                        self._spool.forget(ack.boot, ack.through, lane)
                 case Ack() as ack:
-                    self._drain = acked(self._drain, ack, self._spool.mark(ack.boot))
-                    self._spool.forget(ack.boot, ack.through)
+                    self._turned_down(ack, now)
+
+    def _turned_down(self, ack: Ack, now: float) -> None:
+        for lane in Lane:
+            self._drains[lane], given_up = turned_down(self._drains[lane], ack, now)
+            if given_up is not None:
+                lost = self._spool.give_up(given_up.boot, given_up.through, "refused", lane)
+                _log.error("the hub refused %d %s for good: %s", lost, lane, ack.refused)
+                self.changed()
 
     def _keep_windows(self, *, everything: bool = False) -> None:
         for window in self._recorder.collect(wall_ms(), everything=everything):
@@ -152,20 +207,44 @@ class Uplink:
                     _log.error("%s", self._spool.trouble)
                 self.changed()
 
-    def _send_windows(self, now: float) -> float:
+    def _keep_events(self, now: float) -> None:
+        troubles = self._reporter.troubles()
+        with self._chronicling:
+            self._noted += self._chronicle.troubles(troubles, now, wall_ms())
+        while self._noted:
+            self._spool.note(self._noted.popleft())
+
+    def _send_records(self, now: float) -> float:
         """Sends what the hub does not have, as far as may be now, and says when to come again."""
-        while isinstance(step := following(self._drain, self._spool.backlog(), now), Send):
+        return min(self._send_lane(lane, now) for lane in Lane)
+
+    def _send_lane(self, lane: Lane, now: float) -> float:
+        while isinstance(step := following(self._drains[lane], self._spool.backlog(lane), now), Send):
             try:
-                windows = self._spool.read(step.boot, step.since, BATCH_BYTES)
+                records = self._spool.read(step.boot, step.since, BATCH_BYTES, step.records, lane)
             except OSError as error:
                 _log.error("cannot read the spool now: %s", error)
                 return now + LONGEST_WAIT_SECONDS
-            if not windows:
+            if not records:
                 # Damaged, and by now off the backlog.
                 continue
-            batch = Batch(self._device, step.boot, step.after, windows)
-            if not self._transport.send(Channel.TELEMETRY, encode_batch(batch)):
+            payload, records = self._packed(lane, step, records)
+            last = records[-1].sequence
+            if len(payload) > self._transport.max_message_bytes:
+                # Alone, and no broker in between will ever let it through.
+                self._spool.give_up(step.boot, last, "too-large", lane)
+                _log.error("record %d of %s has %d bytes, and the broker takes less", last, lane, len(payload))
+                continue
+            if not self._transport.send(Channel.TELEMETRY, payload):
                 # The transport is about to say that it is disconnected.
                 return now + LONGEST_WAIT_SECONDS
-            self._drain = sent(self._drain, step, windows[-1].sequence, now)
+            self._drains[lane] = sent(self._drains[lane], step, last, now, len(records), fingerprint(payload))
         return now + LONGEST_WAIT_SECONDS if step.until is None else step.until
+
+    def _packed(self, lane: Lane, step: Send, records: tuple[Any, ...]) -> tuple[bytes, tuple[Any, ...]]:
+        """As many of `records` as fit into a message, but at least one, and the message."""
+        while True:
+            payload = encode_batch(batch_of(self._device, step.boot, step.after, lane, records))
+            if len(payload) <= self._transport.max_message_bytes or len(records) == 1:
+                return payload, records
+            records = records[: len(records) // 2]

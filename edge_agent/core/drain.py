@@ -1,10 +1,13 @@
-"""Decides which spooled windows to send next. No I/O, no clock, no randomness.
+"""Decides which spooled records of one lane to send next, and when. No I/O, no clock, no randomness.
 
-One batch is in flight at a time. A window comes every few seconds and a batch carries hundreds, so that is fast
-enough to catch up after days; it makes each answer's meaning plain, and keeps a fleet that comes back after an
-outage from burying its hub. Boots are drained oldest first, for an old one can only shrink.
+One batch of a lane is in flight at a time: the hub's answers set the pace. A batch carries hundreds of records, so
+that is fast enough to catch up after days, and makes each answer's meaning plain. Batches begin small and double with
+each ack. A fleet that comes back after an outage is spread over some seconds by chance, which comes out of `seed` and
+so is another for each device; what finds no room at the hub stays away for as long as the hub says. Boots are drained
+oldest first, for an old one can only shrink.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 from fleet_contract.telemetry import Ack
@@ -13,11 +16,20 @@ from fleet_contract.telemetry import Ack
 FIRST_TIMEOUT_SECONDS = 10.0
 #: As long as a hub that comes back may have to wait for us.
 LONGEST_TIMEOUT_SECONDS = 60.0
+FIRST_RECORDS = 32
+MOST_RECORDS = 4096
+#: A backlog that a device has with a hub that is there: sent at once.
+FRESH_RECORDS = 3
+#: After an outage every device has a backlog: they come over as many seconds as it takes a hub to take them in.
+SPREAD_SECONDS_A_RECORD = 0.02
+LONGEST_SPREAD_SECONDS = 60.0
+#: A hub that gives a sign of life has nothing of what it did not answer by then.
+ANSWER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """The oldest boot that has windows waiting: the hub has all up to `mark`, and `last` is the newest here."""
+    """The oldest boot that has records waiting: the hub has all up to `mark`, and `last` is the newest here."""
 
     boot: str
     mark: int
@@ -26,36 +38,47 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Flight:
-    """A batch on its way: windows of `boot` after `after`, up to `through`, sent at `sent_at` (monotonic seconds)."""
+    """A batch on its way: `records` of `boot` after `after`, up to `through`, sent at `sent_at` (monotonic seconds);
+    `batch` is its fingerprint."""
 
     boot: str
     after: int
     through: int
     sent_at: float
+    records: int = 1
+    batch: str = ""
 
 
 @dataclass(frozen=True)
 class Drain:
     """Where draining is.
 
-    `below` is the hub's own mark of a boot, when it is lower than what it once acked (its lake was restored from a
-    backup): what follows must say so. `tries` counts the sendings since the hub last took something; `rewound` says
-    that an answer has already caused one of them, so that stale answers cannot cause a storm.
+    `below` is the hub's own mark of a boot, when it is lower than what is no longer here (its lake was restored from a
+    backup, or refused some): what follows must say so. `tries` counts the sendings since the hub last took something;
+    `rewound` says that an answer has already caused one of them, so that stale answers cannot cause a storm.
+    `most_records` may be in the next batch, which goes out no sooner than `not_before` (monotonic seconds). `drawn`
+    counts what was left to chance.
     """
 
+    seed: str = ""
     flight: Flight | None = None
     below: tuple[str, int] | None = None
     tries: int = 0
     rewound: bool = False
+    most_records: int = FIRST_RECORDS
+    not_before: float = 0.0
+    drawn: int = 0
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send the windows of `boot` after sequence `since`, as many as fit; the batch says `after`."""
+    """Send the records of `boot` after sequence `since`, as many as fit and at most `records`; the batch says
+    `after`."""
 
     boot: str
     after: int
     since: int
+    records: int = FIRST_RECORDS
 
 
 @dataclass(frozen=True)
@@ -65,8 +88,22 @@ class Wait:
     until: float | None
 
 
+@dataclass(frozen=True)
+class GiveUp:
+    """The hub will never take the records of `boot` up to `through`: drop them, and count them."""
+
+    boot: str
+    through: int
+
+
+def chance(seed: str, number: int) -> float:
+    """The `number`th number of `seed`: evenly spread from 0 to below 1, and always the same."""
+    digest = hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32
+
+
 def timeout_seconds(tries: int) -> float:
-    """How long to wait for the answer to the last of `tries` sendings."""
+    """How long to wait at least for the answer to the last of `tries` sendings; half as long again at most."""
     return float(min(FIRST_TIMEOUT_SECONDS * 2 ** max(0, min(tries, 16) - 1), LONGEST_TIMEOUT_SECONDS))
 
 
@@ -75,38 +112,76 @@ def following(drain: Drain, backlog: Backlog | None, now: float) -> Send | Wait:
     if backlog is None:
         return Wait(None)
     if drain.flight is not None and drain.flight.boot == backlog.boot and drain.flight.through > backlog.mark:
-        due = drain.flight.sent_at + timeout_seconds(drain.tries)
+        due = drain.flight.sent_at + timeout_seconds(drain.tries) * (1 + chance(drain.seed, drain.drawn) / 2)
         if now < due:
             return Wait(due)
+    if now < drain.not_before:
+        return Wait(drain.not_before)
     after = backlog.mark
     if drain.below is not None and drain.below[0] == backlog.boot:
         after = min(after, drain.below[1])
-    return Send(backlog.boot, after, backlog.mark)
+    return Send(backlog.boot, after, backlog.mark, drain.most_records)
 
 
-def sent(drain: Drain, send: Send, through: int, now: float) -> Drain:
-    """After a batch of `send`, whose last window is `through`, went out."""
-    return replace(drain, flight=Flight(send.boot, send.after, through, now), tries=drain.tries + 1)
+def sent(drain: Drain, send: Send, through: int, now: float, records: int = 1, batch: str = "") -> Drain:
+    """After a batch of `send`, with so many records and `through` as its last, went out."""
+    flight = Flight(send.boot, send.after, through, now, records, batch)
+    return replace(drain, flight=flight, tries=drain.tries + 1, drawn=drain.drawn + 1)
 
 
 def acked(drain: Drain, ack: Ack, mark: int) -> Drain:
-    """After the hub's answer, when we knew that it has all of that boot up to `mark`.
+    """After the hub's word of what it has, when we knew that it has all of that boot up to `mark`.
 
-    The caller forgets all windows up to `ack.through`, whatever this decides: the hub has them.
+    The caller forgets all records up to `ack.through`, whatever this decides: the hub has them.
     """
+    flight = drain.flight
     if ack.through > mark:
         below = None if drain.below is not None and drain.below[0] == ack.boot else drain.below
-        flight = drain.flight
         landed = flight is not None and flight.boot == ack.boot and ack.through >= flight.through
-        return Drain(None if landed else flight, below)
-    flight = drain.flight
+        most = min(drain.most_records * 2, MOST_RECORDS) if landed else drain.most_records
+        return replace(drain, flight=None if landed else flight, below=below, tries=0, rewound=False, most_records=most)
     if flight is None or flight.boot != ack.boot or ack.through >= flight.after or drain.rewound:
         return drain
     # The hub stands before what we sent: a gap. Start again from its mark, at once, but only once before the next
     # sending that time decides: an answer that was merely late would otherwise breed a batch, and that an answer.
-    return Drain(None, (ack.boot, ack.through), drain.tries, rewound=True)
+    return replace(drain, flight=None, below=(ack.boot, ack.through), rewound=True)
+
+
+def turned_down(drain: Drain, ack: Ack, now: float) -> tuple[Drain, GiveUp | None]:
+    """After the hub's word that it did not take the batch `ack.batch`: it has no room, or refuses it for good.
+
+    A refused batch is sent again by halves, until the one record that the hub minds is alone, and is given up.
+    """
+    flight = drain.flight
+    if flight is None or flight.batch != ack.batch:
+        # Of a batch that was sent again since, or of an earlier start.
+        return drain, None
+    if ack.refused is None:
+        wait = ack.wait_seconds * (0.5 + chance(drain.seed, drain.drawn))
+        return replace(drain, flight=None, tries=0, not_before=now + wait, drawn=drain.drawn + 1), None
+    smaller = replace(drain, flight=None, tries=0, most_records=max(1, flight.records // 2))
+    if flight.records > 1:
+        return smaller, None
+    # What follows says that the hub stands where it stood before this one.
+    return replace(smaller, below=(flight.boot, flight.after)), GiveUp(flight.boot, flight.through)
+
+
+def heard(drain: Drain, now: float) -> Drain:
+    """After another sign of life from the hub: what it has left unanswered for long, it has not heard."""
+    flight = drain.flight
+    if flight is None or now < flight.sent_at + ANSWER_SECONDS:
+        return drain
+    return replace(drain, flight=None, not_before=now + chance(drain.seed, drain.drawn), drawn=drain.drawn + 1)
+
+
+def connected(drain: Drain, waiting: int, now: float) -> Drain:
+    """After a connection was made, with `waiting` records to send: all others may have come back with us."""
+    if waiting <= FRESH_RECORDS:
+        return replace(drain, not_before=now)
+    spread = min(waiting * SPREAD_SECONDS_A_RECORD, LONGEST_SPREAD_SECONDS)
+    return replace(drain, not_before=now + spread * chance(drain.seed, drain.drawn), drawn=drain.drawn + 1)
 
 
 def disconnected(drain: Drain) -> Drain:
     """After the connection was lost, and with it perhaps the batch in flight: the next connection starts afresh."""
-    return Drain(None, drain.below)
+    return Drain(drain.seed, below=drain.below, drawn=drain.drawn)

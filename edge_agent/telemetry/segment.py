@@ -1,127 +1,152 @@
-"""One file of the spool: entries with a length and a CRC, only ever added to.
-
-An entry is `<length:u32><crc32:u32><payload>`, little-endian; a payload is one byte of kind and a body. What follows
-the first entry that is cut short or damaged is not read: a power cut tears at most the end.
-"""
+"""What is known of one file of the spool without reading it again: whose it is, and which records are in it."""
 
 import errno
 import logging
-import struct
-import zlib
-from array import array
-from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+
+from edge_agent.telemetry.log import Kind, scan
+from edge_agent.telemetry.sealed import SegmentDamaged, read_body, read_head
+from fleet_contract.errors import Undecodable
+from fleet_contract.telemetry import decode_batch
 
 _log = logging.getLogger(__name__)
-_HEAD = struct.Struct("<II")
-_NUMBER = struct.Struct("<Q")
-#: No honest entry is longer; a damaged length must not make us ask for gigabytes.
-MAX_ENTRY_BYTES = 1024 * 1024
-
-
-class Kind(IntEnum):
-    """What an entry holds."""
-
-    WINDOW = 1
-    """A window in MessagePack; its number is its sequence."""
-    MARK = 2
-    """The hub has all windows, up to this number, of the boot that the body names."""
-    DROPPED = 3
-    """How many windows the spool has dropped since its folder was made."""
-
-
-_KINDS = frozenset(int(kind) for kind in Kind)
+LOG, SEALED = ".log", ".sealed"
 #: What was in the file is lost. Any other error may pass (no descriptor left, a file of another user).
-_LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT})
-
-
-class Entry(NamedTuple):
-    """`number` is a sequence, a mark or a count."""
-
-    kind: Kind
-    number: int
-    body: bytes
-
-
-def pack(entry: Entry) -> bytes:
-    """The bytes of `entry` in a file."""
-    payload = bytes((entry.kind,)) + _NUMBER.pack(entry.number) + entry.body
-    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def packed_bytes(body: bytes) -> int:
-    """How many bytes an entry with this body takes."""
-    return _HEAD.size + 1 + _NUMBER.size + len(body)
-
-
-def entries(path: Path) -> Iterator[Entry]:
-    """The whole entries in `path`, up to the first that is torn or that the disk has lost.
-
-    Raises OSError when the file cannot be read now: what it holds is not lost.
-    """
-    try:
-        with path.open("rb") as file:
-            yield from _scan(file)
-    except OSError as error:
-        if error.errno not in _LOST:
-            raise
-        # One bad block must not stop the agent, nor cost what the other segments hold.
-        _log.error("cannot read %s: %s", path, error.strerror)
+LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT})
 
 
 @dataclass
 class Segment:
-    """What is known of one file: the boot that wrote it, and its windows' sequences, in order."""
+    """One file of one lane: written by the agent start `boot` of the device `owner`.
+
+    `runs` are the sequences in it, from and to, in order. `raw_bytes` is what they take in a log. In a log,
+    what follows sequence `hint[0]` starts at byte `hint[1]`.
+    """
 
     path: Path
-    boot: str
     number: int
-    sequences: "array[int]" = field(default_factory=lambda: array("Q"))
+    boot: str
+    owner: str
+    runs: list[tuple[int, int]] = field(default_factory=list)
     size_bytes: int = 0
-    dropped: int = 0
+    raw_bytes: int = 0
+    hint: tuple[int, int] = (0, 0)
+
+    @property
+    def sealed(self) -> bool:
+        return self.path.suffix == SEALED
+
+    @property
+    def last(self) -> int:
+        """The newest sequence in it, 0 when there is none."""
+        return self.runs[-1][1] if self.runs else 0
 
     def waiting(self, mark: int) -> int:
-        """How many windows are newer than `mark`."""
-        return len(self.sequences) - bisect_right(self.sequences, mark)
+        """How many records are newer than `mark`."""
+        return sum(last - max(first - 1, mark) for first, last in self.runs if last > mark)
+
+    def add(self, sequence: int) -> None:
+        """One more record is in it."""
+        if self.runs and self.runs[-1][1] == sequence - 1:
+            self.runs[-1] = (self.runs[-1][0], sequence)
+        else:
+            self.runs.append((sequence, sequence))
+
+    def keep(self, since: int, found: list[int]) -> int:
+        """After `since`, only `found` can be read: gives how many are lost."""
+        before = self.waiting(since)
+        if before == len(found):
+            return 0
+        self.runs = [(first, min(last, since)) for first, last in self.runs if first <= since]
+        for sequence in found:
+            self.add(sequence)
+        return before - len(found)
+
+
+@dataclass
+class Loaded:
+    """What a segment says beside its records, and how many of those are damaged."""
+
+    segment: Segment
+    marks: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    damaged: int = 0
+
+
+def path_of(folder: Path, number: int, boot: str, owner: str, suffix: str) -> Path:
+    """Where a segment is. No part of its name has a hyphen before the owner's."""
+    return folder / f"{number:010d}-{boot}-{owner}{suffix}"
 
 
 def segments_in(folder: Path) -> list[Path]:
-    """The segments in `folder`, oldest first. Their names are `<number>-<boot>.log`. Raises OSError."""
-    return sorted(path for path in folder.glob("*-*.log") if path.stem.partition("-")[0].isdigit())
+    """The segments in `folder`, oldest first; a log that is sealed already comes before its sealed form.
+    Raises OSError."""
+    found = [path for path in folder.glob("*-*-*") if path.suffix in (LOG, SEALED)]
+    return sorted(path for path in found if path.name.partition("-")[0].isdigit())
 
 
-def load(path: Path, marks: dict[str, int]) -> Segment:
-    """What is known of the segment at `path`; the marks that it holds go to `marks`. Raises OSError."""
-    number, _, boot = path.stem.partition("-")
-    segment = Segment(path, boot, int(number))
-    for entry in entries(path):
-        segment.size_bytes += packed_bytes(entry.body)
-        match entry.kind:
-            case Kind.WINDOW:
-                segment.sequences.append(entry.number)
+def load(path: Path) -> Loaded:
+    """What is known of the segment at `path`. Raises OSError when it cannot be read now: nothing in it is lost."""
+    number, boot, owner = path.stem.split("-", 2)
+    loaded = Loaded(Segment(path, int(number), boot, owner))
+    try:
+        loaded.segment.size_bytes = path.stat().st_size
+        if loaded.segment.sealed:
+            _load_sealed(loaded)
+        else:
+            _load_log(loaded)
+    except (SegmentDamaged, Undecodable) as error:
+        # How many records it held, nobody knows any more.
+        _log.error("%s", error)
+        loaded.damaged += 1
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
+        # One bad block must not stop the agent, nor cost what the other segments hold.
+        _log.error("cannot read %s: %s", path, error.strerror)
+        loaded.damaged += 1
+    return loaded
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the sealed segment at `path` can be read to its end."""
+    try:
+        read_body(path)
+    except (SegmentDamaged, OSError):
+        return False
+    return True
+
+
+def _load_sealed(loaded: Loaded) -> None:
+    segment, head = loaded.segment, read_head(loaded.segment.path)
+    segment.raw_bytes = head.raw_bytes
+    if head.records == head.last - head.first + 1:
+        segment.runs = [(head.first, head.last)]
+    else:
+        for record in decode_batch(read_body(segment.path)).records:
+            segment.add(record.sequence)
+
+
+def _load_log(loaded: Loaded) -> None:
+    segment, data = loaded.segment, loaded.segment.path.read_bytes()
+    end = 0
+    for placed in scan(data):
+        if placed.start > end:
+            _log.error("%s is damaged: %d bytes before byte %d", segment.path, placed.start - end, placed.start)
+        end = placed.end
+        kind, number, body = placed.entry
+        match kind:
+            case Kind.RECORD:
+                # An append gives each record the next sequence, and a write that fails ends the file.
+                loaded.damaged += max(0, number - segment.last - 1) if segment.runs else 0
+                segment.add(number)
+                segment.raw_bytes += placed.end - placed.start
             case Kind.MARK:
-                marked = entry.body.decode()
-                marks[marked] = max(marks.get(marked, 0), entry.number)
+                marked = body.decode()
+                loaded.marks[marked] = max(loaded.marks.get(marked, 0), number)
             case Kind.DROPPED:
-                segment.dropped = max(segment.dropped, entry.number)
-    size_bytes = path.stat().st_size
-    if segment.size_bytes < size_bytes:
-        _log.warning("%s is torn: its last %d bytes are lost", path, size_bytes - segment.size_bytes)
-        segment.size_bytes = size_bytes
-    return segment
-
-
-def _scan(file: BinaryIO) -> Iterator[Entry]:
-    while len(head := file.read(_HEAD.size)) == _HEAD.size:
-        length, checksum = _HEAD.unpack(head)
-        if not 1 + _NUMBER.size <= length <= MAX_ENTRY_BYTES:
-            return
-        payload = file.read(length)
-        if len(payload) != length or zlib.crc32(payload) != checksum or payload[0] not in _KINDS:
-            return
-        (number,) = _NUMBER.unpack_from(payload, 1)
-        yield Entry(Kind(payload[0]), number, payload[1 + _NUMBER.size :])
+                reason = body.decode()
+                loaded.dropped[reason] = max(loaded.dropped.get(reason, 0), number)
+    if end < len(data):
+        _log.warning("%s is torn: its last %d bytes are lost", segment.path, len(data) - end)

@@ -19,6 +19,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from edge_agent.transport.backoff import Backoff
 from edge_agent.transport.port import Listener
 from fleet_contract.because import Because
+from fleet_contract.encoding import MAX_MESSAGE_BYTES
 from fleet_contract.errors import ContractError, VedetteError
 from fleet_contract.join import Broker
 from fleet_contract.topics import Address, Channel, parse, topic
@@ -31,6 +32,8 @@ _HEARD = (Channel.DESIRED, Channel.ACK)
 #: rumqttd refuses 0; half a minute lets the hub hear of a lost device within 45 s.
 KEEP_ALIVE_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 5.0
+#: Of a message's packet, beside its payload: the topic, at most 150 bytes, and a few more.
+_ENVELOPE_BYTES = 256
 #: For the broker's CONNACK and SUBACK.
 READY_TIMEOUT_SECONDS = 10.0
 
@@ -49,6 +52,11 @@ class PahoTransport:
     def start(self, listener: Listener, last_will: Callable[[], bytes]) -> None:
         self._thread = threading.Thread(target=self._run, args=(listener, last_will), name="transport", daemon=True)
         self._thread.start()
+
+    @property
+    def max_message_bytes(self) -> int:
+        connection = self._connection
+        return MAX_MESSAGE_BYTES if connection is None else connection.max_message_bytes
 
     def send(self, channel: Channel, payload: bytes) -> bool:
         connection = self._connection
@@ -107,6 +115,7 @@ class _Connection:
         self._listener = listener
         self._ended: Because | None = None
         self._ready = False
+        self.max_message_bytes = MAX_MESSAGE_BYTES
         self._client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=address.device,
@@ -158,11 +167,14 @@ class _Connection:
         self._client.disconnect()
 
     def _on_connect(
-        self, client: Client, _data: None, _flags: ConnectFlags, reason: ReasonCode, _properties: Properties | None
+        self, client: Client, _data: None, _flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
             self._ended = Because("broker-refused", f"The broker refused the connection: {reason}")
             return
+        # A broker hangs up on what is larger than it said it takes.
+        packet_bytes = getattr(properties, "MaximumPacketSize", MAX_MESSAGE_BYTES + _ENVELOPE_BYTES)
+        self.max_message_bytes = min(MAX_MESSAGE_BYTES, packet_bytes - _ENVELOPE_BYTES)
         client.subscribe([(topic(self._address, channel), SubscribeOptions(qos=1)) for channel in _HEARD])
 
     def _on_subscribe(

@@ -23,6 +23,10 @@ class Listener(Protocol):
 class Transport(Protocol):
     """A connection that mends itself. Messages may be lost or repeated: the contract above it copes."""
 
+    @property
+    def max_message_bytes(self) -> int:
+        """What the connection takes as one message's payload, and the contract allows."""
+
     def start(self, listener: Listener, last_will: Callable[[], bytes]) -> None:
         """Connects, now and whenever the connection is lost. `last_will` makes the report that the broker sends for
         us when we vanish; it is asked once for each try."""

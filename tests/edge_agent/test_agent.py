@@ -22,7 +22,7 @@ from edge_agent.state import StateFolder
 from fleet_contract.encoding import decode, encode
 from fleet_contract.join import Broker, Identity
 from fleet_contract.report import Phase, Presence, Report
-from fleet_contract.telemetry import Ack, Batch, decode_batch
+from fleet_contract.telemetry import Ack, Batch, Event, Lane, decode_batch
 from fleet_contract.topics import Channel, parse, topic, upward
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import ADDRESS, HUB_KEY, RELEASE_KEY, a_desired, an_assignment
@@ -38,6 +38,7 @@ class Hub:
         self.reports: list[Report] = []
         self.counted: dict[tuple[str, int], int] = {} if before is None else before.counted
         self.marks: dict[str, int] = {} if before is None else before.marks
+        self.events: list[Event] = []
         self.acking = True
         ready = threading.Event()
         self.client = Client(CallbackAPIVersion.VERSION2, client_id="hub", protocol=MQTTProtocolVersion.MQTTv5)
@@ -68,6 +69,12 @@ class Hub:
             self._ingest(decode_batch(payload))
 
     def _ingest(self, batch: Batch) -> None:
+        if batch.lane is Lane.EVENTS:
+            self.events.extend(batch.events)
+            last = batch.events[-1].sequence
+            answer = Ack(batch.device, batch.boot, last, Lane.EVENTS)
+            self.client.publish(topic(ADDRESS, Channel.ACK), encode(answer), qos=1)
+            return
         mark = self.marks.get(batch.boot, 0)
         if batch.after <= mark:
             for window in batch.windows:

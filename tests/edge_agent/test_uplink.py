@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ class Bench:
     def __init__(self, folder, heartbeat_seconds: float = 60.0, window_ms: int = 60_000) -> None:
         self.transport = FakeTransport()
         self.recorder = Recorder(window_ms)
-        self.spool = Spool(folder, "b1", 1 << 24)
+        self.spool = Spool(folder, "default.press-1", "b1", 1 << 24)
         self.updates = UpdaterState(generation=3)
         self.troubles: list[Because] = []
         self.desired: list[bytes] = []
@@ -239,11 +240,11 @@ def test_a_spool_that_cannot_be_read_now_is_read_again(bench, monkeypatch, caplo
     tries = []
     read = it.spool.read
 
-    def busy(boot: str, since: int, max_bytes: int) -> tuple[Window, ...]:
+    def busy(boot: str, since: int, *rest: Any) -> tuple[Window, ...]:
         tries.append(since)
         if len(tries) < 3:
             raise OSError(errno.EMFILE, "Too many open files")
-        return read(boot, since, max_bytes)
+        return read(boot, since, *rest)
 
     monkeypatch.setattr(it.spool, "read", busy)
     it.spool.append(a_window())

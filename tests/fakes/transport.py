@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from edge_agent.transport.port import Listener
 from fleet_contract.because import Because
-from fleet_contract.encoding import decode
+from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode
 from fleet_contract.report import Report
-from fleet_contract.telemetry import Batch, decode_batch
+from fleet_contract.telemetry import Batch, Lane, decode_batch
 from fleet_contract.topics import Channel
 
 
@@ -20,6 +20,8 @@ class FakeTransport:
         self.wills: list[Report] = []
         self.farewell: Report | None = None
         self.up = False
+        self.events: list[Batch] = []
+        self.max_message_bytes = MAX_MESSAGE_BYTES
 
     def start(self, listener: Listener, last_will: Callable[[], bytes]) -> None:
         self.listener, self._last_will = listener, last_will
@@ -31,7 +33,8 @@ class FakeTransport:
         if channel is Channel.REPORT:
             self.reports.append(decode(payload, Report))
         else:
-            self.batches.append(decode_batch(payload))
+            batch = decode_batch(payload)
+            (self.batches if batch.lane is Lane.WINDOWS else self.events).append(batch)
         return True
 
     def close(self, farewell: bytes, timeout_seconds: float) -> None:

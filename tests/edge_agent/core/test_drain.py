@@ -11,21 +11,30 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge_agent.core.drain import (
+    FIRST_RECORDS,
     FIRST_TIMEOUT_SECONDS,
+    LONGEST_SPREAD_SECONDS,
     LONGEST_TIMEOUT_SECONDS,
+    MOST_RECORDS,
     Backlog,
     Drain,
     Flight,
+    GiveUp,
     Send,
     Wait,
     acked,
+    chance,
+    connected,
     disconnected,
     following,
+    heard,
     sent,
     timeout_seconds,
+    turned_down,
 )
 from edge_agent.telemetry.spool import Spool
-from fleet_contract.telemetry import Ack, Batch
+from fleet_contract.because import Because
+from fleet_contract.telemetry import Ack, Batch, Lane, encode_batch, fingerprint
 from tests.fakes.windows import a_window
 
 
@@ -46,13 +55,18 @@ def test_windows_that_wait_are_sent_at_once_after_what_the_hub_has():
 
 
 def test_only_one_batch_is_in_flight():
-    assert following(in_flight(), Backlog("b1", 10, 35), 100.0) == Wait(100.0 + FIRST_TIMEOUT_SECONDS)
+    step = following(in_flight(), Backlog("b1", 10, 35), 100.0)
+    assert isinstance(step, Wait)
+    assert step.until is not None
+    assert 100.0 + FIRST_TIMEOUT_SECONDS <= step.until <= 100.0 + 1.5 * FIRST_TIMEOUT_SECONDS
 
 
-def test_an_ack_lets_the_next_batch_go():
+def test_an_ack_lets_the_next_batch_go_and_lets_it_be_larger():
     drain = acked(in_flight(), ack(20), mark=10)
-    assert drain == Drain()
-    assert following(drain, Backlog("b1", 20, 35), 100.1) == Send("b1", 20, 20)
+    assert following(drain, Backlog("b1", 20, 35), 100.1) == Send("b1", 20, 20, 2 * FIRST_RECORDS)
+    for _ in range(20):
+        drain = acked(sent(drain, Send("b1", 20, 20), 30, 101.0), ack(30), mark=20)
+    assert drain.most_records == MOST_RECORDS
 
 
 def test_a_batch_that_is_not_answered_is_sent_again_with_longer_and_longer_waits():
@@ -65,7 +79,8 @@ def test_a_batch_that_is_not_answered_is_sent_again_with_longer_and_longer_waits
         assert isinstance(wait, Wait)
         waits.append(wait.until - now)
         now = wait.until
-    assert waits == [10, 20, 40, 60, 60, 60]
+    assert all(least <= wait <= 1.5 * least for wait, least in zip(waits, [10, 20, 40, 60, 60, 60], strict=True))
+    assert len(set(waits)) == 6
     assert timeout_seconds(10**9) == LONGEST_TIMEOUT_SECONDS
 
 
@@ -88,7 +103,7 @@ def test_the_rewound_mark_is_said_again_when_that_batch_too_is_lost():
 def test_an_advance_ends_the_rewinding():
     drain = acked(in_flight(), ack(4), mark=10)
     drain = acked(sent(drain, Send("b1", 4, 10), 20, 101.0), ack(20), mark=10)
-    assert following(drain, Backlog("b1", 20, 30), 102.0) == Send("b1", 20, 20)
+    assert following(drain, Backlog("b1", 20, 30), 102.0) == Send("b1", 20, 20, 2 * FIRST_RECORDS)
 
 
 def test_late_acks_cause_one_sending_at_most_before_time_does():
@@ -110,7 +125,7 @@ def test_the_ack_of_the_batch_before_is_no_gap():
 def test_an_ack_for_a_part_keeps_the_batch_in_flight():
     drain = acked(in_flight(), ack(15), mark=10)
     assert drain.flight == Flight("b1", 10, 20, 100.0)
-    assert following(drain, Backlog("b1", 15, 20), 101.0) == Wait(100.0 + FIRST_TIMEOUT_SECONDS)
+    assert isinstance(following(drain, Backlog("b1", 15, 20), 101.0), Wait)
 
 
 def test_an_ack_of_another_boot_leaves_the_batch_in_flight():
@@ -122,8 +137,85 @@ def test_a_batch_whose_windows_are_no_longer_waiting_does_not_hold_up_the_next_b
     assert following(in_flight(boot="b1"), Backlog("b2", 0, 5), 100.0) == Send("b2", 0, 0)
 
 
+def in_flight_named(records: int, batch: str = "abc") -> Drain:
+    return sent(Drain("press-1"), Send("b1", 10, 10), 10 + records, 100.0, records, batch)
+
+
+def busy(seconds: int, batch: str = "abc") -> Ack:
+    return Ack("press-1", "", 0, batch=batch, wait_seconds=seconds)
+
+
+def refused(batch: str = "abc") -> Ack:
+    return Ack("press-1", "", 0, batch=batch, refused=Because("telemetry-wrong", "It has version 0."))
+
+
+def test_a_batch_that_finds_no_room_is_sent_again_about_when_the_hub_says():
+    drain, given_up = turned_down(in_flight_named(8), busy(60), 101.0)
+    assert given_up is None
+    step = following(drain, Backlog("b1", 10, 20), 101.0)
+    assert isinstance(step, Wait)
+    assert step.until is not None
+    assert 131.0 <= step.until <= 191.0
+    assert following(drain, Backlog("b1", 10, 20), step.until) == Send("b1", 10, 10)
+
+
+def test_a_batch_that_is_refused_is_sent_by_halves_until_the_bad_one_is_alone_and_given_up():
+    drain, sizes, given_up = in_flight_named(9), [], None
+    while given_up is None:
+        drain, given_up = turned_down(drain, refused(), 101.0)
+        step = following(drain, Backlog("b1", 10, 20), 101.0)
+        assert isinstance(step, Send)
+        sizes.append(step.records)
+        if given_up is None:
+            drain = sent(drain, step, 10 + step.records, 101.0, step.records, "abc")
+    assert sizes == [4, 2, 1, 1]
+    assert given_up == GiveUp("b1", 11)
+    # The hub still stands at 10, and what comes next says so.
+    assert following(drain, Backlog("b1", 11, 20), 101.0) == Send("b1", 10, 11, 1)
+
+
+def test_what_is_said_of_another_batch_changes_nothing():
+    drain = in_flight_named(8)
+    for answer in (busy(60, "other"), refused("other")):
+        assert turned_down(drain, answer, 101.0) == (drain, None)
+    assert turned_down(Drain(), refused(), 101.0) == (Drain(), None)
+
+
+def test_devices_that_come_back_together_do_not_send_together():
+    starts = []
+    for number in range(1000):
+        step = following(connected(Drain(f"press-{number}"), 60_480, 100.0), Backlog("b1", 0, 60_480), 100.0)
+        starts.append(step.until - 100.0 if isinstance(step, Wait) and step.until is not None else 0.0)
+    a_second = Counter(int(start) for start in starts)
+    assert max(starts) <= LONGEST_SPREAD_SECONDS
+    assert max(a_second.values()) < 50
+    assert len(a_second) >= 55
+
+
+def test_a_device_with_hardly_anything_to_say_says_it_at_once():
+    assert isinstance(following(connected(Drain("press-1"), 2, 100.0), Backlog("b1", 0, 2), 100.0), Send)
+
+
+def test_chance_is_the_same_for_one_device_and_spread_over_many():
+    assert chance("press-1", 7) == chance("press-1", 7)
+    drawn = [chance(f"press-{number}", 0) for number in range(2000)]
+    assert all(0 <= one < 1 for one in drawn)
+    assert abs(sum(drawn) / len(drawn) - 0.5) < 0.02
+
+
+def test_a_sign_of_life_from_a_hub_that_did_not_answer_has_it_asked_again_soon():
+    drain = in_flight_named(8)
+    assert heard(drain, 100.5) == drain
+    step = following(heard(drain, 103.0), Backlog("b1", 10, 20), 103.0)
+    assert isinstance(step, Wait)
+    assert step.until is not None
+    assert step.until < 104.0
+    assert heard(Drain(), 103.0) == Drain()
+
+
 class Uplinks(RuleBasedStateMachine):
-    """An agent with a real spool, a hub that keeps marks, and a network that does what networks do."""
+    """An agent with a real spool, a hub that keeps marks, has no room at times and refuses some windows for good, and
+    a network that does what networks do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,6 +223,7 @@ class Uplinks(RuleBasedStateMachine):
         self.now = 0.0
         self.boots = 0
         self.made: set[tuple[str, int]] = set()
+        self.bad: set[tuple[str, int]] = set()
         self.counted: Counter[tuple[str, int]] = Counter()
         self.marks: dict[str, int] = {}
         self.taken: list[Batch] = []
@@ -147,22 +240,24 @@ class Uplinks(RuleBasedStateMachine):
         """Also what follows SIGKILL: nothing is closed, and all that was in memory is gone."""
         self.boots += 1
         self.boot, self.made_here = f"boot{self.boots}", 0
-        self.spool, self.drain = Spool(self.folder, self.boot, 1 << 24), Drain()
+        self.spool, self.drain = Spool(self.folder, "default.press-1", self.boot, 1 << 24), Drain()
 
-    @rule(count=st.integers(1, 4))
-    def windows_close(self, count: int) -> None:
-        for _ in range(count):
+    @rule(good=st.lists(st.sampled_from([True, True, True, False]), min_size=1, max_size=4))
+    def windows_close(self, good: list[bool]) -> None:
+        for one in good:
             self.made_here += 1
-            assert self.spool.append(a_window())
-            self.made.add((self.boot, self.made_here))
+            assert self.spool.append(a_window(version=1 if one else 0))
+            (self.made if one else self.bad).add((self.boot, self.made_here))
 
     @rule(fits=st.integers(1, 700))
     def agent_turns(self, fits: int) -> None:
         step = following(self.drain, self.spool.backlog(), self.now)
         if isinstance(step, Send):
-            windows = self.spool.read(step.boot, step.since, fits)
-            self.up.append(Batch("press-1", step.boot, step.after, windows))
-            self.drain = sent(self.drain, step, windows[-1].sequence, self.now)
+            windows = self.spool.read(step.boot, step.since, fits, step.records)
+            batch = Batch("press-1", step.boot, step.after, windows)
+            self.up.append(batch)
+            name = fingerprint(encode_batch(batch))
+            self.drain = sent(self.drain, step, windows[-1].sequence, self.now, len(windows), name)
             self.sendings += 1
 
     @rule(seconds=st.sampled_from([1.0, 11.0, 61.0]))
@@ -170,8 +265,12 @@ class Uplinks(RuleBasedStateMachine):
         self.now += seconds
 
     @rule()
+    def hub_speaks_of_something_else(self) -> None:
+        self.drain = heard(self.drain, self.now)
+
+    @rule()
     def connection_breaks(self) -> None:
-        self.drain = disconnected(self.drain)
+        self.drain = connected(disconnected(self.drain), self.spool.waiting(), self.now)
 
     @precondition(lambda self: self.up)
     @rule(data=st.data(), again=st.booleans())
@@ -188,6 +287,11 @@ class Uplinks(RuleBasedStateMachine):
     def hub_commits(self) -> None:
         """What ingest does: windows and marks become durable together, and only then is anything answered."""
         for batch in self.taken:
+            if any(window.version == 0 for window in batch.windows):
+                because = Because("telemetry-wrong", "It has version 0.")
+                name = fingerprint(encode_batch(batch))
+                self.down.append(Ack("press-1", "", 0, batch=name, refused=because))
+                continue
             mark = self.marks.get(batch.boot, 0)
             if batch.after <= mark:
                 fresh = [window.sequence for window in batch.windows if window.sequence > mark]
@@ -195,6 +299,12 @@ class Uplinks(RuleBasedStateMachine):
                 mark = max([mark, *fresh])
                 self.marks[batch.boot] = mark
             self.down.append(Ack("press-1", batch.boot, mark))
+        self.taken.clear()
+
+    @rule()
+    def hub_has_no_room(self) -> None:
+        names = [fingerprint(encode_batch(batch)) for batch in self.taken]
+        self.down += [Ack("press-1", "", 0, batch=name, wait_seconds=5) for name in names]
         self.taken.clear()
 
     @rule()
@@ -213,11 +323,17 @@ class Uplinks(RuleBasedStateMachine):
         self.down.pop(data.draw(st.integers(0, len(self.down) - 1)))
 
     def agent_hears(self, answer: Ack) -> None:
+        if answer.batch:
+            self.drain, given_up = turned_down(self.drain, answer, self.now)
+            if given_up is not None:
+                assert self.spool.give_up(given_up.boot, given_up.through, "refused") == 1
+            return
         self.drain = acked(self.drain, answer, self.spool.mark(answer.boot))
         self.spool.forget(answer.boot, answer.through)
 
     def waiting_boots(self) -> set[str]:
-        return {one.boot for one in self.spool._segments if one.waiting(self.spool.mark(one.boot))}
+        segments = self.spool._queues[Lane.WINDOWS]._segments
+        return {one.boot for one in segments if one.waiting(self.spool.mark(one.boot))}
 
     @invariant()
     def nothing_is_counted_twice(self) -> None:
@@ -227,26 +343,32 @@ class Uplinks(RuleBasedStateMachine):
     def nothing_is_counted_that_was_not_made(self) -> None:
         assert self.counted.keys() <= self.made
 
+    @invariant()
+    def only_what_is_refused_is_given_up(self) -> None:
+        assert self.spool.report().lanes["windows"].dropped.get("refused", 0) <= len(self.bad)
+
     def teardown(self) -> None:
-        """Once the world behaves, all that was made arrives, with one sending a boot."""
+        """Once the world behaves, all that is good arrives: with one sending a boot, and a few for each bad one."""
         try:
             self.hub_commits()
             self.down.clear()
             self.up.clear()
-            self.now += LONGEST_TIMEOUT_SECONDS
-            self.sendings = turns = 0
-            boots = len(self.waiting_boots())
+            # Nothing that happened may make the first batch small, or late.
+            self.drain = Drain(below=self.drain.below, most_records=1000)
+            self.sendings = 0
+            boots, bad = len(self.waiting_boots()), len(self.bad)
             while self.spool.backlog() is not None:
-                assert turns <= boots, "the agent gets nowhere"
-                turns += 1
+                assert self.sendings <= boots + 20 * bad, "the agent gets nowhere"
+                self.now += 2 * LONGEST_TIMEOUT_SECONDS
                 self.agent_turns(1 << 20)
                 self.taken, self.up = self.up, []
                 self.hub_commits()
                 for answer in self.down:
                     self.agent_hears(answer)
                 self.down.clear()
-            assert self.sendings == boots
+            assert self.sendings == boots or bad
             assert self.counted.keys() == self.made
+            assert self.spool.report().lanes["windows"].dropped.get("refused", 0) == bad
         finally:
             shutil.rmtree(self.folder)
 

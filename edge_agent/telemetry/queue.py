@@ -1,0 +1,322 @@
+"""One lane of the spool on disk: records in the order in which they came, until the hub has them.
+
+The newest segment is a log: each record is written and synced before anybody hears of it, so a power cut loses none
+that was taken in. A device makes one every few seconds, which any flash stands; batching syncs would save nothing
+that matters and lose records. A log that is full is sealed: written again in columns, compressed.
+
+Not safe for threads: the spool's lock is around it.
+"""
+
+import errno
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from edge_agent.core.drain import Backlog
+from edge_agent.durable import sync_folder
+from edge_agent.telemetry.log import Entry, Kind, pack, packed_bytes, scan
+from edge_agent.telemetry.sealed import Head, SegmentDamaged, read_body, write_sealed
+from edge_agent.telemetry.segment import LOG, LOST, SEALED, Segment, is_whole, load, path_of, segments_in
+from fleet_contract.because import Because
+from fleet_contract.errors import Undecodable
+from fleet_contract.report import LaneReport
+from fleet_contract.telemetry import Event, Lane, Window, batch_of, decode_batch, encode_batch
+
+_log = logging.getLogger(__name__)
+#: Written once and kept for weeks: worth more of the processor's time than what goes over the wire.
+_LEVEL = 9
+_decoders: dict[Lane, msgspec.msgpack.Decoder[Any]] = {
+    Lane.WINDOWS: msgspec.msgpack.Decoder(Window),
+    Lane.EVENTS: msgspec.msgpack.Decoder(Event),
+}
+
+
+class Read(NamedTuple):
+    """A record, and the bytes that it took in a log."""
+
+    record: Any
+    size_bytes: int
+
+
+class DiskQueue:
+    """The records of `lane` in `folder`, those of this agent start `boot` of the device `owner` among them."""
+
+    def __init__(self, folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> None:
+        """Raises OSError when the folder cannot be made or read."""
+        self._folder = folder
+        self._lane = lane
+        self._owner = owner
+        self._boot = boot
+        self._segment_bytes = segment_bytes
+        self._segments: list[Segment] = []
+        self._active: int | None = None
+        self._number = 0
+        self._sequence = 0
+        self._marks: dict[str, int] = {}
+        self._unpacked: tuple[Path, tuple[Any, ...]] | None = None
+        self.dropped: Counter[str] = Counter()
+        """How many records were dropped, by reason, since the folder was made."""
+        self.unreadable: Because | None = None
+        """Why records of earlier starts are not sent by this one."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._load()
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files take."""
+        return sum(one.size_bytes for one in self._segments)
+
+    @property
+    def waiting(self) -> int:
+        """How many records the hub does not have."""
+        return sum(one.waiting(self.mark(one.boot)) for one in self._segments)
+
+    def open(self) -> None:
+        """Starts the first segment of this start, and seals what earlier ones have left. Raises OSError."""
+        self._roll()
+
+    def next_sequence(self) -> int:
+        """What the next record is to be called."""
+        return self._sequence + 1
+
+    def make_room(self, body: bytes) -> None:
+        """Starts a new segment where `body` would be too much for this one. Raises OSError."""
+        if self._active is None or self._segments[-1].size_bytes + packed_bytes(body) > self._segment_bytes:
+            self._roll()
+
+    def append(self, body: bytes) -> None:
+        """Keeps `body`, a record that has the next sequence. Raises OSError, and then that sequence is used up."""
+        # Also when it fails: what came of it on disk is unknown, and no two records may share a number.
+        self._sequence += 1
+        self._write(Entry(Kind.RECORD, self._sequence, body), durable=True)
+        self._segments[-1].add(self._sequence)
+        self._segments[-1].raw_bytes += packed_bytes(body)
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts records that are not kept."""
+        if count:
+            self.dropped[reason] += count
+            try:
+                self._write(Entry(Kind.DROPPED, self.dropped[reason], reason.encode()), durable=False)
+            except OSError as error:
+                # The next segment begins with all counts.
+                _log.warning("cannot note in the spool what was dropped: %s", error.strerror)
+
+    def evict(self) -> int:
+        """Removes the oldest segment, but never the one that is written, and gives how many records that loses; -1
+        when there is none to remove. Raises OSError when that could not be noted: then it stays."""
+        if len(self._segments) < 2:
+            return -1
+        oldest = self._segments[0]
+        lost = oldest.waiting(self.mark(oldest.boot))
+        if lost:
+            self._write(Entry(Kind.DROPPED, self.dropped["spool-full"] + lost, b"spool-full"), durable=False)
+            # Only now: while this cannot be written they stay, and would be counted at every try.
+            self.dropped["spool-full"] += lost
+        self._remove(oldest)
+        return lost
+
+    def backlog(self) -> Backlog | None:
+        """The oldest boot with records that the hub does not have."""
+        waiting = [one for one in self._segments if one.waiting(self.mark(one.boot))]
+        if not waiting:
+            return None
+        boot = waiting[0].boot
+        return Backlog(boot, self.mark(boot), max(one.last for one in waiting if one.boot == boot))
+
+    def mark(self, boot: str) -> int:
+        """Up to where records of `boot` need not be sent any more; 0 when none was."""
+        return self._marks.get(boot, 0)
+
+    def read(self, boot: str, since: int, max_records: int, max_bytes: int) -> tuple[Any, ...]:
+        """Records of `boot` after sequence `since`, in order: as many as may be, but at least one.
+
+        Records that are lost are dropped, counted, and not waited for. Raises OSError when they cannot be read now.
+        """
+        records: list[Any] = []
+        size = 0
+        for segment in [one for one in self._segments if one.boot == boot and one.waiting(since)]:
+            found: list[int] = []
+            for record, size_bytes in self._records(segment, since):
+                if records and (len(records) >= max_records or size + size_bytes > max_bytes):
+                    return tuple(records)
+                records.append(record)
+                found.append(record.sequence)
+                size += size_bytes
+            self._miss(segment, since, found)
+        return tuple(records)
+
+    def forget(self, boot: str, through: int) -> None:
+        """Records of `boot` up to `through` need not be kept."""
+        last = max((one.last for one in self._segments if one.boot == boot), default=0)
+        # A hub that claims more than we have made must not make us forget what is still to come.
+        through = min(through, last)
+        if through <= self.mark(boot):
+            return
+        self._marks[boot] = through
+        try:
+            self._write(Entry(Kind.MARK, through, boot.encode()), durable=False)
+        except OSError as error:
+            # Only a repeat after the next start, which the hub recognises.
+            _log.warning("cannot note in the spool what the hub has: %s", error.strerror)
+        self._remove_done()
+
+    def report(self) -> LaneReport:
+        """What waits, and what was dropped."""
+        return LaneReport(self.waiting, self.size_bytes, {name: count for name, count in self.dropped.items() if count})
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        if self._active is not None:
+            os.close(self._active)
+            self._active = None
+
+    def _load(self) -> None:
+        for path in segments_in(self._folder):
+            self._number = int(path.name.partition("-")[0])
+            if path.suffix == LOG and (twin := path.with_suffix(SEALED)).exists():
+                # A crash came between the two steps of sealing: one of them goes.
+                (path if is_whole(twin) else twin).unlink(missing_ok=True)
+            if not path.exists():
+                continue
+            try:
+                loaded = load(path)
+            except OSError as error:
+                # Left alone for a later start: neither what it holds nor inference may be lost by it.
+                self.unreadable = Because("spool-unreadable", f"Telemetry in {path} cannot be read: {error.strerror}.")
+                _log.error("%s", self.unreadable)
+                continue
+            for boot, mark in loaded.marks.items():
+                self._marks[boot] = max(self.mark(boot), mark)
+            for reason, count in loaded.dropped.items():
+                self.dropped[reason] = max(self.dropped[reason], count)
+            self.dropped["damaged"] += loaded.damaged
+            self._segments.append(loaded.segment)
+        # Only now are all marks known.
+        for segment in [one for one in self._segments if one.owner != self._owner]:
+            lost = segment.waiting(self.mark(segment.boot))
+            _log.warning("%s is of %s: %d records dropped", segment.path, segment.owner, lost)
+            self.dropped["other-device"] += lost
+            segment.runs = []
+
+    def _records(self, segment: Segment, since: int) -> Iterator[Read]:
+        """The records in `segment` after `since` that can be read. Raises OSError when they may be, later."""
+        try:
+            if segment.sealed:
+                size_bytes = segment.raw_bytes // max(1, segment.waiting(0))
+                yield from (Read(one, size_bytes) for one in self._unseal(segment.path) if one.sequence > since)
+                return
+            data, (known, start) = segment.path.read_bytes(), segment.hint
+            for placed in scan(data, start if known <= since else 0):
+                kind, number, body = placed.entry
+                if kind is not Kind.RECORD:
+                    continue
+                if number <= since:
+                    segment.hint = (number, placed.end)
+                    continue
+                try:
+                    yield Read(_decoders[self._lane].decode(body), len(body))
+                except msgspec.DecodeError:
+                    _log.error("%s: record %d cannot be read", segment.path, number)
+        except (SegmentDamaged, Undecodable) as error:
+            _log.error("%s", error)
+        except OSError as error:
+            if error.errno not in LOST:
+                raise
+            _log.error("cannot read %s: %s", segment.path, error.strerror)
+
+    def _unseal(self, path: Path) -> tuple[Any, ...]:
+        # Several batches come out of one segment.
+        if self._unpacked is None or self._unpacked[0] != path:
+            self._unpacked = (path, decode_batch(read_body(path)).records)
+        return self._unpacked[1]
+
+    def _miss(self, segment: Segment, since: int, found: list[int]) -> None:
+        """After all of `segment` was read: what it should hold after `since` and did not give is lost."""
+        if lost := segment.keep(since, found):
+            _log.error("%s is damaged: %d records are lost", segment.path, lost)
+            self.drop("damaged", lost)
+
+    def _roll(self) -> None:
+        """Starts a new segment, which begins with all that older ones know beside their records."""
+        self.close()
+        self._number += 1
+        path = path_of(self._folder, self._number, self._boot, self._owner, LOG)
+        self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        segment = Segment(path, self._number, self._boot, self._owner)
+        self._segments.append(segment)
+        boots = {one.boot for one in self._segments}
+        self._marks = {boot: mark for boot, mark in self._marks.items() if boot in boots}
+        try:
+            for reason, count in self.dropped.items():
+                self._write(Entry(Kind.DROPPED, count, reason.encode()), durable=False)
+            for boot, mark in self._marks.items():
+                self._write(Entry(Kind.MARK, mark, boot.encode()), durable=False)
+            os.fsync(self._active)
+            sync_folder(self._folder)
+        except OSError:
+            # On a full disk every record tries this again: leave no trail of empty files.
+            self.close()
+            self._remove(segment)
+            raise
+        self._remove_done()
+        for older in [one for one in self._segments[:-1] if not one.sealed]:
+            self._seal(older)
+
+    def _seal(self, segment: Segment) -> None:
+        """Writes `segment` again, compressed, with only what is still to be sent."""
+        mark = self.mark(segment.boot)
+        try:
+            records = [one.record for one in self._records(segment, mark)]
+            self._miss(segment, mark, [one.sequence for one in records])
+            if not records:
+                self._remove(segment)
+                return
+            first, last = records[0].sequence, records[-1].sequence
+            raw_bytes = segment.raw_bytes * len(records) // max(1, segment.waiting(0))
+            body = encode_batch(batch_of("", segment.boot, first - 1, self._lane, tuple(records)), _LEVEL)
+            path = segment.path.with_suffix(SEALED)
+            size_bytes = write_sealed(path, Head(first, last, len(records), raw_bytes), body)
+            segment.path.unlink()
+        except OSError as error:
+            # It stays a log, which takes more room and is as good.
+            _log.warning("cannot compress %s: %s", segment.path, error.strerror)
+            return
+        segment.path, segment.size_bytes, segment.raw_bytes = path, size_bytes, raw_bytes
+        segment.runs = []
+        for record in records:
+            segment.add(record.sequence)
+
+    def _write(self, entry: Entry, *, durable: bool) -> None:
+        if self._active is None:
+            raise OSError(errno.EIO, "its file could not be made")
+        segment, data = self._segments[-1], pack(entry)
+        try:
+            written = os.write(self._active, data)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if durable:
+                os.fdatasync(self._active)
+        except OSError:
+            # What came of it is unknown, and it may end in a torn entry: never write here again.
+            self.close()
+            raise
+        segment.size_bytes += len(data)
+
+    def _remove_done(self) -> None:
+        for segment in [one for one in self._segments[:-1] if not one.waiting(self.mark(one.boot))]:
+            self._remove(segment)
+
+    def _remove(self, segment: Segment) -> None:
+        self._segments.remove(segment)
+        if self._unpacked is not None and self._unpacked[0] == segment.path:
+            self._unpacked = None
+        try:
+            segment.path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("cannot remove %s: %s", segment.path, error.strerror)
