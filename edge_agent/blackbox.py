@@ -185,6 +185,8 @@ class BlackBox:
         self._state = "orderly" if orderly else "bad"
         if self._state == "bad" and self._account_path.exists():
             self.account = self._account_path.read_bytes().partition(b"\0")[0].decode(errors="replace").strip()
+            if self.account:
+                _log.error("A fatal signal ended the last process:\n%s", self.account)
 
 
 def _clear(path: Path, size: int) -> None:

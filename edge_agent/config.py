@@ -76,6 +76,21 @@ class Runtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     options: dict[str, dict[str, str]] = {}
 
 
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What models may take of the device; one that takes more is given up, by itself and for good.
+
+    `latency_ms` is for the median record, `resident_bytes` for the agent with all its models; 0 for no limit.
+    `growth_bytes` is what the agent may grow by while its models stay the same; 0 for a quarter of the device's memory,
+    at least 256 MiB. A record that takes `hang_seconds`, or a load that takes `load_seconds`, is taken to hang.
+    """
+
+    latency_ms: float = 0.0
+    resident_bytes: int = 0
+    growth_bytes: int = 0
+    hang_seconds: float = 30.0
+    load_seconds: float = 300.0
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the agent keeps its state, what the device is, and what feeds its models.
 
@@ -88,6 +103,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
     disk: Disk = Disk()
+    limits: Limits = Limits()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
     sources: tuple[settings.Settings, ...] = ()
@@ -139,6 +155,11 @@ def _check(config: Config, path: Path) -> None:
             problems.append(f"{name} is {value}, and must be a number, {least} or more")
     for name, value, least, most in (
         ("disk.artifacts_max_bytes", config.disk.artifacts_max_bytes, 0, 1 << 50),
+        ("limits.latency_ms", config.limits.latency_ms, 0, 1e9),
+        ("limits.resident_bytes", config.limits.resident_bytes, 0, 1 << 50),
+        ("limits.growth_bytes", config.limits.growth_bytes, 0, 1 << 50),
+        ("limits.hang_seconds", config.limits.hang_seconds, 1, 86_400),
+        ("limits.load_seconds", config.limits.load_seconds, 1, 86_400),
         ("serving.tcp_port", config.serving.tcp_port, 0, 65_535),
         ("serving.grpc_port", config.serving.grpc_port, 0, 65_535),
         ("serving.queue", config.serving.queue, 1, 100_000),

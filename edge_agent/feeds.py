@@ -75,10 +75,12 @@ class Feeds:
         """Those that must be alive."""
         return [feed.thread for feed in self._feeds]
 
-    def vitals(self) -> Iterator[Vital]:
+    def vitals(self, least_seconds: float = 0.0) -> Iterator[Vital]:
+        """The loops, which may stand still for `least_seconds` at least."""
+        limit = max(HANG_SECONDS, least_seconds)
         for feed in (*self._feeds, *(one for one in self._leaving if one.thread.is_alive())):
             hint = f"an inference of {feed.settings.model}, or what it reads from, hangs"
-            yield Vital(feed.thread.name, lambda feed=feed: feed.inference.turned_at, HANG_SECONDS, hint)  # type: ignore[misc]  # mypy knows no default for a lambda's argument
+            yield Vital(feed.thread.name, lambda feed=feed: feed.inference.turned_at, limit, hint)  # type: ignore[misc]  # mypy knows no default for a lambda's argument
 
     def troubles(self) -> list[Because]:
         """What is wrong with the sources now."""

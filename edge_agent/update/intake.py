@@ -50,6 +50,7 @@ class Accepted:
     payload: bytes
     text: bytes
     wanted: dict[str, Order | Refused]
+    issued_at: datetime
 
 
 def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime) -> Accepted:
@@ -66,7 +67,7 @@ def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime)
             f"Desired state {desired.generation} came again with another content.",
             "The hub must count on for a new content.",
         )
-    return Accepted(desired.generation, payload, text, _wanted(desired, trust))
+    return Accepted(desired.generation, payload, text, _wanted(desired, trust), desired.issued_at)
 
 
 def _wanted(desired: Desired, trust: Trust) -> dict[str, Order | Refused]:
@@ -99,7 +100,14 @@ def _order(assignment: Assignment, trust: Trust) -> Order | Refused:
             )
     except ContractError as error:
         return Refused(Release(assignment.version, _claimed_digest(assignment)), error.because, assignment.rollout)
-    return Order(manifest, assignment.artifact_url, assignment.golden_url, assignment.because, assignment.rollout)
+    return Order(
+        manifest,
+        assignment.artifact_url,
+        assignment.golden_url,
+        assignment.because,
+        assignment.rollout,
+        assignment.retry,
+    )
 
 
 def _claimed_digest(assignment: Assignment) -> str:

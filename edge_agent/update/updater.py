@@ -61,6 +61,8 @@ class UpdaterState:
     models: tuple[ModelReport, ...] = ()
     refused: Because | None = None
     troubles: tuple[Because, ...] = ()
+    issued_at: datetime | None = None
+    """When the hub issued what is followed, by its own clock."""
 
 
 def _utcnow() -> datetime:
@@ -354,6 +356,7 @@ class Updater:
                 models=tuple(self._reconcilers[key].report() for key in sorted(self._reconcilers)),
                 refused=self._refused,
                 troubles=tuple(dict.fromkeys(troubles))[:MAX_TROUBLES],
+                issued_at=None if self._following is None else self._following.issued_at,
             )
             changed = self._state != before
         if changed:
