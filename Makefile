@@ -66,7 +66,7 @@ lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any in
 	    --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \
 	    "$${extras[@]}" pyproject.toml -o locks/$$name.txt; \
 	done
-	@for name in clients openapi; do \
+	@for name in clients openapi peer-bentoml peer-kserve peer-litserve peer-mlserver; do \
 	  alone=(); [[ $$name == openapi ]] && alone+=(--no-deps); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-config $${UPGRADE:+--upgrade} $${alone[@]+"$${alone[@]}"} --group $$name -o locks/$$name.txt; \

@@ -1,8 +1,8 @@
 """What serving costs over the bare runtime, and what the peers of the field make of the same files.
 
-Each peer runs in an environment of its own (`benchmarks/peers`), the agent as it is on a gateway, all with one thread an
-inference. One client asks one after the other for the latency that is added over `session.run` in a process that does
-nothing else; eight client processes ask at once for the rate. Rounds go round all servers, so that what else the
+Each peer runs in an environment of its own (`benchmarks/peers`), the agent as it is on a gateway, all with one thread
+an inference. One client asks one after the other for the latency that is added over `session.run` in a process that
+does nothing else; eight client processes ask at once for the rate. Rounds go round all servers, so that what else the
 machine does hits each alike; the median of the rounds counts.
 """
 
