@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from fleet_contract.because import Because
-from fleet_contract.bounds import Count, Name, Number, Sentence, check_names
+from fleet_contract.bounds import Count, Moment, Name, Number, Sentence, check_names
 from fleet_contract.errors import Undecodable
 from fleet_contract.histogram import Bucket
 
@@ -115,6 +115,8 @@ class Ack(msgspec.Struct, frozen=True):
     """Why no repeat of it will ever be taken: its sender sends less at once, and drops what is refused alone."""
     wait_seconds: Count = 0
     """The receiver has no room now: the sender comes again no sooner than in about so many seconds."""
+    sent_at: Moment | None = None
+    """The hub's time. Not signed: good for saying that a device's clock is wrong, and for nothing that trusts it."""
 
 
 def fingerprint(payload: bytes) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import msgspec
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from cloud_hub.broker.link import Link
@@ -232,7 +233,7 @@ class Ingest:
         self._answer(address, Ack(address.device, "", 0, batch=batch, refused=error.because))
 
     def _answer(self, address: Address, answer: Ack) -> None:
-        self._link.publish(address, Channel.ACK, encode(answer))
+        self._link.publish(address, Channel.ACK, encode(msgspec.structs.replace(answer, sent_at=self._now())))
 
     def _failing(self, error: Exception) -> None:
         match error:

@@ -2,6 +2,8 @@
 
 import threading
 
+import msgspec
+
 from fleet_contract.encoding import decode
 from fleet_contract.telemetry import Ack
 from fleet_contract.topics import Address, Channel
@@ -28,7 +30,9 @@ class RecordingLink:
         return [one for one in self._answers() if one.batch]
 
     def _answers(self) -> list[Ack]:
-        return [decode(payload, Ack) for _, channel, payload in self.published if channel is Channel.ACK]
+        acks = [decode(payload, Ack) for _, channel, payload in self.published if channel is Channel.ACK]
+        assert all(one.sent_at is not None for one in acks)
+        return [msgspec.structs.replace(one, sent_at=None) for one in acks]
 
     def wait_for_acks(self, count: int, timeout_seconds: float = 30.0) -> list[Ack]:
         """The acks, as soon as there are `count`."""

@@ -183,7 +183,7 @@ EVENTS = Batch(
     lane=Lane.EVENTS,
 )
 
-ACK = Ack(device=ADDRESS.device, boot="0011223344556677", through=14)
+ACK = Ack(device=ADDRESS.device, boot="0011223344556677", through=14, sent_at=AT)
 REFUSAL = Ack(
     device=ADDRESS.device,
     boot="0011223344556677",

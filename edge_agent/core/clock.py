@@ -1,0 +1,58 @@
+"""Judges this device's clock by what its hub says. No I/O, no clock.
+
+Gateways come without a battery and wake up in 1970, or with a bad one in 2099. Nothing here follows the hub's time: an
+answer is not signed, and an order's expiry is judged by this device alone. But it is said, for a clock that is wrong
+makes certificates invalid, orders expired, and windows land where nobody looks for them.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fleet_contract.because import Because
+
+#: Further apart than any message takes, and near enough for windows of some seconds to be where they belong.
+TOLERANCE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """The hub's time in an answer, and when that came, in seconds of a clock that nobody sets."""
+
+    hub: datetime
+    at: float
+
+
+def judged(now: datetime, steady: float, sighting: Sighting | None, issued_at: datetime | None) -> Because | None:
+    """What is wrong with a clock that says `now`; None when nothing is known to be.
+
+    `sighting` is the hub's last word, `steady` what that other clock says now; `issued_at` is of the newest signed
+    order: it is never later than it was issued.
+    """
+    if sighting is not None and (there := _later(sighting.hub, steady - sighting.at)) is not None:
+        apart = now - there
+        if abs(apart) <= TOLERANCE:
+            return None
+        way = "ahead of" if apart > timedelta() else "behind"
+        return _wrong(now, f"{_span(abs(apart))} {way} the hub's, which says {there:%Y-%m-%d %H:%M:%S}")
+    if issued_at is not None and issued_at - now > TOLERANCE:
+        return _wrong(now, f"at least {_span(issued_at - now)} behind: its order is of {issued_at:%Y-%m-%d %H:%M:%S}")
+    return None
+
+
+def _wrong(now: datetime, how: str) -> Because:
+    return Because("clock-wrong", f"This device's clock says {now:%Y-%m-%d %H:%M:%S} UTC, {how}. Set it.")
+
+
+def _later(moment: datetime, seconds: float) -> datetime | None:
+    """None where the calendar ends: then nothing was said."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
+
+
+def _span(apart: timedelta) -> str:
+    for name, length in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if (count := apart.total_seconds() / length) >= 2:
+            return f"{count:.0f} {name}"
+    return f"{apart.total_seconds():.0f} seconds"
