@@ -187,3 +187,21 @@ def test_a_disk_that_fails_is_not_the_golden_sets_fault(tmp_path: Path) -> None:
     with pytest.raises(TryLater) as caught:
         golden.replay(Answering({}), a_manifest(), tmp_path / "nothing")
     assert caught.value.code == "disk-failed"
+
+
+def test_a_disk_that_fails_once_does_not_make_a_golden_set_unreadable_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "golden.npz"
+    path.write_bytes(a_golden_set(scores_of(1)))
+    real, tries = zipfile.ZipFile, []
+
+    def bad_once(path: Path) -> zipfile.ZipFile:
+        tries.append(path)
+        if len(tries) == 1:
+            raise zipfile.BadZipFile("File is not a zip file")
+        return real(path)
+
+    monkeypatch.setattr(zipfile, "ZipFile", bad_once)
+    manifest = a_manifest(golden=Golden(blob_of(path.read_bytes()), SAMPLES, 0.9, 0.01))
+    assert golden.replay(Answering({"scores": scores_of(1)}), manifest, path).samples == SAMPLES
