@@ -20,6 +20,7 @@ from edge_agent.core.journal import key
 from edge_agent.core.limits import Limits
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
+from edge_agent.hub_clock import HubClock
 from edge_agent.reload import changes, followed
 from edge_agent.reporting import Origin, Reporter
 from edge_agent.runtimes import Runtimes
@@ -109,6 +110,7 @@ class Agent:
         if config.serving.enabled:
             self._front = Front(config.serving, state.path, self._engine, self._changed)
         self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
+        self._clock = HubClock(lambda: self._updater.state().issued_at)
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
             address.device,
@@ -120,6 +122,8 @@ class Agent:
             config.heartbeat_seconds,
         )
         self._updater.on_change = self._changed
+        self._clock.on_change = self._changed
+        self._uplink.on_time = self._clock.heard
         self._untidy = threading.Event()
         self._threads: list[threading.Thread] = []
         self._config = config
@@ -232,7 +236,7 @@ class Agent:
 
     def _troubles(self) -> list[Because]:
         found = [*self._spool.troubles(), self._config_trouble, *self._feeds.troubles()]
-        found += self._runtimes.troubles()
+        found += [*self._runtimes.troubles(), self._clock.trouble()]
         found += self._front.troubles() if self._front is not None else []
         return [one for one in found if one is not None]
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -76,6 +77,8 @@ class Uplink:
         self._on_desired = on_desired
         self.heartbeat_seconds = heartbeat_seconds
         """How long a device may go without a report. May be changed at any time."""
+        self.on_time: Callable[[datetime], None] = lambda _: None
+        """Called with the hub's time when an answer names it; must return at once and not raise."""
         recorder.on_due = self.wake
         self._news = threading.Event()
         self._inbox: deque[Ack | _Sign] = deque()
@@ -115,6 +118,8 @@ class Uplink:
             if ack.device != self._device:
                 _log.warning("ignoring an ack for %s", ack.device)
                 return
+            if ack.sent_at is not None:
+                self.on_time(ack.sent_at)
             self._inbox.append(ack)
             self._news.set()
 
