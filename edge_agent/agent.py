@@ -177,6 +177,7 @@ class Agent:
         self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
         self._spool.max_bytes = self._config.telemetry.spool_max_bytes
         self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
+        self._updater.limit(_limits(self._config.limits))
         self._feeds.follow(self._config.sources)
         _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
         waiting = None

@@ -11,6 +11,7 @@ from edge_agent.config import Config
 #: What can be changed in an agent that runs, and all below it. The rest is woven into parts that live as long as it.
 LIVE = (
     "heartbeat_seconds",
+    "limits",
     "log_level",
     "sources",
     "telemetry.window_seconds",

@@ -50,9 +50,9 @@ UNSAVED_SECONDS = 1.0
 _NOTHING = Shared()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Surroundings:
-    """What all models on a device share. `now` is aware, `monotonic` in seconds."""
+    """What all models on a device share. `now` is aware, `monotonic` in seconds. The limits may change at any time."""
 
     artifacts: ArtifactStore
     journals: JournalStore

@@ -1,6 +1,7 @@
 """Keeps what runs on this device as the hub's newest signed order says, with or without a network."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -67,6 +68,10 @@ class UpdaterState:
 
 def _utcnow() -> datetime:
     return datetime.now(UTC)
+
+
+def _slow_seconds(limits: Limits) -> float:
+    return math.inf if limits.latency_ms is None else limits.latency_ms / 1000
 
 
 class Updater:
@@ -139,8 +144,7 @@ class Updater:
             slot = self._slots.get(key)
             if slot is None:
                 slot = self._slots[key] = LiveModel(lambda manifest: self._blackbox.mark(key, manifest))
-                if self._limits.latency_ms is not None:
-                    slot.slow_seconds = self._limits.latency_ms / 1000
+                slot.slow_seconds = _slow_seconds(self._limits)
             return slot
 
     def slots(self) -> Mapping[str, LiveModel]:
@@ -201,6 +205,15 @@ class Updater:
     def allow(self, quota: Quota) -> None:
         """From now on artifacts may take so much of the disk."""
         self._artifacts.quota = quota
+        self.wake()
+
+    def limit(self, limits: Limits) -> None:
+        """From now on models may take so much of the device, also those that run already."""
+        with self._changed:
+            self._limits = self._around.limits = limits
+            self._around.preflight = Preflight(self._around.preflight.open_session, limits)
+            for slot in self._slots.values():
+                slot.slow_seconds = _slow_seconds(limits)
         self.wake()
 
     def wake(self) -> None:

@@ -229,6 +229,15 @@ class TestTooMuch:
             assert device.updater.unwell() is None, "nothing is lost with it"
             assert "10 took longer than the 40.00 ms" in device.model().because.sentence
 
+    def test_limits_that_change_hold_for_what_runs_already(self, tmp_path: Path, server: BlobServer) -> None:
+        with second_on_trial(tmp_path, server, Limits()) as device:
+            device.updater.limit(Limits(latency_ms=40.0))
+            for _ in range(10):
+                with device.updater.slot("digits").lease():
+                    time.sleep(0.05)
+            device.until_rejected("latency-exceeded")
+            device.until(lambda: device.running() == 1)
+
 
 def test_a_retry_clears_a_rejection_once(tmp_path: Path, server: BlobServer) -> None:
     build = a_build(2)
