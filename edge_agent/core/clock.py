@@ -54,5 +54,5 @@ def _later(moment: datetime, seconds: float) -> datetime | None:
 def _span(apart: timedelta) -> str:
     for name, length in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if (count := apart.total_seconds() / length) >= 2:
-            return f"{count:.0f} {name}"
-    return f"{apart.total_seconds():.0f} seconds"
+            return f"{int(count)} {name}"
+    return f"{int(apart.total_seconds())} seconds"
