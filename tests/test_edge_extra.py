@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 #: What the agent's tests need beside the agent: a runner, a broker to talk to, and a way to make tiny models.
 TOOLS = (
     "pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-timeout", "hypothesis", "sortedcontainers",
-    "iotcore", "onnx", "protobuf", "ml-dtypes", "typing-extensions", "numpy",
+    "iotcore", "onnx", "protobuf", "grpcio", "ml-dtypes", "typing-extensions", "numpy",
     "ai-edge-litert", "backports-strenum", "flatbuffers", "tqdm",
 )  # fmt: skip
 HUB_SIDE = ("pydantic", "fastapi", "sqlalchemy", "sqlmodel", "deltalake", "duckdb", "sklearn")

@@ -9,6 +9,7 @@ from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
 from edge_agent.serving.port import Engine
 from edge_agent.serving.regions import Regions
+from edge_agent.serving.rpc.server import RpcServer
 from fleet_contract.because import Because
 
 
@@ -25,10 +26,22 @@ class Front:
             connections_max=config.connections,
             on_trouble=on_trouble,
         )
+        self._rpc: RpcServer | None = None
+        if config.grpc_port:
+            self._rpc = RpcServer(
+                engine,
+                regions,
+                port=config.grpc_port,
+                calls_max=config.queue + config.workers,
+                body_max_bytes=config.body_max_bytes,
+                on_trouble=on_trouble,
+            )
 
     def loops(self) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
         """Name and function of each loop; they end when the event is set and `wake` is called."""
         yield "serving", self._http.run
+        if self._rpc is not None:
+            yield "serving-grpc", self._rpc.run
 
     def turned_at(self) -> float:
         """When the loop that answers last turned, in monotonic seconds: every 5 seconds at least."""
@@ -36,7 +49,10 @@ class Front:
 
     def troubles(self) -> list[Because]:
         """What keeps applications from being served where they should be."""
-        return self._http.troubles
+        found = self._http.troubles
+        if self._rpc is not None and self._rpc.trouble is not None:
+            found.append(self._rpc.trouble)
+        return found
 
     def wake(self) -> None:
         """Lets the loops see that they are to end."""

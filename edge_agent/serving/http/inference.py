@@ -11,11 +11,12 @@ import msgspec
 import numpy as np
 
 from edge_agent.runtimes.session import Array
-from edge_agent.serving import tensors
+from edge_agent.serving import shared, tensors
 from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
 from edge_agent.serving.port import Answered, Call, Engine, InputWrong
 from edge_agent.serving.regions import Regions
+from edge_agent.serving.shared import Where
 from fleet_contract.manifest import Manifest
 
 #: JSON that describes binary tensors is what a client repeats: up to this length it is read once for all requests.
@@ -32,6 +33,11 @@ class Parameters(msgspec.Struct, frozen=True):
     shared_memory_offset: int = 0
     shared_memory_byte_size: int = 0
     classification: int = 0
+
+    @property
+    def where(self) -> Where:
+        """In shared memory."""
+        return Where(self.shared_memory_region, self.shared_memory_offset, self.shared_memory_byte_size)
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -114,11 +120,7 @@ class Asked:
         return Output(name, datatype, array.shape, {"binary_data_size": len(data)})
 
     def _shared(self, name: str, datatype: str, array: Array, how: Parameters) -> Output:
-        data = tensors.to_bytes(array)
-        size = len(data)
-        if size > how.shared_memory_byte_size:
-            raise InputWrong(f"Output {name!r} has {size} bytes, and {how.shared_memory_byte_size} are given to it.")
-        self._regions.write(data, name, how.shared_memory_region, how.shared_memory_offset)
+        size = shared.put(self._regions, name, array, how.where)
         where: dict[str, int | str] = {
             "shared_memory_region": how.shared_memory_region,
             "shared_memory_byte_size": size,
@@ -141,7 +143,7 @@ def understand(model: str, version: str, body: Body, engine: Engine, regions: Re
             raise InputWrong(f"Tensor {one.name!r} is there twice.")
         size = one.parameters.binary_data_size
         if one.parameters.shared_memory_region:
-            inputs[one.name] = _shared(one, regions)
+            inputs[one.name] = shared.fetch(regions, one.name, one.datatype, one.shape, one.parameters.where)
         elif size is not None:
             if size < 0 or at + size > len(binary):
                 raise InputWrong(f"Tensor {one.name!r} has {size} bytes, and {len(binary) - at} are left for it.")
@@ -160,16 +162,6 @@ def understand(model: str, version: str, body: Body, engine: Engine, regions: Re
             raise InputWrong(f"Output {requested.name!r}: classification is not served.", "Take its largest values.")
     outputs = tuple(dict.fromkeys(one.name for one in request.outputs))
     return Asked(Call(model, inputs, outputs, version), request, regions)
-
-
-def _shared(one: Input, regions: Regions) -> Array:
-    size = one.parameters.shared_memory_byte_size
-    # Looked at before memory is taken for what the caller says.
-    tensors.check_size(one.name, one.datatype, one.shape, size)
-    regions.check(one.name, one.parameters.shared_memory_region, one.parameters.shared_memory_offset, size)
-    memory = np.empty(size, np.uint8)
-    regions.read_into(memory.data, one.name, one.parameters.shared_memory_region, one.parameters.shared_memory_offset)
-    return tensors.from_bytes(one.name, one.datatype, one.shape, memory)
 
 
 def _bare(model: str, version: str, data: bytes | memoryview, engine: Engine, regions: Regions) -> Asked:
