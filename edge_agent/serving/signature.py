@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from edge_agent.runtimes.session import Array
 from edge_agent.serving.port import InputWrong, ModelUnknown
-from fleet_contract.manifest import Manifest
+from fleet_contract.manifest import Manifest, Tensor
 
 _ENDIAN = "<" if sys.byteorder == "little" else ">"
 #: NumPy's short names, which an array gives without NumPy being imported here.
@@ -24,15 +24,27 @@ _NUMPY = {
 _WORDS = {short: word for word, short in _NUMPY.items()}
 
 
+class _Wanted:
+    """What one input should be, and what was found right for it last."""
+
+    __slots__ = ("dtype", "name", "right_dtype", "right_shape", "shape", "short")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.name = tensor.name
+        self.dtype = tensor.dtype
+        self.shape = tensor.shape
+        self.short = _NUMPY.get(tensor.dtype, "")
+        self.right_dtype: object = None
+        self.right_shape: tuple[int, ...] = ()
+
+
 class Signature:
     """What one manifest asks of a call, made ready to be checked within microseconds."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
         self.version = str(manifest.version)
-        self._inputs = tuple(
-            (one.name, one.dtype, _NUMPY.get(one.dtype, ""), one.shape, len(one.shape)) for one in manifest.inputs
-        )
+        self._inputs = tuple(_Wanted(one) for one in manifest.inputs)
         self.outputs = tuple(one.name for one in manifest.outputs)
         self._scores = manifest.probabilities or manifest.outputs[0].name
         self.batched = all(one.shape[:1] == (-1,) for one in (*manifest.inputs, *manifest.outputs))
@@ -48,27 +60,21 @@ class Signature:
 
     def check(self, inputs: Mapping[str, Array], outputs: Iterable[str]) -> None:
         """Raises `InputWrong`, which names the tensor."""
-        for name, dtype, short, shape, rank in self._inputs:
-            array = inputs.get(name)
+        for wanted in self._inputs:
+            array = inputs.get(wanted.name)
             if array is None:
-                raise self._missing(name)
-            found = array.shape
-            if (array.dtype.str != short and not _is_text(dtype, array)) or len(found) != rank:
-                raise self._wrong(name, dtype, shape, array)
-            if found != shape:
-                for have, want in zip(found, shape, strict=True):
-                    if have != want and want != -1:
-                        raise self._wrong(name, dtype, shape, array)
+                raise self._missing(wanted.name)
+            # Callers send the same again and again: what was right once is right.
+            if array.dtype is not wanted.right_dtype or array.shape != wanted.right_shape:
+                self._check(wanted, array)
+                wanted.right_dtype, wanted.right_shape = array.dtype, array.shape
         if len(inputs) != len(self._inputs):
-            known = [one[0] for one in self._inputs]
+            known = [one.name for one in self._inputs]
             unknown = next(name for name in inputs if name not in known)
             raise InputWrong(
                 f"Model {self.manifest.model!r} has no input {unknown!r}; it takes {', '.join(known)}.",
                 "The model's metadata names all that it takes.",
             )
-        if self.batched and not self.rows(inputs):
-            name = self._inputs[0][0]
-            raise InputWrong(f"Input {name!r} of model {self.manifest.model!r} has no rows.", "Send one or more.")
         for name in outputs:
             if name not in self.outputs:
                 raise InputWrong(
@@ -80,12 +86,25 @@ class Signature:
     def rows(self, inputs: Mapping[str, Array]) -> int:
         """How many records `inputs` are, which have been checked: the size of the first dimension, where it is the
         batch; else 1."""
-        shape = inputs[self._inputs[0][0]].shape
+        shape = inputs[self._inputs[0].name].shape
         return shape[0] if shape and self.batched else 1
 
     def scores(self, outputs: Mapping[str, Array]) -> Array | None:
         """The output that says what a record is."""
         return outputs.get(self._scores)
+
+    def _check(self, wanted: "_Wanted", array: Array) -> None:
+        shape = array.shape
+        if array.dtype.str != wanted.short and not (wanted.dtype == "BYTES" and array.dtype.kind in "OSU"):
+            raise self._wrong(wanted, array)
+        if len(shape) != len(wanted.shape):
+            raise self._wrong(wanted, array)
+        if any(have != want and want != -1 for have, want in zip(shape, wanted.shape, strict=True)):
+            raise self._wrong(wanted, array)
+        if self.batched and not shape[0]:
+            raise InputWrong(
+                f"Input {wanted.name!r} of model {self.manifest.model!r} has no rows.", "Send one or more."
+            )
 
     def _missing(self, name: str) -> InputWrong:
         return InputWrong(
@@ -93,17 +112,13 @@ class Signature:
             "The model's metadata names all that it takes.",
         )
 
-    def _wrong(self, name: str, dtype: str, shape: tuple[int, ...], array: Array) -> InputWrong:
+    def _wrong(self, wanted: "_Wanted", array: Array) -> InputWrong:
         found = _WORDS.get(array.dtype.str, str(array.dtype))
         return InputWrong(
-            f"Input {name!r} of model {self.manifest.model!r} is {found}{_shown(array.shape)}, and the model takes "
-            f"{dtype}{_shown(shape)}.",
+            f"Input {wanted.name!r} of model {self.manifest.model!r} is {found}{_shown(array.shape)}, and the model "
+            f"takes {wanted.dtype}{_shown(wanted.shape)}.",
             "Send it as the model's metadata says; -1 is any size.",
         )
-
-
-def _is_text(dtype: str, array: Array) -> bool:
-    return dtype == "BYTES" and array.dtype.kind in "OSU"
 
 
 def _shown(shape: Iterable[int]) -> str:

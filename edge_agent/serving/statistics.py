@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Of versions of one model. An agent runs for years, and nobody asks about the hundredth version before this one.
 KEPT = 16
@@ -23,6 +23,8 @@ class Counted:
     compute_input_ns: int = 0
     compute_infer_ns: int = 0
     compute_output_ns: int = 0
+    last_run_ns: int = 0
+    """By the performance counter, which is at hand at each run; `Ledger.versions` makes `last_inference_ms` of it."""
 
 
 class Ledger:
@@ -38,7 +40,7 @@ class Ledger:
             one = self._of(version)
             one.inference_count += rows
             one.execution_count += 1
-            one.last_inference_ms = time.time_ns() // 1_000_000
+            one.last_run_ns = time.perf_counter_ns()
             one.compute_input_ns += input_ns
             one.compute_infer_ns += infer_ns
             one.compute_output_ns += output_ns
@@ -54,10 +56,10 @@ class Ledger:
     def ran_alone(self, version: int, rows: int, asked_ns: int, began_ns: int, run_ns: int, ended_ns: int) -> None:
         """One call was answered by a run of its own: when it came, was begun, reached the model and was answered."""
         with self._lock:
-            one = self._of(version)
+            one = self._versions.get(version) or self._of(version)
             one.inference_count += rows
             one.execution_count += 1
-            one.last_inference_ms = time.time_ns() // 1_000_000
+            one.last_run_ns = ended_ns
             one.success_count += 1
             one.success_ns += ended_ns - asked_ns
             one.queue_ns += began_ns - asked_ns
@@ -74,8 +76,9 @@ class Ledger:
 
     def versions(self) -> dict[int, Counted]:
         """As they are now; they do not change any more."""
+        offset_ns = time.time_ns() - time.perf_counter_ns()
         with self._lock:
-            return {version: _copy(one) for version, one in self._versions.items()}
+            return {version: _copy(one, offset_ns) for version, one in self._versions.items()}
 
     def _of(self, version: int) -> Counted:
         found = self._versions.get(version)
@@ -86,5 +89,6 @@ class Ledger:
         return found
 
 
-def _copy(one: Counted) -> Counted:
-    return Counted(*(getattr(one, name) for name in Counted.__slots__))
+def _copy(one: Counted, offset_ns: int) -> Counted:
+    last_ms = (one.last_run_ns + offset_ns) // 1_000_000 if one.execution_count else 0
+    return replace(one, last_inference_ms=last_ms)
