@@ -43,6 +43,7 @@ def test_only_the_outputs_that_were_asked_for_are_given():
         world.runs(Two(1), a_manifest(outputs=both))
         answers = Answers()
         world.engine.submit(Call("digits", an_image(), ("scores2",)), answers)
+        answers.wait(1)
         world.engine.submit(Call("digits", an_image()), answers)
         one, all_of_them = answers.wait(2)
         assert list(one.outputs) == ["scores2"]
