@@ -31,12 +31,14 @@ from edge_agent.store.quota import Quota
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
-from edge_agent.transport.paho import PahoTransport
+from edge_agent.transport.late import LateTransport
+from edge_agent.transport.port import Transport
 from edge_agent.update.updater import Trust, Updater
 from edge_agent.uplink import LONGEST_WAIT_SECONDS, Uplink
 from edge_agent.vitals import Vital, Vitals
 from fleet_contract.because import Because
 from fleet_contract.join import Identity
+from fleet_contract.topics import Address
 
 if TYPE_CHECKING:
     import ssl
@@ -49,6 +51,8 @@ _THREADS_STOP_SECONDS = 2.5
 _FAREWELL_SECONDS = 1.5
 #: How long the service manager may take to end an agent that has told it that it is stuck.
 _TRIGGER_SECONDS = 2.0
+#: How long the models that are on disk may keep the agent from connecting.
+_MODELS_FIRST_SECONDS = 2.0
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
@@ -114,7 +118,7 @@ class Agent:
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
             address.device,
-            PahoTransport(address, who.broker, (lambda: _tls(who, state)) if who.broker.tls else None),
+            LateTransport(lambda: _transport(address, who, state)),
             Reporter(origin, self._updater.state, self._spool, self._troubles),
             self._recorder,
             self._spool,
@@ -144,7 +148,12 @@ class Agent:
         self._feeds.follow(self._config.sources)
         for name, loop in self._front.loops() if self._front is not None else ():
             self._thread(name, loop)
-        self._thread("uplink", self._uplink.run)
+        self._thread("uplink", self._talk)
+
+    def _talk(self, stop: threading.Event) -> None:
+        # Applications on the gateway wait for the models; the hub has heard worse than a second of silence.
+        self._updater.at_rest.wait(_MODELS_FIRST_SECONDS)
+        self._uplink.run(stop)
 
     def check(self) -> None:
         """Raises `PartDied` when a part has ended; `PartStuck` when one has not turned for too long, or when a model
@@ -282,6 +291,8 @@ def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
         clean = True
     except PartDied as error:
         _log.critical("%s", error)
+        # Before the stop, which the manager may not wait for.
+        faulthandler.dump_traceback(all_threads=True)
         raise
     finally:
         if clean:
@@ -325,7 +336,6 @@ def _reload(agent: Agent, load: Callable[[], Config]) -> None:
 def _leave(clean: bool) -> None:
     """Ends the process as it is."""
     if not clean:
-        faulthandler.dump_traceback(all_threads=True)
         # The manager ends us at once, and notes why.
         systemd.notify("WATCHDOG=trigger")
         time.sleep(_TRIGGER_SECONDS if systemd.watchdog_seconds() else 0.0)
@@ -338,6 +348,12 @@ def _artifacts_tls(who: Identity) -> "ssl.SSLContext":
     from edge_agent.transport.tls import artifacts_context
 
     return artifacts_context(who)
+
+
+def _transport(address: Address, who: Identity, state: StateFolder) -> Transport:
+    from edge_agent.transport.paho import PahoTransport
+
+    return PahoTransport(address, who.broker, (lambda: _tls(who, state)) if who.broker.tls else None)
 
 
 def _tls(who: Identity, state: StateFolder) -> "ssl.SSLContext":

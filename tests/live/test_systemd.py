@@ -181,10 +181,10 @@ def test_an_inference_that_hangs_trips_the_watchdog(gateway, hub, how, said):
     wedge(gateway, how)
     until(lambda: restarts(gateway) > before, 40)
     (gateway.root / "etc" / "vedette" / "wedge").unlink()
+    until(lambda: at_work(hub, heard), 60)
     told = gateway.journal().removeprefix(journal)
     assert said in told
     assert "tests/fakes/wedged_agent.py" in told, "where it hung is told"
-    until(lambda: at_work(hub, heard), 60)
     gateway.run("systemctl", "stop", SERVICE)
 
 
