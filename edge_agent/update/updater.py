@@ -99,6 +99,8 @@ class Updater:
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Called after each change of `state()`, on the thread that made it; must return soon and not raise."""
+        self.at_rest = threading.Event()
+        """Set once nothing is left to do but to fetch or to wait: what was settled before this start answers again."""
         self.turned_at = monotonic()
         """When, in monotonic seconds, `run` last began to look around: long ago means that a model hangs it."""
         self._trust = trust
@@ -170,10 +172,13 @@ class Updater:
         try:
             while not stop.is_set():
                 seconds = self._round()
+                if seconds > 0:
+                    self.at_rest.set()
                 with self._changed:
                     self._changed.wait_for(lambda: self._woken or stop.is_set(), min(seconds, GLANCE_SECONDS))
                     self._woken = False
         finally:
+            self.at_rest.set()
             self._fetcher.aim(())
             for reconciler in self._reconcilers.values():
                 reconciler.close()
