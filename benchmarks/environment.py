@@ -18,8 +18,8 @@ def environment(name: str) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         sys.stderr.write(f"Installing {name} ...\n")
         uv = [sys.executable, "-m", "uv", "--no-config", "--quiet"]
-        subprocess.run([*uv, "venv", "--python", sys.executable, folder], check=True)
-        install = [*uv, "pip", "install", "--python", folder / "bin" / "python", "--require-hashes", "-r", lock]
-        subprocess.run(install, check=True)
+        subprocess.run([*uv, "venv", "--python", sys.executable, str(folder)], check=True)
+        into = ["--python", str(folder / "bin" / "python")]
+        subprocess.run([*uv, "pip", "install", *into, "--require-hashes", "-r", str(lock)], check=True)
         (folder / "ready").touch()
     return folder / "bin"
