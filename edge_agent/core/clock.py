@@ -52,7 +52,8 @@ def _later(moment: datetime, seconds: float) -> datetime | None:
 
 
 def _span(apart: timedelta) -> str:
-    for name, length in (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0)):
-        if (count := apart.total_seconds() / length) >= 2:
-            return f"{int(count)} {name}"
-    return f"{int(apart.total_seconds())} seconds"
+    seconds = apart.total_seconds()
+    for name, length in (("days", 86_400), ("hours", 3600)):
+        if seconds >= 2 * length:
+            return f"{int(seconds // length)} {name}"
+    return f"{int(seconds // 60)} minutes"

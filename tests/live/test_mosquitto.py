@@ -17,8 +17,8 @@ from tests.fleet.world import Agent, Hub, eventually, make_agent
 pytestmark = pytest.mark.live
 
 
-def connects(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def connects(port: int, host: str = "127.0.0.1") -> bool:
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
 
@@ -26,18 +26,18 @@ def connects(port: int) -> bool:
 class Mosquitto:
     """Debian's broker on a port of its own, with what its package has as defaults: nothing survives a SIGKILL."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         # Debian keeps servers in sbin, which is on nobody's path but root's.
         self._program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         assert self._program, "mosquitto is not installed: run `make test-live` as root, or `apt-get install mosquitto`"
-        self.port = free_port()
+        self.host, self.port = host, free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
+        self._config.write_text(f"listener {self.port} {host}\nallow_anonymous true\nset_tcp_nodelay true\n")
         self.start()
 
     def start(self) -> None:
         self._process = subprocess.Popen([str(self._program), "-c", str(self._config)], stderr=subprocess.DEVNULL)
-        eventually(lambda: connects(self.port), "mosquitto listens")
+        eventually(lambda: connects(self.port, self.host), "mosquitto listens")
 
     def kill(self) -> None:
         self._process.kill()

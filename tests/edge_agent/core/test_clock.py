@@ -59,6 +59,10 @@ def test_a_newer_word_of_the_hub_stands_above_an_order() -> None:
     assert judged(HUB, 0.0, Sighting(HUB, 0.0), HUB + timedelta(days=1)) is None
 
 
+def test_where_the_calendar_ends_nothing_is_said() -> None:
+    assert judged(HUB, 1e9, Sighting(datetime(9999, 12, 31, tzinfo=UTC), 0.0), None) is None
+
+
 times = st.datetimes(timezones=st.just(UTC))
 
 
