@@ -241,6 +241,19 @@ class DiskQueue:
         if lost := segment.keep(since, found):
             _log.error("%s is damaged: %d records are lost", segment.path, lost)
             self.drop("damaged", lost)
+            self._replace(segment)
+
+    def _replace(self, segment: Segment) -> None:
+        """Makes away with the damaged file, whose loss the next start would count again."""
+        try:
+            if segment is self._segments[-1]:
+                self._roll()
+            elif not segment.waiting(self.mark(segment.boot)):
+                self._remove(segment)
+            elif not segment.sealed:
+                self._seal(segment)
+        except OSError as error:
+            _log.warning("cannot replace %s: %s", segment.path, error.strerror)
 
     def _roll(self) -> None:
         """Starts a new segment, which begins with all that older ones know beside their records."""
@@ -273,7 +286,8 @@ class DiskQueue:
         mark = self.mark(segment.boot)
         try:
             records = [one.record for one in self._records(segment, mark)]
-            self._miss(segment, mark, [one.sequence for one in records])
+            if lost := segment.keep(mark, [one.sequence for one in records]):
+                self.drop("damaged", lost)
             if not records:
                 self._remove(segment)
                 return
