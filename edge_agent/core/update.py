@@ -127,6 +127,9 @@ def _loading(journal: Journal, observed: Observed, manifest: Manifest, golden: B
     resting = _unless_resting(Decision(journal, step, journal.because), observed)
     if isinstance(resting.action, Wait):
         return resting
+    if observed.prepared is not None:
+        because = Because("one-at-a-time", f"Version {manifest.version} is loaded first: it is what should answer now.")
+        return Decision(journal, Discard(observed.prepared), because, proven=True)
     because = Because("loading", f"Version {manifest.version} is loaded and warmed up.")
     if manifest == journal.settled:
         return Decision(change(journal, settled_at_risk=True), step, because, proven=True)

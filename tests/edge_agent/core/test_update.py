@@ -6,8 +6,35 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from edge_agent.core.journal import Journal, Order, Refused, closed, current, fresh, kept, release_of, reported
-from edge_agent.core.steps import Discard, Fetch, Forget, Observed, Prepare, Rest, Setback, Switch, Trial, Verify, Wait
+from edge_agent.core.journal import (
+    Journal,
+    Order,
+    Refused,
+    closed,
+    current,
+    fresh,
+    kept,
+    key,
+    manifests,
+    release_of,
+    reported,
+    split,
+)
+from edge_agent.core.limits import Limits, Load, excess, suspect
+from edge_agent.core.steps import (
+    Decision,
+    Discard,
+    Fetch,
+    Forget,
+    Observed,
+    Prepare,
+    Rest,
+    Setback,
+    Switch,
+    Trial,
+    Verify,
+    Wait,
+)
 from edge_agent.core.transitions import MAX_SETTLED_ENDS, MAX_WANTED_ENDS, End, Part, resumed, reverts
 from edge_agent.core.update import HEALTHY_SECONDS, TRIAL_GLANCE_SECONDS, decide
 from fleet_contract.because import Because
@@ -312,6 +339,12 @@ class TestStarting:
         decision = decide(journal(Phase.FETCHING, TWO, settled=ONE), seen(TWO, ONE, resting=resting))
         assert isinstance(decision.action, Fetch)
 
+    def test_loads_what_is_settled_beside_nothing_but_what_runs(self) -> None:
+        before = journal(Phase.PREFLIGHT, TWO, settled=ONE)
+        decision = decide(before, seen(TWO, ONE, TWO, prepared=TWO))
+        assert (decision.action, decision.because.code) == (Discard(TWO), "one-at-a-time")
+        assert decide(decision.journal, seen(TWO, ONE, TWO)).action == Prepare(ONE, None)
+
     def test_waits_for_what_is_due_first(self) -> None:
         fetch = Fetch(TWO, TWO.artifact, "/a/2")
         resting = (Rest(Prepare(ONE, None), 4.0, LATER), Rest(fetch, 3.0, LATER))
@@ -372,8 +405,9 @@ class TestAFailureForGood:
         assert decision.journal.phase is Phase.FETCHING
         assert decision.action == Fetch(THREE, THREE.artifact, "/a/3")
 
-    def test_of_the_bytes_is_given_another_download_and_no_third(self) -> None:
-        setback = Setback(Verify(TWO, TWO.artifact), NEVER)
+    @pytest.mark.parametrize("step", [Fetch(TWO, TWO.artifact, "/a/2"), Verify(TWO, TWO.artifact)])
+    def test_of_the_bytes_is_given_another_download_and_no_third(self, step: Fetch | Verify) -> None:
+        setback = Setback(step, NEVER)
         first = decide(journal(Phase.VERIFYING, TWO, settled=ONE), seen(TWO, ONE, live=ONE, setback=setback))
         assert (first.journal.phase, first.journal.damaged) == (Phase.FETCHING, 1)
         assert isinstance(first.action, Fetch)
@@ -511,6 +545,10 @@ class TestWhatIsKept:
         journals = [journal(Phase.SETTLED, ONE, settled=ONE), journal(Phase.SETTLED, noise, settled=noise)]
         assert kept(journals) == digests(ONE, noise)
 
+    def test_names_all_releases_of_a_journal(self) -> None:
+        assert manifests(journal(Phase.FETCHING, THREE, settled=TWO, previous=ONE)) == [THREE, TWO, ONE]
+        assert manifests(fresh("digits", THEN)) == []
+
 
 class TestAReport:
     def test_during_a_trial_names_what_is_settled_as_previous(self) -> None:
@@ -529,3 +567,91 @@ class TestAReport:
     def test_of_nothing_names_nothing(self) -> None:
         report = reported(fresh("digits", THEN), live=None)
         assert (report.wanted, report.running, report.previous, report.rollout) == (None, None, None, None)
+
+
+class TestALimit:
+    """What the live model takes too much of, on trial and settled."""
+
+    def taking(self, *, trial: bool = True, limits: Limits = Limits(latency_ms=5.0), **load: object) -> Decision:  # noqa: B008, it is frozen
+        before = journal(Phase.TRIAL if trial else Phase.SETTLED, TWO, settled=ONE if trial else TWO, previous=THREE)
+        before = before if trial else msgspec.structs.replace(before, previous=ONE)
+        taken = replace(Load(live=TWO), **load)  # type: ignore[arg-type]
+        return decide(before, seen(TWO, ONE, TWO, live=TWO, load=taken, limits=limits))
+
+    @pytest.mark.parametrize("trial", [True, False])
+    @pytest.mark.parametrize(
+        ("limits", "load", "code", "spent"),
+        [
+            (Limits(), {"busy": TWO, "busy_seconds": 61.0}, "inference-hangs", True),
+            (Limits(resident_bytes=9), {"suspect": True, "resident_bytes": 10}, "memory-exceeded", True),
+            (Limits(growth_bytes=9), {"suspect": True, "grown_bytes": 10}, "memory-leaks", True),
+            (Limits(latency_ms=5.0), {"leases": 10, "slow": 6, "over_seconds": 60.0}, "latency-exceeded", False),
+        ],
+    )
+    def test_ends_the_release_at_once_and_the_one_before_comes_back(
+        self, trial: bool, limits: Limits, load: dict[str, object], code: str, spent: bool
+    ) -> None:
+        decision = self.taking(trial=trial, limits=limits, **load)
+        after = decision.journal
+        assert (after.phase, after.because.code, after.settled) == (Phase.REJECTED, code, ONE)
+        assert decision.action == Prepare(ONE, None)
+        assert (decision.spent is not None) == spent, "the end of the process gives back what nothing else does"
+
+    @pytest.mark.parametrize(
+        ("limits", "load"),
+        [
+            (Limits(), {"busy": TWO, "busy_seconds": 60.0}),
+            (Limits(resident_bytes=9, growth_bytes=9), {"resident_bytes": 10, "grown_bytes": 10}),
+            (Limits(resident_bytes=9, growth_bytes=9), {"suspect": True, "resident_bytes": 9, "grown_bytes": 9}),
+            (Limits(), {"leases": 10, "slow": 10}),
+            (Limits(latency_ms=5.0), {"leases": 9, "slow": 9}),
+            (Limits(latency_ms=5.0), {"leases": 10, "slow": 5}),
+        ],
+    )
+    def test_that_is_kept_changes_nothing(self, limits: Limits, load: dict[str, object]) -> None:
+        decision = self.taking(limits=limits, **load)
+        assert (decision.journal.phase, decision.spent) == (Phase.TRIAL, None)
+
+    def test_of_pace_is_for_a_settled_release_that_of_a_minute(self) -> None:
+        slow = {"leases": 10, "slow": 10}
+        assert self.taking(trial=False, over_seconds=59.0, **slow).journal.phase is Phase.SETTLED
+        assert self.taking(trial=False, over_seconds=60.0, **slow).journal.phase is Phase.REJECTED
+
+    def test_that_a_release_exceeds_which_is_not_live_any_more_ends_only_the_process(self) -> None:
+        observed = seen(ONE, ONE, live=ONE, load=Load(live=ONE, busy=TWO, busy_seconds=61.0))
+        decision = decide(journal(Phase.SETTLED, ONE, settled=ONE), observed)
+        assert (decision.journal.phase, decision.action) == (Phase.SETTLED, Wait(None))
+        assert decision.spent is not None
+
+    def test_of_nothing_is_kept_by_nothing(self) -> None:
+        assert excess(Load(suspect=True, grown_bytes=10), Limits(growth_bytes=1), trial=True) is None
+
+    def test_of_time_keeps_a_trial_from_being_over_while_a_record_is_under_way(self) -> None:
+        observed = seen(TWO, TWO, live=TWO, live_seconds=10.0, load=Load(live=TWO, busy=TWO, busy_seconds=10.5))
+        assert decide(journal(Phase.TRIAL, TWO, settled=ONE), observed).journal.phase is Phase.TRIAL
+
+
+class TestWhoIsToBlameForMemory:
+    def test_is_what_has_proven_least(self) -> None:
+        old = journal(Phase.SETTLED, ONE, settled=ONE)
+        new = msgspec.structs.replace(old, model="noise", since=NOW)
+        trial = msgspec.structs.replace(old, model="third", phase=Phase.TRIAL)
+        fallen = msgspec.structs.replace(old, model="fourth", phase=Phase.REJECTED, since=NOW + timedelta(hours=1))
+        assert suspect([old, new, trial, fallen]) == "third"
+        assert suspect([old, new, fallen]) == "noise"
+        assert suspect([old, fallen]) == "digits"
+        assert suspect([fallen]) == "fourth"
+        assert suspect([]) is None
+
+
+class TestAKey:
+    @pytest.mark.parametrize(("model", "slot", "name"), [("digits", "default", "digits"), ("a", "shadow", "a@shadow")])
+    def test_names_a_slot_and_can_be_read_back(self, model: str, slot: str, name: str) -> None:
+        assert key(model, slot) == name
+        assert split(name) == (model, slot)
+        assert (fresh(name, THEN).key, fresh(name, THEN).slot) == (name, slot)
+
+    def test_that_is_not_wanted_any_more_stays_a_shadows(self) -> None:
+        before = msgspec.structs.replace(journal(Phase.SETTLED, ONE, settled=ONE), slot="shadow")
+        assert decide(before, seen(None, live=ONE)).journal.key == "digits@shadow"
+        assert reported(before, ONE).slot == "shadow"

@@ -36,6 +36,12 @@ def an_order_lasts(device: Device, number: int) -> None:
     device.live_for(1 + 11 * (number % 2))
 
 
+def a_change_of_mind(device: Device, number: int) -> None:
+    device.order(VERSIONS[number % len(VERSIONS)])
+    turns(device, number % 7)
+    device.order(VERSIONS[(number // 7) % len(VERSIONS)])
+
+
 def the_network(device: Device, number: int) -> None:
     device.online = bool(number % 2)
 
@@ -62,6 +68,7 @@ EVENTS: list[Callable[[Device, int], object]] = [
     lambda device, n: device.order(VERSIONS[n % len(VERSIONS)]),
     an_order_lasts,
     an_order_lasts,
+    a_change_of_mind,
     lambda device, n: device.retry(),
     nothing_is_wanted,
     lambda device, n: device.refuse(VERSIONS[n % len(VERSIONS)]),
@@ -102,7 +109,7 @@ def told(script: bytes) -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.binary(max_size=61))
+@given(st.binary(min_size=21, max_size=61))
 def test_it_gets_there_or_says_why_not(script: bytes) -> None:
     told(script)
 

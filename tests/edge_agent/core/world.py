@@ -48,6 +48,8 @@ class Kind(Enum):
     CRASHES = auto()
     IS_KILLED = auto()
     HANGS = auto()
+    TAKES_DEVICE_DOWN_ON_LOAD = auto()
+    TAKES_DEVICE_DOWN = auto()
     LEAKS = auto()
     IS_SLOW = auto()
 
@@ -71,6 +73,8 @@ OTHERWISE = {
     Kind.SIZE_WRONG: "digest-wrong",
     Kind.KILLED_ON_LOAD: "process-ended",
     Kind.IS_KILLED: "process-ended",
+    Kind.TAKES_DEVICE_DOWN_ON_LOAD: "process-ended",
+    Kind.TAKES_DEVICE_DOWN: "process-ended",
     Kind.ERRS: "trial-errors",
 }
 
@@ -137,6 +141,8 @@ class Device:
     ended: dict[tuple[int, int], int] = field(default_factory=dict)
     """By version and try: the processes that it has certainly ended since it was last asked for."""
     tries: int = 0
+    followed: int = 0
+    """The last of the tries that the device has on disk."""
     unsaved_reverts: bool = False
     cuts: int = 0
 
@@ -193,6 +199,7 @@ class Device:
         if not saved and not decision.proven:
             return Decision(before, Wait(1.0), decision.because)
         self.memory = after
+        self.followed = self.tries if saved else self.followed
         self.process.setback = None
         if before.phase is Phase.TRIAL and after.phase is Phase.SETTLED and after.wanted == before.wanted:
             assert after.previous == before.settled, "what ran before is what comes back"
@@ -288,6 +295,8 @@ class Device:
                 raise Killed((manifest, Part.LIKELY, "killed"))
             case Kind.HANGS_ON_LOAD:
                 raise self.certain(manifest, "load-hangs")
+            case Kind.TAKES_DEVICE_DOWN_ON_LOAD:
+                raise Killed(device=True)
             case Kind.UNREADABLE:
                 return self.fail(decision, "model-unreadable")
             case _:
@@ -298,9 +307,10 @@ class Device:
         return None
 
     def certain(self, manifest: Manifest, code: str) -> Killed:
-        key = manifest.version, self.tries
-        self.ended[key] = self.ended.get(key, 0) + 1
-        assert self.ended[key] == 1 or self.unsaved_reverts, "what ends the process is gone within one cycle"
+        if self.journal == self.memory:
+            key = manifest.version, self.followed
+            self.ended[key] = self.ended.get(key, 0) + 1
+            assert self.ended[key] == 1 or self.unsaved_reverts, "what ends the process is gone within one cycle"
         return Killed((manifest, Part.CERTAIN, code))
 
     def infer(self, records: int) -> None:
@@ -312,6 +322,8 @@ class Device:
                 raise self.certain(live, "crashed")
             case Kind.IS_KILLED:
                 raise Killed((live, Part.LIKELY, "killed"))
+            case Kind.TAKES_DEVICE_DOWN:
+                raise Killed(device=True)
             case Kind.HANGS:
                 process.busy, process.busy_since = live, self.seconds
             case Kind.ERRS:
@@ -415,6 +427,7 @@ class Device:
     def judge(self) -> None:
         journal, live = self.journal, self.process.live
         assert self.process.prepared is None
+        assert self.process.busy is None, "what hangs is gone with the process"
         match self.wanted:
             case None:
                 assert (journal, live, self.whole) == (None, None, {}), "nothing of it is kept"
