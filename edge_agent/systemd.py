@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 
 def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -19,6 +20,12 @@ def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
         except OSError:
             # Nobody to tell, then; the manager's own timeout says so better than we could.
             return
+
+
+def runtime_folder(otherwise: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where sockets for other programs belong: the first RuntimeDirectory= of the unit, or `otherwise`."""
+    first = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else otherwise
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edge_agent import systemd
 from edge_agent.config import Serving
 from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
@@ -20,7 +21,7 @@ class Front:
         regions = Regions()
         self._http = HttpServer(
             Routes(engine, regions),
-            path=Path(config.socket) if config.socket else state_dir / "vedette.sock",
+            path=Path(config.socket) if config.socket else systemd.runtime_folder(state_dir) / "vedette.sock",
             tcp_port=config.tcp_port,
             body_max_bytes=config.body_max_bytes,
             connections_max=config.connections,

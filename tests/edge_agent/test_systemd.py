@@ -5,7 +5,7 @@ import os
 import socket
 from pathlib import Path
 
-from edge_agent.systemd import notify, watchdog_seconds
+from edge_agent.systemd import notify, runtime_folder, watchdog_seconds
 
 SYSUSERS = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette.sysusers.conf"
 UNIT = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette-agent.service"
@@ -23,6 +23,12 @@ def test_without_a_manager_nothing_happens(tmp_path):
     notify("READY=1", {})
     notify("READY=1", {"NOTIFY_SOCKET": ""})
     notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+
+
+def test_sockets_belong_in_the_units_runtime_folder():
+    state = Path("/var/lib/vedette")
+    assert runtime_folder(state, {"RUNTIME_DIRECTORY": "/run/vedette:/run/more"}) == Path("/run/vedette")
+    assert runtime_folder(state, {}) == state
 
 
 def test_the_watchdog_is_fed_at_half_its_time():

@@ -52,7 +52,7 @@ class Gateway:
                 (self.root / name).symlink_to(f"usr/{name}")
         self.write("/etc/machine-id", os.urandom(16).hex() + "\n")
         self.write("/etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n")
-        self.write("/etc/group", "root:x:0:\nnogroup:x:65534:\n")
+        self.write("/etc/group", "root:x:0:\nnobody:x:65534:\n")
         self.write("/etc/os-release", Path("/etc/os-release").read_text())
         self.write("/etc/systemd/system/ready.target", _TARGET)
         # An older journal and a log in on the console would only take time.

@@ -1,5 +1,6 @@
 """The unit in a real systemd: booted, run in its sandbox, reloaded, wedged, killed and stopped."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from edge_agent import identity
+from edge_agent.join import _certificate_request, device_key
 from edge_agent.state import StateFolder
 from fleet_contract.join import Broker, Identity
 from fleet_contract.report import Phase, Presence
+from provisioning.pki import Authority, Request
 from tests.edge_agent.test_agent import Hub
 from tests.fakes.blob_server import serving
 from tests.fakes.device import ADDRESS, HUB_KEY, RELEASE_KEY
@@ -68,9 +71,13 @@ def hub(gateway: Gateway, port: int, tmp_path_factory) -> Iterator[Hub]:
         state = StateFolder(gateway.root / "var" / "lib" / "vedette")
         state.create()
         now, keys = datetime.now(UTC), ((HUB_KEY.public,), (RELEASE_KEY.public,))
-        who = Identity(*ADDRESS, server.url, Broker("127.0.0.1", port), *keys, "", "", "cpu-vnni", now)
+        authority = Authority.make(ADDRESS.fleet)
+        certificate = authority.sign_device(Request(_certificate_request(device_key(state))), ADDRESS.device, now)
+        broker, trusted = Broker("127.0.0.1", port), authority.certificate
+        who = Identity(*ADDRESS, server.url, broker, *keys, certificate, trusted, "cpu-vnni", now)
         identity.save(state, who)
         gateway.run("chown", "--recursive", "vedette:vedette", "/var/lib/vedette")
+        gateway.run("systemctl", "enable", SERVICE)
         gateway.write("/etc/vedette/agent.toml", CONFIG)
         np.savez(gateway.root / "etc" / "vedette" / "replay.npz", **{"inputs/image": images(50)})
         hub = Hub(port)
@@ -124,6 +131,22 @@ def test_it_runs_as_nobody_special_in_its_sandbox_and_infers(agent, hub):
     until(lambda: sum(hub.counted.values()) > before + 50)
     assert "onnxruntime" in agent.run("cat", f"/proc/{pid}/maps")
     assert agent.run("stat", "--format=%a", "/run/vedette") == "750"
+    # An application of the group asks the model; nobody else gets to the socket.
+    ask = ("curl", "--silent", "--unix-socket", "/run/vedette/vedette.sock", "http://gateway/v2/models/digits")
+    assert '"name":"digits"' in agent.run(*ask, user="vedette").replace(" ", "")
+    assert agent.run(*ask, user="nobody", check=False) == ""
+
+
+def test_the_doctor_finds_nothing_wrong_and_says_what_is_when_it_is_stopped(agent, hub):
+    doctor = ("/opt/vedette/bin/vedette-agent", "doctor", "--json")
+    findings = {one["about"]: one for one in json.loads(agent.run(*doctor))}
+    assert {about for about, one in findings.items() if one["verdict"] == "wrong"} == set(), findings
+    assert findings["service"]["sentence"] == "vedette-agent.service runs as vedette."
+    assert findings["model digits"]["sentence"] == "settled, version 1 runs."
+    agent.run("systemctl", "stop", SERVICE)
+    findings = {one["about"]: one for one in json.loads(agent.run(*doctor, check=False))}
+    assert findings["service"]["verdict"] == "wrong"
+    assert "inactive" in findings["service"]["sentence"]
 
 
 def test_a_reload_is_followed_and_a_wrong_one_is_refused_while_the_agent_goes_on(agent, hub):
