@@ -14,6 +14,7 @@ TOOLS = (
     "pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-timeout", "hypothesis", "sortedcontainers",
     "iotcore", "onnx", "protobuf", "grpcio", "ml-dtypes", "typing-extensions", "numpy",
     "ai-edge-litert", "backports-strenum", "flatbuffers", "tqdm",
+    "pillow", "opencv-python-headless",
 )  # fmt: skip
 HUB_SIDE = ("pydantic", "fastapi", "sqlalchemy", "sqlmodel", "deltalake", "duckdb", "sklearn")
 
