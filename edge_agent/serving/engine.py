@@ -26,6 +26,7 @@ from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
 from edge_agent.serving.signature import Signature
+from edge_agent.serving.spare import SpareCycles
 from edge_agent.telemetry.tally import Tally
 from fleet_contract.desired import SHADOW_SLOT
 from fleet_contract.errors import VedetteError
@@ -45,7 +46,7 @@ class ServingEngine:
     """The `Engine` of the models that are `known`, each in its `slot`; what it serves goes into `tally`.
 
     At most `queue` calls wait, for at most `workers` threads, which start when the first is needed. All loaded models
-    together may take `memory_max_bytes`, 0 for no bound.
+    together may take `memory_max_bytes`, 0 for no bound. Shadows run while `spare` says that there are cycles for it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ServingEngine:
         workers: int = 2,
         memory_max_bytes: int = 0,
         batching: Mapping[str, Bounds] | None = None,
+        spare: Callable[[], bool] | None = None,
     ) -> None:
         self._slot = slot
         self._known = known
@@ -67,7 +69,7 @@ class ServingEngine:
         self._served: dict[str, Served] = {}
         self._backlog: Backlog[Served] = Backlog(queue)
         self._cores = len(os.sched_getaffinity(0))
-        self._shadow = Shadow(tally, self._is_free)
+        self._shadow = Shadow(tally, self._is_free, spare or SpareCycles())
         self._residence = Residence(slot, known, memory_max_bytes)
         self._execution = Execution(tally, self._shadow, self._residence)
         self._inline = threading.Lock()

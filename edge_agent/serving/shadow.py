@@ -1,7 +1,8 @@
 """Runs a challenger on what the live model has answered, with spare cycles only, and compares the two.
 
-Nobody ever waits for it: what it cannot take at once is dropped, it starts only while a core is free and nothing
-waits, and the system gives its thread what no other wants.
+Nobody ever waits for it: what it cannot take at once is dropped, it starts only while nothing waits, no core is needed
+for an answer and the device as a whole has cycles to spare, and the system gives its thread what no other wants. Only a
+trickle goes on without spare cycles, so that a device which is always busy says something, too.
 """
 
 import logging
@@ -29,6 +30,9 @@ MOST_BYTES = 16 * 1024 * 1024
 #: How long a call waits for a free core before it is dropped.
 PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
+#: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up.
+TRICKLE_SHARE = 0.005
+_SAVED_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,16 @@ class _Offer:
 
 
 class Shadow:
-    """The thread that runs challengers. `free` says whether a core has nothing better to do; `tally` counts."""
+    """The thread that runs challengers. `free` says whether no answer needs the core, `spare` whether the device has
+    cycles to spare; `tally` counts."""
 
-    def __init__(self, tally: Tally, free: Callable[[], bool]) -> None:
+    def __init__(self, tally: Tally, free: Callable[[], bool], spare: Callable[[], bool]) -> None:
         self._tally = tally
         self._free = free
+        self._spare = spare
+        self._trickles = False
+        self._saved = _SAVED_SECONDS * TRICKLE_SHARE
+        self._saved_at = time.monotonic()
         self._changed = threading.Condition(threading.Lock())
         self._offers: deque[_Offer] = deque()
         self._bytes = 0
@@ -86,10 +95,13 @@ class Shadow:
     def _run(self) -> None:
         _give_way()
         while (offer := self._next()) is not None:
+            began = time.monotonic()
             try:
                 self._compare(offer)
             except Exception:  # noqa: BLE001, a challenger's fault must not end the comparing
                 _log.exception("A shadow could not be run.")
+            if self._trickles:
+                self._saved -= time.monotonic() - began
 
     def _next(self) -> _Offer | None:
         """The next call that is to be run now; None at the end."""
@@ -97,14 +109,23 @@ class Shadow:
             while True:
                 self._changed.wait_for(lambda: self._offers or self._stopped)
                 patient = time.monotonic() + PATIENCE_SECONDS
-                while not self._stopped and not self._free() and time.monotonic() < patient:
+                while not self._stopped and not self._may_run() and time.monotonic() < patient:
                     self._changed.wait(_LOOK_SECONDS)
                 if self._stopped:
                     return None
                 offer = self._offers.popleft()
                 self._bytes -= offer.size_bytes
-                if self._free():
+                if self._may_run():
                     return offer
+
+    def _may_run(self) -> bool:
+        if not self._free():
+            return False
+        now = time.monotonic()
+        self._saved += (now - self._saved_at) * TRICKLE_SHARE
+        self._saved, self._saved_at = min(self._saved, _SAVED_SECONDS * TRICKLE_SHARE), now
+        self._trickles = not self._spare()
+        return not self._trickles or self._saved > 0
 
     def _compare(self, offer: _Offer) -> None:
         try:

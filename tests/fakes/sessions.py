@@ -98,6 +98,7 @@ class Served:
         self.known = dict.fromkeys(self.slots)
         self.recorder = Recorder(60_000)
         self.tally = Tally(self.recorder)
+        options.setdefault("spare", lambda: True)
         self.engine = ServingEngine(self.slot, lambda: list(self.known), self.tally, **options)  # type: ignore[arg-type]
 
     def slot(self, key: str) -> LiveModel:

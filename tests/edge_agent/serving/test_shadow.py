@@ -4,9 +4,12 @@ import os
 import threading
 import time
 
+import pytest
+
 from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving import shadow as shadow_module
 from edge_agent.serving.port import Answered
+from edge_agent.serving.spare import SpareCycles
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import FakeSession, Gate, Served, serving
@@ -163,3 +166,38 @@ def test_a_shadow_that_is_gone_leaves_no_work_behind():
         world.slot(SHADOW).switch(None)
         world.ask().wait()
         assert not world.engine._shadow._offers
+
+
+def test_a_device_with_no_cycles_to_spare_still_says_a_little():
+    with serving(spare=lambda: False) as world:
+        world.runs(FakeSession(1))
+        challenger = FakeSession(1, lambda: time.sleep(0.02))
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        began = time.monotonic()
+        while time.monotonic() - began < 1.0:
+            world.ask().wait()
+        assert 1 <= len(challenger.batches) <= 7, "0.1 s are saved up, and 5 ms a second come to it"
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["cpu 100 0 0 100 0 0 0 0 0 0", "cpu 110 0 0 110 0 0 0 0 0 0"], True),
+        (["cpu 100 0 0 100 0 0 0 0 0 0", "cpu 117 0 0 100 3 0 0 0 0 0"], True),
+        (["cpu 100 0 0 100 0 0 0 0 0 0", "cpu 119 0 0 101 0 0 0 0 0 0"], False),
+        (["cpu 100 0 0 100 0 0 0 0 0 0", "cpu 100 0 0 100 0 0 0 0 0 0"], False),
+        (["cpu 100 0 0", "cpu 119 0 0 101 0 0 0 0 0 0"], True),
+        (["", ""], True),
+        ([], True),
+    ],
+)
+def test_the_kernel_says_whether_there_are_cycles_to_spare(tmp_path, lines, expected):
+    times, stat = iter([0.0, 0.01, 0.2]), tmp_path / "stat"
+    for number, line in enumerate(lines):
+        stat.write_text(f"{line}\ncpu0 1 2 3\n")
+        if number == 0:
+            spare = SpareCycles(stat, lambda: next(times), cores=2)
+    if not lines:
+        spare = SpareCycles(stat, lambda: next(times), cores=2)
+    assert not spare(), "too early to tell"
+    assert spare() == expected
