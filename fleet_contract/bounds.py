@@ -44,5 +44,6 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def plain(text: str) -> str:
-    """`text`, whoever wrote it, as a `Sentence` may be: on one line, and cut where it is too long."""
-    return _CONTROL.sub(" ", text)[:1024]
+    """`text`, whoever wrote it, as a `Sentence` may be: on one line, cut where it is too long, and of characters that
+    can be written (a file's name need not be)."""
+    return _CONTROL.sub(" ", text).encode(errors="replace").decode()[:1024]

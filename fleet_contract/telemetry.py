@@ -139,6 +139,10 @@ _column_decoders: Mapping[Lane, Mapping[str, msgspec.msgpack.Decoder[list[Any]]]
     lane: {name: msgspec.msgpack.Decoder(list[one.type]) for name, one in fields.items()}  # type: ignore[name-defined]
     for lane, fields in _fields.items()
 }
+_record_decoders: Mapping[Lane, msgspec.msgpack.Decoder[Window] | msgspec.msgpack.Decoder[Event]] = {
+    Lane.WINDOWS: msgspec.msgpack.Decoder(Window),
+    Lane.EVENTS: msgspec.msgpack.Decoder(Event),
+}
 #: Columns of text, and columns of dictionaries whose keys are.
 _TEXTS = {
     Lane.WINDOWS: ("model", "digest", "slot"),
@@ -176,6 +180,17 @@ def decode_batch(data: bytes) -> Batch:
     if any(b <= a for a, b in pairwise([packed.after, *(one.sequence for one in records)])):
         raise Undecodable(f"The records after {packed.after} are not in order of sequence.")
     return batch_of(packed.device, packed.boot, packed.after, Lane(packed.lane), records)
+
+
+def check_record(lane: Lane, packed: bytes) -> None:
+    """Raises `Undecodable` when `packed`, a record of `lane` in MessagePack, could be in no batch."""
+    try:
+        record = _record_decoders[lane].decode(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Undecodable(f"This is not a record of telemetry: {error}.") from error
+    names = {getattr(record, name) for name in _TEXTS[lane]}
+    names.update(*(getattr(record, name) for name in _NAMED[lane]))
+    check_names(names)
 
 
 def batch_of(device: str, boot: str, after: int, lane: Lane, records: tuple[Any, ...]) -> Batch:

@@ -22,7 +22,7 @@ from fleet_contract.because import Because
 from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.errors import Undecodable
 from fleet_contract.report import LaneReport, SpoolReport
-from fleet_contract.telemetry import Event, Lane, Window, batch_of, decode_batch, encode_batch
+from fleet_contract.telemetry import Event, Lane, Window, check_record
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
@@ -137,7 +137,7 @@ class Spool:
             queue = self._queues[lane]
             record = msgspec.structs.replace(record, sequence=queue.next_sequence())
             body = _encoder.encode(record)
-            if (unfit := _unfit(lane, record, len(body))) is not None:
+            if (unfit := _unfit(lane, record, body)) is not None:
                 queue.drop(unfit.code)
                 self.trouble = unfit
                 return False
@@ -218,23 +218,23 @@ def _report(lanes: Mapping[Lane, LaneReport]) -> SpoolReport:
     )
 
 
-def _unfit(lane: Lane, record: Window | Event, size_bytes: int) -> Because | None:
+def _unfit(lane: Lane, record: Window | Event, body: bytes) -> Because | None:
     """Why no hub could take this record: kept, it would be sent for ever, and hold up all that follow."""
     if isinstance(record, Window):
         what = f"A window of {record.model} version {record.version}"
         keys = max(len(record.predictions), len(record.features), len(record.error_codes))
     else:
         what, keys = f"An event {record.kind}", 0
-    if size_bytes > MAX_RECORD_BYTES:
+    if len(body) > MAX_RECORD_BYTES:
         return Because(
             "window-too-large",
-            f"{what} has {size_bytes} bytes, and may have {MAX_RECORD_BYTES}: its manifest names too many labels or "
+            f"{what} has {len(body)} bytes, and may have {MAX_RECORD_BYTES}: its manifest names too many labels or "
             "features.",
         )
     if keys > MAX_KEYS:
         return Because("window-wrong", f"{what} names {keys} labels, features or codes, and may name {MAX_KEYS}.")
     try:
-        decode_batch(encode_batch(batch_of("", "", 0, lane, (record,))))
+        check_record(lane, body)
     except Undecodable as error:
         return Because(
             f"{'window' if isinstance(record, Window) else 'event'}-wrong", f"{what} breaks the contract: {error}"

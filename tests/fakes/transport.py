@@ -17,6 +17,7 @@ class FakeTransport:
         self.reports: list[Report] = []
         self.batches: list[Batch] = []
         self.sizes: list[int] = []
+        self.telemetry_sizes: list[int] = []
         self.wills: list[Report] = []
         self.farewell: Report | None = None
         self.up = False
@@ -33,6 +34,7 @@ class FakeTransport:
         if channel is Channel.REPORT:
             self.reports.append(decode(payload, Report))
         else:
+            self.telemetry_sizes.append(len(payload))
             batch = decode_batch(payload)
             (self.batches if batch.lane is Lane.WINDOWS else self.events).append(batch)
         return True

@@ -1,6 +1,5 @@
 """Batches: what is sent arrives, and nothing that a broken or hostile device sends brings out another error."""
 
-import contextlib
 from typing import Any
 
 import msgspec
@@ -12,7 +11,16 @@ from hypothesis import strategies as st
 from fleet_contract.bounds import plain
 from fleet_contract.errors import ContractError, Undecodable
 from fleet_contract.histogram import MAX_LATENCY_BUCKET
-from fleet_contract.telemetry import MAX_UNPACKED_BYTES, Batch, Event, Lane, Window, decode_batch, encode_batch
+from fleet_contract.telemetry import (
+    MAX_UNPACKED_BYTES,
+    Batch,
+    Event,
+    Lane,
+    Window,
+    check_record,
+    decode_batch,
+    encode_batch,
+)
 from tests.fleet_contract.messages import BATCH, repacked, unpacked
 
 COUNTS = st.integers(0, 2**31 - 1)
@@ -73,12 +81,34 @@ def test_a_batch_of_windows_is_written_as_before_there_were_lanes() -> None:
     assert "lane" not in unpacked(encode_batch(BATCH))
 
 
-@given(st.text(max_size=2000))
+@given(st.text(max_size=2000) | st.just("a file named \udcff"))
 def test_whatever_a_reason_says_can_be_carried_by_an_event(text: str) -> None:
     event = Event(1, 0, "trouble", "code", plain(text))
-    with contextlib.suppress(UnicodeEncodeError):
-        batch = Batch("gw-1", "b", 0, events=(event,), lane=Lane.EVENTS)
-        assert decode_batch(encode_batch(batch)).events == (event,)
+    batch = Batch("gw-1", "b", 0, events=(event,), lane=Lane.EVENTS)
+    assert decode_batch(encode_batch(batch)).events == (event,)
+
+
+@given(WINDOWS)
+def test_a_record_that_keeps_the_contract_passes_the_check(window: Window) -> None:
+    check_record(Lane.WINDOWS, msgspec.msgpack.encode(window))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"predictions": {"nul\0": 1}},
+        {"error_codes": {"x" * 300: 1}},
+        {"model": "a\nb"},
+        {"count": -1},
+        {"version": 2**31},
+    ],
+)
+def test_a_record_that_no_batch_could_hold_does_not(wrong: dict[str, Any]) -> None:
+    window = msgspec.structs.replace(BATCH.windows[0], **wrong)
+    with pytest.raises(Undecodable):
+        check_record(Lane.WINDOWS, msgspec.msgpack.encode(window))
+    with pytest.raises(Undecodable):
+        decode_batch(encode_batch(Batch("gw-1", "b", 0, (window,))))
 
 
 def changed(**columns: Any) -> bytes:

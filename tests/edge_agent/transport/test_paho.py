@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from edge_agent.transport import paho
 from edge_agent.transport.paho import PahoTransport
 from fleet_contract.because import Because
+from fleet_contract.encoding import MAX_MESSAGE_BYTES
 from fleet_contract.join import Broker
 from fleet_contract.topics import Address, Channel, topic, upward
 from tests.fakes.rumqttd import free_port, rumqttd
@@ -167,6 +168,22 @@ def test_a_broker_that_breaks_the_protocol_does_not_stop_the_trying(start):
             time.sleep(0.05)
             peer.close()
             assert heard.ends.get(timeout=20).code.startswith("broker-")
+
+
+def test_what_the_broker_takes_as_one_message_is_respected(start):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        transport, heard = start(server.getsockname()[1])
+        assert transport.max_message_bytes == MAX_MESSAGE_BYTES
+        peer, _ = server.accept()
+        peer.recv(4096)
+        # CONNACK with a maximum packet size of 10,000 bytes, then SUBACK for two subscriptions.
+        peer.sendall(b"\x20\x08\x00\x00\x05\x27" + (10_000).to_bytes(4, "big"))
+        identifier = peer.recv(4096)[2:6]
+        identifier = identifier[:2]
+        peer.sendall(b"\x90\x05" + identifier + b"\x00\x01\x01")
+        heard.connections.get(timeout=20)
+        assert 9_000 < transport.max_message_bytes < 10_000
+        peer.close()
 
 
 def test_closing_does_not_wait_for_a_broker_that_does_not_answer(start):
