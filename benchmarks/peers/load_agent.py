@@ -41,7 +41,7 @@ class Connection:
             have += got
             end = self._buffer.find(b"\r\n\r\n", 0, have)
         answer = bytes(view[:end])
-        at = answer.lower().index(b"content-length:") + 15
+        at = answer.lower().index(b"\r\ncontent-length:") + 17
         length = int(answer[at:].split(b"\r\n", 1)[0])
         body = end + 4
         while have < body + length:

@@ -1,10 +1,12 @@
 """What the server says of itself and its models, as the protocol and Triton's extensions of it word it. No I/O."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from edge_agent import __version__
 from edge_agent.serving.port import Engine, ModelUnready, ServingError, Statistics
+from edge_agent.serving.statistics import Counted
 from fleet_contract.manifest import Manifest, Tensor
 
 SERVER = "vedette"
@@ -72,9 +74,12 @@ def statistics(engine: Engine, model: str = "", version: str = "") -> Document:
 
 
 def counted(engine: Engine, model: str = "") -> Iterator[tuple[str, int, Statistics]]:
-    """Model, version and statistics of all models or one. Raises `ModelUnknown`."""
+    """Model, version and statistics of all models or one, also before its first inference. Raises `ModelUnknown`."""
     for name in (model,) if model else engine.models():
-        for number, one in sorted(engine.statistics(name).items()):
+        versions = dict(engine.statistics(name))
+        with suppress(ModelUnready):
+            versions.setdefault(engine.manifest(name).version, Counted())
+        for number, one in sorted(versions.items()):
             yield name, number, one
 
 

@@ -19,6 +19,7 @@ from fleet_contract.manifest import Blob
 LONGEST_AFTER_SECONDS = 3600.0
 #: After an answer that has cost as much as the artifact, and was for nothing.
 WASTED_SECONDS = 300.0
+_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,254}"')
 #: Codings of a body that `zlib` can undo, though nobody asked for them.
 _KNOWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
@@ -50,10 +51,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Whole:
-    """The body is the blob from its first byte on, as the server knows it by `etag`; `coding` is to be undone."""
+    """The body is the blob from its first byte on, as the server knows it by `etag`; `coding` is to be undone.
+
+    The first `known_bytes` of it are here: it is the same file, from a server that does not do ranges.
+    """
 
     etag: str
     coding: str = ""
+    known_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def meaning(asked: Asked, status: int, reason: str, headers: Mapping[str, str]) 
             return _whole(asked, headers)
         case 206:
             goes_on = _content_range(headers.get("content-range", "")) == (asked.size_bytes, asked.blob.size_bytes)
-            same = headers.get("etag", asked.etag) == asked.etag
+            same = _etag(headers) in {"", asked.etag}
             return Rest() if goes_on and (same or not asked.etag) and not _coding(headers) else Afresh()
         case 416:
             return Afresh()
@@ -131,7 +136,9 @@ def _whole(asked: Asked, headers: Mapping[str, str]) -> Whole:
         )
     if not coding and length.isascii() and length.isdigit() and int(length) != asked.blob.size_bytes:
         raise size_wrong(asked, length)
-    return Whole(headers.get("etag", ""), coding)
+    etag = _etag(headers)
+    same = etag == asked.etag and not etag.startswith("W/") and etag
+    return Whole(etag, coding, asked.size_bytes if same and not coding else 0)
 
 
 def size_wrong(asked: Asked, found: str, after_seconds: float = 0.0) -> TryLater:
@@ -172,6 +179,12 @@ def _elsewhere(asked: Asked, location: str) -> Elsewhere:
 def _coding(headers: Mapping[str, str]) -> str:
     coding = headers.get("content-encoding", "").strip().lower()
     return "" if coding == "identity" else coding
+
+
+def _etag(headers: Mapping[str, str]) -> str:
+    """The tag, if it is one that can be kept and sent back."""
+    tag = headers.get("etag", "")
+    return tag if _TAG.fullmatch(tag) else ""
 
 
 def _content_range(text: str) -> tuple[int, int] | None:

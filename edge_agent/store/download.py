@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from edge_agent.distrust import distrust
 from edge_agent.failures import TryLater
 from edge_agent.store.answers import WASTED_SECONDS, Afresh, Asked, Elsewhere, Rest, Whole, meaning, size_wrong
 from edge_agent.store.artifacts import ArtifactStore, Part
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     import ssl
 
 TIMEOUT_SECONDS = 20.0
+#: For each address of a name. Lost packets are sent again after 1, 3 and 7 seconds; and the pace must leave time for
+#: the next address, when the first leads nowhere.
+CONNECT_SECONDS = 8.0
 #: Of requests in a row that bring nothing: redirects, ranges that are none.
 MAX_REQUESTS = 6
 _CHUNK_BYTES = 64 * 1024
 _PACE = Pace()
-#: OpenSSL's words for a certificate whose time has not come, or is over.
-_TIME_IS_WRONG = (9, 10)
 
 
 class CalledOff(VedetteError):
@@ -145,8 +147,9 @@ class Download:
             else http.client.HTTPSConnection(host, port, context=context)
         )
         # In steps, so that a server that is slow to shake hands can be hung up on, too.
-        plain = connection.sock = socket.create_connection((host, connection.port), TIMEOUT_SECONDS)
+        plain = connection.sock = socket.create_connection((host, connection.port), CONNECT_SECONDS)
         try:
+            plain.settimeout(TIMEOUT_SECONDS)
             if context is None:
                 self._watched(plain)
             else:
@@ -176,9 +179,10 @@ class Download:
         response = connection.getresponse()
         headers = {name.lower(): value for name, value in response.getheaders()}
         match meaning(asked, response.status, response.reason, headers):
-            case Whole(etag, coding):
-                self._restart(part, etag)
-                self._copy(_undone(response) if coding else _read(response), part, asked)
+            case Whole(etag, coding, known_bytes):
+                if not known_bytes:
+                    self._restart(part, etag)
+                self._copy(_undone(response) if coding else _read(response), part, asked, known_bytes)
                 if part.size_bytes < self._blob.size_bytes:
                     raise self._short(part)
             case Rest():
@@ -196,9 +200,12 @@ class Download:
             self._gained -= part.size_bytes
             part.restart(etag)
 
-    def _copy(self, chunks: Iterator[bytes], part: Part, asked: Asked) -> None:
-        for data in chunks:
-            self._come += len(data)
+    def _copy(self, chunks: Iterator[bytes], part: Part, asked: Asked, known_bytes: int = 0) -> None:
+        for chunk in chunks:
+            self._come += len(chunk)
+            data, known_bytes = chunk[known_bytes:], max(0, known_bytes - len(chunk))
+            if not data:
+                continue
             if part.size_bytes + len(data) > self._blob.size_bytes:
                 self._restart(part, "")
                 raise size_wrong(asked, f"more than {self._blob.size_bytes}", WASTED_SECONDS)
@@ -211,9 +218,8 @@ class Download:
 
     def _unreachable(self, error: Exception) -> TryLater:
         where, text = urlsplit(self._url).netloc, str(error) or type(error).__name__
-        if verify_code := getattr(error, "verify_code", 0):
-            remedy = "If this device's clock is wrong, set it." if verify_code in _TIME_IS_WRONG else ""
-            return TryLater(f"{where} cannot be trusted: {text}.", remedy, code="hub-untrusted")
+        if (doubt := distrust(error)) is not None:
+            return TryLater(f"{where} cannot be trusted: {doubt[0]}.", doubt[1], code="hub-untrusted")
         return TryLater(
             f"{where} does not answer: {text}.",
             "It goes on by itself when the network does.",

@@ -16,6 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_agent.distrust import distrust
 from edge_agent.transport.backoff import Backoff
 from edge_agent.transport.port import Listener
 from fleet_contract.because import Because
@@ -91,6 +92,10 @@ class PahoTransport:
             connection = _Connection(self._address, listener, last_will, context)
             connection.open(self._broker)
         except OSError as error:
+            if (doubt := distrust(error)) is not None:
+                return Because(
+                    "broker-untrusted", f"The broker {where} cannot be trusted: {doubt[0]}. {doubt[1]}".strip()
+                )
             return Because("broker-unreachable", f"The broker {where} cannot be reached: {error}")
         except VedetteError as error:
             return error.because

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import venv
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,10 +61,11 @@ def ports(tmp_path_factory) -> Iterator[tuple[int, int]]:
         takes("images", Tensor("image", "FP32", (-1, 4))),
         takes("texts", Tensor("text", "BYTES", (-1, 2))),
     )
-    slots = {one.model: live(one) for one in models}
+    slots = defaultdict(LiveModel, {one.model: live(one) for one in models})
+    names = tuple(slots)
     with tcp(0) as http, tcp(0) as rpc:
         config = Serving(tcp_port=http.getsockname()[1], grpc_port=rpc.getsockname()[1])
-    engine = ServingEngine(lambda: slots, Tally(Recorder(10_000)))
+    engine = ServingEngine(slots.__getitem__, lambda: list(names), Tally(Recorder(10_000)))
     front = Front(config, tmp_path_factory.mktemp("state"), engine, lambda: None)
     stop = threading.Event()
     threads = [threading.Thread(target=run, args=(stop,), name=name) for name, run in front.loops()]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge_agent import reload
-from edge_agent.config import Config, Disk, Limits, Serving, Telemetry
+from edge_agent.config import Config, Disk, Serving, Telemetry
 from edge_agent.reload import Changes, changes, followed
 from edge_agent.sources.settings import Replay
 

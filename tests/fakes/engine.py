@@ -112,7 +112,7 @@ class FakeEngine:
         manifest = self._manifests.get(model)
         if manifest is None:
             raise ModelUnknown(f"There is no model {model!r} here.")
-        return {manifest.version: Counted(inference_count=len(self.calls))}
+        return {manifest.version: Counted(inference_count=len(self.calls))} if self.calls else {}
 
 
 def image_model(model: str = "digits") -> FakeEngine:

@@ -10,6 +10,8 @@ from edge_agent.serving.http.status import Refused
 
 #: Tensors of a body begin at such an address, whatever the length of the JSON before them.
 _ALIGNMENT = 16
+#: Read, its numbers take up to 16 times as much; the same tensors in binary take less than their JSON.
+JSON_MAX_BYTES = 8 * 1024 * 1024
 _SIZE_LINE_MAX_BYTES = 256
 _ENCODED = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
@@ -27,12 +29,20 @@ def split(head: Head, data: bytes | memoryview, limit: int) -> Body:
     if head.encoding and len(data):
         data = _unpacked(data, head.encoding, limit)
     if head.json_length < 0:
+        check_json(len(data))
         return Body(bytes(data))
     if head.json_length > len(data):
         raise Refused.wrong(
             f"Inference-Header-Content-Length is {head.json_length}, and the body has {len(data)} bytes."
         )
+    check_json(head.json_length)
     return Body(bytes(data[: head.json_length]), data[head.json_length :])
+
+
+def check_json(size: int) -> None:
+    """Whether so many bytes of JSON are read. Raises `Refused`."""
+    if size > JSON_MAX_BYTES:
+        raise Refused.large(f"The JSON has {size} bytes, and {JSON_MAX_BYTES} may be: send tensors as binary.")
 
 
 def _unpacked(data: bytes | memoryview, encoding: str, limit: int) -> bytes:

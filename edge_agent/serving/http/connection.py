@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, split
+from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.response import Part, Respond, Response
@@ -212,6 +212,8 @@ class Connection:
         start = end + 4
         if head.length > self._terms.body_max_bytes:
             raise Refused.large(f"The body has {head.length} bytes, and {self._terms.body_max_bytes} may be.")
+        # Told before it is sent, where that can be.
+        check_json(head.length if head.json_length < 0 else head.json_length)
         if 0 <= head.length <= len(data) - start:
             stop = start + head.length
             self._rest = data[stop:]

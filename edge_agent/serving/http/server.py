@@ -48,10 +48,10 @@ class _Budget:
 class _Place:
     """Somewhere to listen, and the listener once it could be opened."""
 
+    name: str
     open: Callable[[], socket.socket]
     terms: Terms
     listener: socket.socket | None = None
-    inode: int = 0
     trouble: Because | None = None
 
 
@@ -73,7 +73,6 @@ class HttpServer:
         self._connections: dict[Connection, None] = {}
         self._connections_max = connections_max
         self._on_trouble = on_trouble
-        self._stop: threading.Event | None = None
         budget = _Budget(_BODIES_AT_ONCE * body_max_bytes)
 
         def terms(hosts: frozenset[str] | None) -> Terms:
@@ -81,9 +80,9 @@ class HttpServer:
 
         self._places = []
         if path is not None:
-            self._places.append(_Place(lambda: listening.unix(path), terms(None)))
+            self._places.append(_Place(str(path), lambda: listening.unix(path), terms(None)))
         if tcp_port:
-            self._places.append(_Place(lambda: listening.tcp(tcp_port), terms(_HOSTS)))
+            self._places.append(_Place(f"port {tcp_port}", lambda: listening.tcp(tcp_port), terms(_HOSTS)))
 
     @property
     def turned_at(self) -> float:
@@ -127,7 +126,7 @@ class HttpServer:
             place.listener = opened
             self._loop.watch(opened.fileno(), READ, partial(self._accept, place, opened))
             self._tell(place, None)
-            _log.info("serving at %s", opened.getsockname())
+            _log.info("serving at %s", place.name)
 
     def _tell(self, place: _Place, trouble: Because | None) -> None:
         if trouble != place.trouble:

@@ -201,7 +201,7 @@ class Device:
         self.memory = after
         self.followed = self.tries if saved else self.followed
         self.process.setback = None
-        if before.phase is Phase.TRIAL and after.phase is Phase.SETTLED and after.wanted == before.wanted:
+        if before.phase is Phase.TRIAL and after.because.code == "trial-passed":
             assert after.previous == before.settled, "what ran before is what comes back"
         crash(Crash.AFTER_SAVING)
         self.act(decision)

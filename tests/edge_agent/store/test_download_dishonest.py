@@ -3,9 +3,11 @@
 import contextlib
 import gzip
 import socket
+import ssl
 import threading
 import time
 import zlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from edge_agent.store.artifacts import ArtifactStore
 from edge_agent.store.disk import Disk
 from edge_agent.store.download import CalledOff, Download
 from edge_agent.store.pace import Pace
+from provisioning.pki import Authority
+from tests.fakes.certificates import server_context
 from tests.fakes.raw_server import Answer, RawServer, answering, chunk, head
 from tests.fakes.releases import blob_of
 
@@ -222,6 +226,42 @@ def test_one_that_drips_while_it_shakes_hands_is_hung_up_on(store: ArtifactStore
         listener.close()
         thread.join(5)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(("years", "remedy"), [(0, ""), (-40, "clock"), (40, "clock")])
+def test_over_https_a_server_is_trusted_by_its_certificate_alone(
+    store: ArtifactStore, tmp_path: Path, years: int, remedy: str
+) -> None:
+    ours, other = Authority.make("default"), Authority.make("other")
+    context = server_context(tmp_path, ours, datetime.now(UTC) + timedelta(days=365 * years), clients=False)
+    with answering(GOOD, tls=context) as server:
+
+        def download(trusts: Authority) -> Download:
+            return Download(
+                server.url.replace("http:", "https:"),
+                BLOB,
+                store,
+                lambda: ssl.create_default_context(cadata=trusts.certificate),
+            )
+
+        for trusts in (ours, other) if years else (other,):
+            with pytest.raises(TryLater) as caught:
+                download(trusts).run()
+            assert caught.value.code == "hub-untrusted"
+            assert remedy in caught.value.remedy or trusts is other
+        if not years:
+            download(ours).run()
+            assert_whole(store)
+
+
+def test_a_server_that_ignores_ranges_costs_what_came_before_only_time(store: ArtifactStore) -> None:
+    with answering(half_a_body, GOOD[: len(GOOD) - SIZE + 1000], GOOD) as server:
+        fails(server, store)
+        error = fails(server, store)
+        assert (come(store), error.progressed) == (HALF, False)
+        fetch(server, store).run()
+        assert f"Range: bytes={HALF}-" in server.requests[2]
+    assert_whole(store)
 
 
 def test_called_off_while_it_drips_it_is_called_off_and_not_slow(store: ArtifactStore) -> None:

@@ -8,14 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edge_agent.errors import StateUnusable
 from edge_agent.join import _certificate_request, device_key
@@ -26,6 +21,7 @@ from fleet_contract.because import Because
 from fleet_contract.join import Broker, Identity
 from fleet_contract.topics import Address, Channel
 from provisioning.pki import Authority, Request
+from tests.fakes.certificates import server_context
 from tests.fakes.rumqttd import free_port, rumqttd
 
 NOW = datetime.now(UTC)
@@ -53,34 +49,6 @@ def joined(folder: Path, authority: Authority, trusts: Authority) -> tuple[Ident
     certificate = authority.sign_device(Request(request), "press-1", NOW)
     broker = Broker("127.0.0.1", 1, tls=True)
     return Identity("default", "press-1", "", broker, (), (), certificate, trusts.certificate, "cpu-vnni", NOW), state
-
-
-def server_context(folder: Path, authority: Authority) -> ssl.SSLContext:
-    """A broker's context: a certificate for the loopback, and none let in without one of the fleet's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
-    signer = serialization.load_pem_private_key(authority.to_pem(), None)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    pem = folder / "broker.pem"
-    pem.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(pem)
-    return context
 
 
 @contextmanager
@@ -136,7 +104,7 @@ def authority() -> Authority:
 def test_a_device_is_let_in_by_its_own_certificate(tmp_path, authority):
     who, state = joined(tmp_path / "state", authority, authority)
     port = free_port()
-    with rumqttd(tmp_path, port), tls_in_front_of(port, server_context(tmp_path, authority)) as (front, names):
+    with rumqttd(tmp_path, port), tls_in_front_of(port, server_context(tmp_path, authority, NOW)) as (front, names):
         heard = Heard()
         transport = PahoTransport(
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
@@ -154,16 +122,34 @@ def test_nobody_speaks_with_a_stranger(tmp_path, authority, stranger):
     other = Authority.make("other")
     signs, trusts = (other, authority) if stranger == "device" else (authority, other)
     who, state = joined(tmp_path / "state", signs, trusts)
-    with tls_in_front_of(1, server_context(tmp_path, authority)) as (front, names):
+    with tls_in_front_of(1, server_context(tmp_path, authority, NOW)) as (front, names):
         heard = Heard()
         transport = PahoTransport(
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        assert heard.ends.get(timeout=20).code in ("broker-unreachable", "broker-lost")
+        codes = {"device": ("broker-unreachable", "broker-lost"), "broker": ("broker-untrusted",)}
+        assert heard.ends.get(timeout=20).code in codes[stranger]
         assert heard.connections.empty()
         transport.close(b"bye", 5)
     assert names == []
+
+
+@pytest.mark.parametrize("years", [-40, 40])
+def test_a_clock_that_is_decades_off_is_named_where_it_makes_a_certificate_invalid(tmp_path, authority, years):
+    # The broker's certificate is of another time, which is what a device with a wrong clock sees.
+    then = NOW + timedelta(days=365 * years)
+    who, state = joined(tmp_path / "state", authority, authority)
+    with tls_in_front_of(1, server_context(tmp_path, authority, then)) as (front, _):
+        heard = Heard()
+        transport = PahoTransport(
+            Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
+        )
+        transport.start(heard, lambda: b"lost")
+        because = heard.ends.get(timeout=20)
+        transport.close(b"bye", 5)
+    assert because.code == "broker-untrusted"
+    assert "clock" in because.sentence
 
 
 def test_a_certificate_that_does_not_fit_the_key_says_to_join_again(tmp_path, authority):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fakes.blob_server import BlobServer
-from tests.fakes.faults.watched import Broken, Claims, Watched
+from tests.fakes.faults.watched import Broken, Claims, Watched, release
 
 
 def examine(folder: Path, server: BlobServer, claims: Claims, target: int) -> str | None:
@@ -23,7 +23,9 @@ def examine(folder: Path, server: BlobServer, claims: Claims, target: int) -> st
             device.wait_until_settled(target)
             if device.running() != target:
                 raise Broken(f"it says that version {target} runs, and it does not")
+            kept = device.versions()
         _check_names(folder)
+        _check_kept(folder, kept)
     except Exception as error:  # noqa: BLE001, whatever it is, the device did not come through
         return f"{type(error).__name__}: {error}"
     return None
@@ -50,6 +52,16 @@ def _check_recalled(device: Watched, claims: Claims) -> None:
         raise Broken(
             f"version {claims.running} ran and {claims.ordered} was ordered, and after the fault it is "
             f"{version or 'none'}: {device.updater.state()}"
+        )
+
+
+def _check_kept(folder: Path, versions: list[int]) -> None:
+    """What runs and what ran before are on disk, and no other artifacts or parts of one."""
+    kept = {digest.removeprefix("sha256:") for version in versions for digest in release(version).blobs}
+    found = {path.name.partition(".")[0] for path in (folder / "artifacts").iterdir()}
+    if kept != found:
+        raise Broken(
+            f"versions {versions} are kept, and {len(found - kept)} more and {len(kept - found)} less are there"
         )
 
 

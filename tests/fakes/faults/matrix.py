@@ -1,7 +1,8 @@
 """The kill matrix: an update with SIGKILL, EIO or ENOSPC at one system call of it, and what becomes of the device.
 
-What is hit is a whole turn of a device's life: it starts with version 1, which it has proven, is told to run version
-2, fetches it over HTTP, proves it, and stops when that was asked of it.
+What is hit is a whole turn of a device's life. An update: it starts with version 1, which it has proven, is told to run
+version 2, fetches it over HTTP, proves it, and stops. And a restart in the middle of one, without a network: it has
+proven version 1 and knows the order for version 2.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import signal
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.core.steps import Trial
@@ -21,14 +22,29 @@ from edge_agent.update.updater import Updater
 from fleet_contract.report import Phase
 from tests.fakes.blob_server import serving
 from tests.fakes.device import TRUST, a_desired, an_assignment
-from tests.fakes.faults.laws import examine
+from tests.fakes.faults.laws import examine, offline
 from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, trace
 from tests.fakes.faults.watched import PATIENCE_SECONDS, Claims, Watched, release
 
 _CLAIMS = struct.Struct("iii")
 #: Points that only some runs have (a lock that was free, a wait that was short) are tried so often.
-_TRIES = 3
+_TRIES = 10
+#: Nobody listens at it.
+_NOWHERE = "http://127.0.0.1:9"
 _REJECTED = 3
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is hit: from the folder `template`, with these `claims` before it begins."""
+
+    template: str
+    claims: Claims
+
+
+UPDATE = Scenario("proven version 1", Claims(ordered=1, running=1, generation=1))
+RESTART = Scenario("an order for version 2", Claims(ordered=2, running=1, generation=2))
+SCENARIOS = {"update": UPDATE, "restart": RESTART}
 
 
 @dataclass(frozen=True)
@@ -39,10 +55,14 @@ class Outcome:
     "rejected" (the release was), and "not reached" when the point was not met. `broken` is the law that does not hold.
     """
 
+    scenario: Scenario
     point: Point
     fault: str
     ended: str
     broken: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.fault} at {self.point} of a device that has {self.scenario.template}"
 
 
 @dataclass(frozen=True)
@@ -54,49 +74,57 @@ class Matrix:
     disk: Callable[[], Disk] = Disk
 
     def prepare(self) -> None:
-        """A device that has proven version 1, from which each update starts, and one update made here: what Python and
-        the runtime load once, they load before they are traced."""
+        """Devices from which each scenario starts, and one update made here: what Python and the runtime load once,
+        they load before they are traced."""
+        proven, ordered = (self.folder / one.template for one in (UPDATE, RESTART))
         with serving(release(1).blobs | release(2).blobs) as server:
-            with Watched(self.folder / "first", server) as device:
+            with Watched(proven, server) as device:
                 device.order(1, 1)
                 device.wait_until_settled(1)
-            shutil.copytree(self.folder / "first", self.folder / "traced")
+            shutil.copytree(proven, ordered)
+            with offline(server), Watched(ordered, server) as device:
+                device.order(2, 2)
+                device.wait_until_running()
+                device.wait_until_following(2)
+            shutil.copytree(proven, self.folder / "traced")
             with Watched(self.folder / "traced", server) as device:
                 device.order(2, 2)
                 device.wait_until_settled(2)
 
-    def points(self, runs: int = 3) -> list[Point]:
-        """The system calls of an update that every one of so many runs has made."""
-        seen = [set(self._update(self.folder / "traced", None, KILL)[0].points) for _ in range(runs)]
+    def points(self, scenario: Scenario, runs: int = 4) -> list[Point]:
+        """The system calls that every one of so many runs has made."""
+        seen = [set(self._run(scenario, self.folder / "traced", None, KILL)[0].points) for _ in range(runs)]
         return sorted(set.intersection(*seen))
 
-    def strike(self, point: Point, fault: Fault) -> Outcome:
-        """An update with `fault` at `point`, and a look at the device afterwards."""
+    def strike(self, scenario: Scenario, point: Point, fault: Fault) -> Outcome:
+        """The scenario with `fault` at `point`, and a look at the device afterwards."""
         folder = self.folder / f"case-{os.getpid()}"
         for _ in range(_TRIES):
-            traced, claims = self._update(folder, point, fault)
+            traced, claims = self._run(scenario, folder, point, fault)
             if not traced.hit:
                 continue
             ended = _ended(traced.status)
             broken = self._look(folder, claims)
             if ended == "rejected":
                 broken = "a release that is good was rejected for good: " + (broken or "it was taken on asking again")
-            return Outcome(point, fault.name, ended, broken)
-        return Outcome(point, fault.name, "not reached")
+            return Outcome(scenario, point, fault.name, ended, broken)
+        return Outcome(scenario, point, fault.name, "not reached")
 
-    def _update(self, folder: Path, point: Point | None, fault: Fault) -> tuple[Traced, Claims]:
+    def _run(self, scenario: Scenario, folder: Path, point: Point | None, fault: Fault) -> tuple[Traced, Claims]:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self.folder / "first", folder)
+        shutil.copytree(self.folder / scenario.template, folder)
         with mmap.mmap(-1, _CLAIMS.size) as said, _watchdog():
-            said[:] = _CLAIMS.pack(1, 1, 1)
-            traced = trace(lambda: self._carry_out(folder, said), point, fault)
+            _say(said, scenario.claims)
+            traced = trace(lambda: self._carry_out(scenario, folder, said), point, fault)
             return traced, Claims(*_CLAIMS.unpack(said[:]))
 
-    def _carry_out(self, folder: Path, said: mmap.mmap) -> None:
-        """In the traced process: the update. What it claims goes to shared memory, by no system call."""
-        updater = Updater(folder, TRUST, self.url, trial=Trial(seconds=0.0), disk=self.disk())
+    def _carry_out(self, scenario: Scenario, folder: Path, said: mmap.mmap) -> None:
+        """In the traced process. What it claims goes to shared memory, by no system call."""
+        update = scenario is UPDATE
+        url = self.url if update else _NOWHERE
+        updater = Updater(folder, TRUST, url, trial=Trial(seconds=0.0), disk=self.disk())
         stop = threading.Event()
-        claims = Claims(ordered=1)
+        claims = scenario.claims
         phase = None
 
         def tell() -> None:
@@ -105,12 +133,14 @@ class Matrix:
             model = next(iter(updater.state().models), None)
             phase = None if model is None else model.phase
             if claims.running and not stop.is_set():
-                said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
-            if claims.ordered == 1 and claims.running == 1:
-                claims = Claims(2, claims.running, claims.generation)
-                said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
+                _say(said, claims)
+            if update and claims.ordered == 1 and claims.running == 1:
+                claims = replace(claims, ordered=2)
+                _say(said, claims)
                 updater.receive(ORDER)
-            elif phase is Phase.REJECTED or (phase is Phase.SETTLED and claims.running == 2):
+            elif phase is Phase.REJECTED or (
+                (phase is Phase.SETTLED and claims.running == 2) if update else claims.running
+            ):
                 stop.set()
 
         updater.on_change = tell
@@ -127,6 +157,10 @@ class Matrix:
 
 
 ORDER = a_desired(2, an_assignment(release(2).manifest))
+
+
+def _say(said: mmap.mmap, claims: Claims) -> None:
+    said[:] = _CLAIMS.pack(claims.ordered, claims.running, claims.generation)
 
 
 def _ended(status: int) -> str:

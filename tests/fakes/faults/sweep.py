@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fakes.blob_server import serving
-from tests.fakes.faults.matrix import Matrix, Outcome
+from tests.fakes.faults.matrix import SCENARIOS, Matrix, Outcome, Scenario
 from tests.fakes.faults.planted import PLANTED
 from tests.fakes.faults.tracer import EIO, ENOSPC, KILL, Fault, Point, syscall_name
 from tests.fakes.faults.watched import release
@@ -43,10 +43,13 @@ def main() -> None:
     with _server() as url:
         matrix = Matrix(chosen.folder, url, PLANTED[chosen.disk]) if chosen.disk else Matrix(chosen.folder, url)
         matrix.prepare()
-        points = matrix.points()
-        if chosen.changing:
-            points = [one for one in points if syscall_name(one.number) in CHANGING]
-        cases = [(point, FAULTS[name]) for name in chosen.faults for point in points]
+        points = [
+            (scenario, point)
+            for scenario in SCENARIOS.values()
+            for point in matrix.points(scenario)
+            if not chosen.changing or syscall_name(point.number) in CHANGING
+        ]
+        cases = [(*point, FAULTS[name]) for name in chosen.faults for point in points]
         random.Random(chosen.seed).shuffle(cases)
         cases = cases[: chosen.sample]
         ended: Counter[str] = Counter()
@@ -54,17 +57,17 @@ def main() -> None:
         for outcome in _outcomes(matrix, cases, chosen.workers):
             ended[f"{outcome.fault} {outcome.ended}"] += 1
             if outcome.broken is not None:
-                violations.append({"recipe": f"{outcome.fault} at {outcome.point}", "what": outcome.broken})
+                violations.append({"recipe": f"{outcome}", "what": outcome.broken})
                 sys.stderr.write(f"{violations[-1]['recipe']}: {outcome.broken}\n")
             if outcome.ended in {"not reached", "hung"}:
-                sys.stderr.write(f"{outcome.fault} at {outcome.point}: {outcome.ended}\n")
+                sys.stderr.write(f"{outcome}: {outcome.ended}\n")
             if len(violations) == chosen.stop_after:
                 break
     result = {"points": len(points), "cases": sum(ended.values()), "ended": ended, "violations": violations}
     sys.stdout.write(json.dumps(result) + "\n")
 
 
-def _outcomes(matrix: Matrix, cases: list[tuple[Point, Fault]], workers: int) -> Iterator[Outcome]:
+def _outcomes(matrix: Matrix, cases: list[tuple[Scenario, Point, Fault]], workers: int) -> Iterator[Outcome]:
     with multiprocessing.get_context("fork").Pool(workers, _begin, (matrix,)) as pool:
         yield from pool.imap_unordered(_strike, cases)
 
@@ -77,7 +80,7 @@ def _begin(matrix: Matrix) -> None:
     _matrix = matrix
 
 
-def _strike(case: tuple[Point, Fault]) -> Outcome:
+def _strike(case: tuple[Scenario, Point, Fault]) -> Outcome:
     return _matrix.strike(*case)
 
 

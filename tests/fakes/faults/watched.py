@@ -101,6 +101,17 @@ class Watched:
             self.changed.wait_for(lambda: self.updater.slot(MODEL).manifest is not None, PATIENCE_SECONDS)
         return self.running()
 
+    def wait_until_following(self, generation: int) -> None:
+        """Until it has that order on disk. Raises `Broken` when it takes too long."""
+
+        def following() -> bool:
+            claims = Claims().and_said(self.updater)
+            return claims.generation == generation
+
+        with self.changed:
+            if not self.changed.wait_for(following, PATIENCE_SECONDS):
+                raise Broken(f"generation {generation} is not followed: {self.updater.state()}")
+
     def wait_until_settled(self, version: int) -> None:
         """Raises `Broken` when it rejects the version, or takes too long."""
         if not self.settles(version):
@@ -113,6 +124,11 @@ class Watched:
                 lambda: self._has_settled(version) or self._phase() is Phase.REJECTED or unless(), PATIENCE_SECONDS
             )
         return self._has_settled(version)
+
+    def versions(self) -> list[int]:
+        """The version that runs and the one before it, as far as there are such."""
+        model = next(one for one in self.updater.state().models if one.model == MODEL)
+        return [one.version for one in (model.running, model.previous) if one is not None]
 
     def _phase(self) -> Phase | None:
         return next((one.phase for one in self.updater.state().models if one.model == MODEL), None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.serving.http.body import Arriving, Chunked, Sized, split
+from edge_agent.serving.http.body import JSON_MAX_BYTES, Arriving, Chunked, Sized, split
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.status import Refused
 
@@ -94,6 +94,13 @@ def test_the_tensors_of_a_large_body_begin_at_an_aligned_address():
 def test_without_binary_tensors_all_is_json():
     body = split(a_head(2), b"{}", LIMIT)
     assert (body.json, body.binary) == (b"{}", None)
+
+
+@pytest.mark.parametrize("json_length", [-1, JSON_MAX_BYTES + 1])
+def test_json_that_would_take_too_much_memory_is_refused(json_length):
+    with pytest.raises(Refused, match="binary") as refused:
+        split(a_head(0, json_length), bytes(JSON_MAX_BYTES + 1), 1 << 30)
+    assert refused.value.status == 413
 
 
 def test_a_header_that_is_longer_than_the_body_is_refused():
