@@ -1,5 +1,6 @@
 """Clients that other people wrote work unchanged, each in an environment of its own."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.manifest import Manifest, Tensor
 from tests.fakes.engine import doubled, takes
+from tests.fakes.waiting import until
 
 FOLDER = Path(__file__).parent
 LOCKS = FOLDER.parents[1] / "locks"
@@ -53,6 +55,11 @@ def live(manifest: Manifest) -> LiveModel:
     return slot
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory) -> Iterator[tuple[int, int]]:
     """HTTP's and gRPC's, of the agent's own engine with models of all dtypes."""
@@ -71,6 +78,8 @@ def ports(tmp_path_factory) -> Iterator[tuple[int, int]]:
     threads = [threading.Thread(target=run, args=(stop,), name=name) for name, run in front.loops()]
     for thread in threads:
         thread.start()
+    for port in (config.tcp_port, config.grpc_port):
+        until(lambda port=port: listens(port))
     yield config.tcp_port, config.grpc_port
     stop.set()
     front.wake()
