@@ -27,7 +27,8 @@ from fleet_contract.topics import Channel, parse, topic, upward
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import ADDRESS, HUB_KEY, RELEASE_KEY, a_desired, an_assignment
 from tests.fakes.rumqttd import free_port, rumqttd
-from tests.fakes.tiny_models import Build, a_build, images
+from tests.fakes.tiny_models import Build, a_build, images, scores_of
+from tests.fakes.wire import Wire
 
 
 class Hub:
@@ -121,6 +122,11 @@ class Process:
         return self.process.returncode, log, time.monotonic() - began
 
 
+def runs(report: Report, version: int) -> bool:
+    running = report.models[0].running if report.models else None
+    return running is not None and running.version == version
+
+
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -184,6 +190,33 @@ def test_an_order_becomes_a_running_model_whose_windows_arrive_exactly_once(hub,
     boot = hub.reports[-1].boot
     assert hub.marks[boot] >= 1
     assert [sequence for _, sequence in sorted(hub.counted)] == list(range(1, len(hub.counted) + 1))
+
+
+def test_an_application_asks_whichever_version_is_live_on_one_connection(hub, server, agent):
+    process = agent()
+    socket_path = process.state.path / "vedette.sock"
+    until(socket_path.exists)
+    content = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [8, 4], "data": images(8).tolist()}]}
+    with socket.socket(socket.AF_UNIX) as connected:
+        connected.settimeout(10)
+        connected.connect(str(socket_path))
+        wire = Wire(connected)
+        assert wire.get("/v2/health/live").status == 200
+        assert wire.infer(content).status in {404, 503}, "there is no model yet"
+        for version in (1, 2):
+            build = a_build(version)
+            server.blobs.update(build.blobs)
+            hub.order(version, build)
+            hub.said(lambda one, version=version: runs(one, version))
+            answer = wire.infer(content).json
+            assert answer["model_version"] == str(version)
+            scores = np.reshape(answer["outputs"][0]["data"], (8, 3))
+            np.testing.assert_allclose(scores, scores_of(version), rtol=1e-5)
+        code, log, seconds = process.stop()
+        assert wire.ended
+    assert code == 0, log
+    assert seconds < 5
+    assert not socket_path.exists()
 
 
 def test_it_goes_on_inferring_without_hub_and_broker_and_catches_up(tmp_path, port, server, agent):
