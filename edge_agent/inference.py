@@ -17,6 +17,10 @@ from fleet_contract.manifest import Manifest
 _log = logging.getLogger(__name__)
 #: How long a source that fails is left alone.
 RETRY_SECONDS = 5.0
+#: How long a trouble is told after it was last seen.
+HOLD_SECONDS = 5.0
+#: How long a record waits for the model that is just being exchanged.
+_UNREADY_SECONDS = 0.1
 
 
 class Inference:
@@ -31,6 +35,7 @@ class Inference:
         self._on_change = on_change
         self.trouble: Because | None = None
         """Why the source gives nothing, or what is wrong although it does."""
+        self._troubled_at = -HOLD_SECONDS
         self.turned_at = time.monotonic()
         """When the loop last turned (monotonic seconds): long ago means that the model or the source hangs it."""
 
@@ -72,10 +77,17 @@ class Inference:
             self._source.close()
 
     def _tell(self, trouble: Because | None) -> None:
-        if trouble != self.trouble:
+        """Takes on what is wrong now. A folder of good and bad pictures must not become a stream of reports: what was
+        wrong stays for a while, and another sentence of the same trouble waits for the next report."""
+        now = time.monotonic()
+        if trouble is not None:
+            self._troubled_at = now
+        elif now - self._troubled_at < HOLD_SECONDS:
+            return
+        before, self.trouble = self.trouble, trouble
+        if _code(before) != _code(trouble):
             if trouble is not None:
                 _log.error("%s", trouble)
-            self.trouble = trouble
             self._on_change()
 
     def _infer(self, record: Record, manifest: Manifest, stop: threading.Event) -> None:
@@ -94,13 +106,17 @@ class Inference:
                     continue
                 case ModelUnknown() | ModelUnready():
                     # Another version is live by now. What is not done comes again.
-                    pass
+                    stop.wait(_UNREADY_SECONDS)
                 case InputWrong() as wrong:
                     self._tell(Because("source-wrong", wrong.what))
                     record.done(False)
                 case _:
                     record.done(False)
             return
+
+
+def _code(trouble: Because | None) -> str:
+    return "" if trouble is None else trouble.code
 
 
 def _fault(error: Exception) -> Because:

@@ -1,5 +1,6 @@
 """The loop feeds the live model at its pace, counts what comes of it, and outlives bad sources and bad models."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from edge_agent.serving.engine import ServingEngine
 from edge_agent.sources.source import Record, Records
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
+from fleet_contract.because import Because
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 
@@ -155,6 +157,7 @@ def test_a_model_that_breaks_its_promise_fails_the_record_and_not_the_loop():
 
 def test_a_source_that_fails_is_a_trouble_and_is_tried_again(monkeypatch):
     monkeypatch.setattr(inference_module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(inference_module, "HOLD_SECONDS", 0.1)
     slot, recorder, source = LiveModel(), Recorder(60_000), FakeSource()
     source.fails = True
     slot.switch(Loaded(a_manifest(), FakeSession(1)))
@@ -164,6 +167,24 @@ def test_a_source_that_fails_is_a_trouble_and_is_tried_again(monkeypatch):
         assert "nothing to replay" in inference.trouble.sentence
         source.fails = False
         until(lambda: inference.trouble is None and slot.health().count > 3)
+
+
+def test_a_source_that_is_right_and_wrong_by_turns_is_no_stream_of_reports():
+    class Flickering(FakeSource):
+        def endless(self, image: np.ndarray) -> Records:
+            for number in itertools.count():
+                self.trouble = Because("picture-unreadable", f"{number} such.") if number % 2 else None
+                yield Record({"image": image})
+
+    slot, recorder = LiveModel(), Recorder(60_000)
+    slot.switch(Loaded(a_manifest(), FakeSession(1)))
+    with running(Flickering(), slot, recorder) as inference:
+        changes: list[Because | None] = []
+        inference._on_change = lambda: changes.append(inference.trouble)
+        until(lambda: slot.health().count > 50)
+        # Its sentence is that of now, for whoever asks.
+        assert inference.trouble.sentence != "1 such."
+    assert [one and one.code for one in changes] == ["picture-unreadable"]
 
 
 def test_a_record_for_the_model_of_before_never_reaches_the_next():
