@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import assert_never
 
 import msgspec
 
@@ -123,23 +124,26 @@ def closed(journal: Journal) -> Journal:
     return msgspec.structs.replace(journal, wanted_at_risk=False, settled_at_risk=False)
 
 
+def _wanted(wanted: Order | Refused | None) -> Release | None:
+    match wanted:
+        case Order():
+            return release_of(wanted.manifest)
+        case Refused():
+            return wanted.release
+        case None:
+            return None
+    assert_never(wanted)
+
+
 def reported(journal: Journal, live: Manifest | None) -> ModelReport:
     """What to say of the model while `live` answers."""
-    wanted: Release | None
-    match journal.wanted:
-        case Order():
-            wanted = release_of(journal.wanted.manifest)
-        case Refused():
-            wanted = journal.wanted.release
-        case None:
-            wanted = None
     before = journal.settled if journal.phase is Phase.TRIAL else journal.previous
     return ModelReport(
         model=journal.model,
         phase=journal.phase,
         because=journal.because,
         since=journal.since,
-        wanted=wanted,
+        wanted=_wanted(journal.wanted),
         running=None if live is None else release_of(live),
         previous=None if before is None else release_of(before),
         rollout=None if journal.wanted is None else journal.wanted.rollout,

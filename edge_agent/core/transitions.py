@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -82,6 +83,7 @@ def followed(journal: Journal, wanted: Order | Refused | None, now: datetime) ->
                 sentence = f"Version {wanted.manifest.version} is wanted, and is what was proven here."
                 return entered(journal, Phase.SETTLED, Because("proven", sentence), now)
             return entered(journal, Phase.FETCHING, wanted.because, now)
+    assert_never(wanted)
 
 
 def _ordered(journal: Journal, wanted: Order | Refused) -> Journal:

@@ -16,6 +16,7 @@ from edge_agent.core.journal import (
     kept,
     key,
     manifests,
+    proven,
     release_of,
     reported,
     split,
@@ -544,6 +545,10 @@ class TestWhatIsKept:
         noise = a_manifest(1, model="noise")
         journals = [journal(Phase.SETTLED, ONE, settled=ONE), journal(Phase.SETTLED, noise, settled=noise)]
         assert kept(journals) == digests(ONE, noise)
+
+    def test_and_may_not_be_cost_by_a_new_order_is_what_runs_and_what_it_falls_back_on(self) -> None:
+        assert proven([journal(Phase.FETCHING, THREE, settled=TWO, previous=ONE)]) == digests(ONE, TWO)
+        assert proven([journal(Phase.TRIAL, THREE, settled=TWO)]) == digests(TWO, THREE)
 
     def test_names_all_releases_of_a_journal(self) -> None:
         assert manifests(journal(Phase.FETCHING, THREE, settled=TWO, previous=ONE)) == [THREE, TWO, ONE]
