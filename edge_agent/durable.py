@@ -1,4 +1,4 @@
-"""Files that a power cut leaves either as they were or as they should be."""
+"""Files that a power cut leaves either as they were or as they should be, and that one bad read does not lose."""
 
 import os
 from pathlib import Path
@@ -27,3 +27,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_again(path: Path) -> bytes:
+    """What is in `path`, asked for twice: what a disk fails to give once it may give the next time, and who reads it
+    here would take it for lost. Raises OSError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return path.read_bytes()

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from edge_agent.core.journal import Journal
+from edge_agent.durable import read_again
 from edge_agent.failures import disk_trouble
 from edge_agent.store.ballast import Ballast
 from edge_agent.store.disk import Disk
@@ -33,7 +34,7 @@ class JournalStore:
         journals, troubles = {}, []
         for path in sorted(self._folder.glob("*.json")):
             try:
-                journal = msgspec.json.decode(path.read_bytes(), type=Journal)
+                journal = msgspec.json.decode(read_again(path), type=Journal)
                 journals[journal.key] = journal
             except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 trouble = Because("journal-unreadable", f"The journal {path.name} was lost: {error}.")

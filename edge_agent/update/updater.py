@@ -15,6 +15,7 @@ from edge_agent.core.journal import Journal, fresh, manifests
 from edge_agent.core.limits import UNLIMITED, Limits, suspect
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
 from edge_agent.core.transitions import resumed, reverts
+from edge_agent.durable import read_again
 from edge_agent.failures import TryLater, disk_trouble
 from edge_agent.live import LiveModel
 from edge_agent.runtimes import open_session
@@ -249,7 +250,7 @@ class Updater:
     def _recall(self) -> None:
         """Goes on with the desired state of before the reboot, however old: offline it is the newest there is."""
         try:
-            payload = self._document.read_bytes()
+            payload = read_again(self._document)
             # It was in time when it was accepted.
             self._follow(accept(payload, self._trust, None, _LONG_AGO))
         except FileNotFoundError:
