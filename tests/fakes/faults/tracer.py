@@ -70,6 +70,8 @@ def trace(run: Callable[[], None], point: Point | None = None, fault: Fault = KI
     child = os.fork()
     if child == 0:
         try:
+            # The tracer's own handler is not for its child: what is stuck must end of it.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             _libc.ptrace(_TRACEME, 0, None, None)
             os.kill(os.getpid(), signal.SIGSTOP)
             run()
