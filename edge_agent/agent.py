@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
 from edge_agent import config as configuration
+from edge_agent.blackbox import BlackBox
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
 from edge_agent.core.journal import key
@@ -94,6 +95,8 @@ class Agent:
                 who.hub,
                 quota=Quota(config.disk.artifacts_max_bytes),
                 limits=_limits(config.limits),
+                # Not where it would wear out a flash: it is written with each record, and means nothing after a reboot.
+                blackbox=BlackBox(systemd.runtime_folder(state.models)),
                 tls=lambda: _artifacts_tls(who),
                 opener=self._runtimes.open,
             )

@@ -11,6 +11,7 @@ import faulthandler
 import itertools
 import logging
 import mmap
+import os
 import re
 import struct
 import threading
@@ -192,7 +193,7 @@ class BlackBox:
 def _clear(path: Path, size: int) -> None:
     """`path` with `size` zeros. Written over what is there, and not only made longer: a full disk must show here, and
     not as a signal when a mark is set."""
-    with path.open("r+b" if path.exists() else "w+b") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:  # noqa: PTH123, for the mode
         file.write(bytes(size))
         file.truncate(size)
 

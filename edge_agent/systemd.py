@@ -23,7 +23,7 @@ def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
 
 
 def runtime_folder(otherwise: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where sockets for other programs belong: the first RuntimeDirectory= of the unit, or `otherwise`."""
+    """Where sockets for others belong, and what needs no disk: the unit's first RuntimeDirectory=, or `otherwise`."""
     first = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else otherwise
 
