@@ -43,9 +43,9 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How applications on the gateway reach the models.
 
-    `socket` is the Unix socket's path; when empty, `vedette.sock` in the unit's runtime folder or the state's. `tcp_port` and `grpc_port` are
-    on loopback, where every local user may ask; 0 is off. `queue` requests may wait for `workers`, more are told to
-    come back. `memory_max_bytes` is what all loaded models may take, 0 for no bound.
+    `socket` is the Unix socket's path; when empty, `vedette.sock` in the unit's runtime folder or the state's.
+    `tcp_port` and `grpc_port` are on loopback, where every local user may ask; 0 is off. `queue` requests may wait for
+    `workers`, more are told to come back. `memory_max_bytes` is what all loaded models may take, 0 for no bound.
     """
 
     enabled: bool = True
