@@ -29,7 +29,7 @@ _encoder = msgspec.msgpack.Encoder()
 #: A record that is larger than a batch may be could never be sent.
 MAX_RECORD_BYTES = 96 * 1024
 #: Compressing pays from some hundred records on; what rots in a sealed segment costs all of it.
-MAX_SEGMENT_BYTES = 512 * 1024
+MAX_SEGMENT_BYTES = 256 * 1024
 
 
 class Spool:
@@ -160,9 +160,9 @@ class Spool:
                     break
             else:
                 return
-            if lost:
+            if lost and not self._full:
                 self._full = True
-                _log.warning("the spool is full: dropped %d %s", lost, lane.value)
+                _log.warning("the spool is full: dropped %d %s, and more whenever more comes", lost, lane.value)
 
     def _size_bytes(self) -> int:
         return sum(queue.size_bytes for queue in self._queues.values())
