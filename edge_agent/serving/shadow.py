@@ -33,6 +33,9 @@ _LOOK_SECONDS = 0.002
 #: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up.
 TRICKLE_SHARE = 0.005
 _SAVED_SECONDS = 20.0
+#: A tenth of what any other thread gets where they compete. Less, and on a busy device an inference would seem to hang,
+#: or be stopped for long while it holds the interpreter lock that the answers need.
+NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,15 @@ class Shadow:
         self._thread: threading.Thread | None = None
         self._signature: Signature | None = None
 
-    def wants(self, challenger: LiveModel, *, copied: bool) -> bool:
-        """Whether a call should be offered. When it has to be `copied` first, only if it would be run at once."""
-        if challenger.manifest is None or self._stopped:
-            return False
-        return len(self._offers) < (1 if copied else MOST_CALLS)
+    def wants(self, challenger: LiveModel) -> bool:
+        """Whether a call should be offered."""
+        return challenger.manifest is not None and not self._stopped and len(self._offers) < MOST_CALLS
 
     def offer(self, challenger: LiveModel, seen: Seen, inputs: Mapping[str, Array]) -> None:
         """What the live model has answered; nobody writes to `inputs` any more. Returns at once."""
         size_bytes = sum(array.nbytes for array in inputs.values())
         with self._changed:
-            if len(self._offers) >= MOST_CALLS or self._bytes + size_bytes > MOST_BYTES or self._stopped:
+            if self._stopped or len(self._offers) >= MOST_CALLS or self._bytes + size_bytes > MOST_BYTES:
                 return
             self._offers.append(_Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, size_bytes))
             self._bytes += size_bytes
@@ -174,6 +175,6 @@ class InputsDiffer(VedetteError):
 def _give_way() -> None:
     """From now on this thread gets what the others leave. Linux has a priority for each thread."""
     try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
     except OSError as error:
         _log.warning("The shadow keeps its priority: %s", error.strerror)
