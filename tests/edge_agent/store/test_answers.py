@@ -45,6 +45,15 @@ def test_what_is_asked(asked: Asked, sent: dict[str, str]) -> None:
         (FIRST, 200, {"content-encoding": "Identity"}, Whole("")),
         (FIRST, 200, {"content-type": "application/octet-stream"}, Whole("")),
         (AGAIN, 200, {"etag": '"e2"'}, Whole('"e2"')),
+        # The same file, from a server that does not do ranges: what is here of it is good.
+        (AGAIN, 200, {"etag": '"e1"'}, Whole('"e1"', known_bytes=400)),
+        (AGAIN, 200, {"etag": '"e1"', "content-encoding": "gzip"}, Whole('"e1"', "gzip")),
+        (WEAK, 200, {"etag": 'W/"e1"'}, Whole('W/"e1"')),
+        (UNTAGGED, 200, {}, Whole("")),
+        # A tag that could not be sent back is none.
+        (FIRST, 200, {"etag": "e1"}, Whole("")),
+        (FIRST, 200, {"etag": '"\u00fc"'}, Whole("")),
+        (FIRST, 200, {"etag": '"' + "e" * 300 + '"'}, Whole("")),
         (AGAIN, 206, {**GOES_ON, "etag": '"e1"'}, Rest()),
         (AGAIN, 206, GOES_ON, Rest()),
         (UNTAGGED, 206, {**GOES_ON, "etag": '"e1"'}, Rest()),

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,7 +150,13 @@ def test_what_a_proxy_has_packed_is_unpacked(store: ArtifactStore, coding: str, 
 def test_what_is_packed_does_not_unpack_to_more_than_the_blob(store: ArtifactStore) -> None:
     bomb = gzip.compress(bytes(64 * 1024 * 1024))
     with answering(head("200 OK", Content_Encoding="gzip", Content_Length=len(bomb)) + bomb) as server:
-        assert fails(server, store).code == "size-wrong"
+        tracemalloc.start()
+        try:
+            assert fails(server, store).code == "size-wrong"
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 4 * 1024 * 1024, "nor in memory"
 
 
 @pytest.mark.parametrize("packed", [b"not gzip at all", gzip.compress(DATA)[:-40], gzip.compress(DATA[:HALF])])
