@@ -104,6 +104,15 @@ class Reconciler:
         return self._journal
 
     @property
+    def live(self) -> Manifest | None:
+        return self._slot.manifest
+
+    @property
+    def parked(self) -> bool:
+        """Whether what is live has given its memory back."""
+        return self._slot.parked
+
+    @property
     def forgotten(self) -> bool:
         """Whether nothing of the model is kept, and nothing wants it."""
         return self._journal.phase is Phase.EVICTED and self._saved is None

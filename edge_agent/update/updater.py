@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, fresh, manifests
-from edge_agent.core.limits import UNLIMITED, Limits, suspect
+from edge_agent.core.limits import UNLIMITED, Limits
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
 from edge_agent.core.transitions import resumed, reverts
 from edge_agent.durable import read_again
@@ -24,8 +24,8 @@ from edge_agent.store.disk import Disk
 from edge_agent.store.journals import JournalStore
 from edge_agent.store.quota import Quota
 from edge_agent.update.fetcher import Fetcher
-from edge_agent.update.footprint import Footprint
 from edge_agent.update.intake import Accepted, Trust, accept
+from edge_agent.update.overview import Overview
 from edge_agent.update.preflight import OpenSession, Preflight
 from edge_agent.update.reconciler import Reconciler, Surroundings
 from edge_agent.update.watch import Shared
@@ -46,8 +46,6 @@ GLANCE_SECONDS = 1.0
 FAULT_SECONDS = 5.0
 #: How long what was evicted stays in reports.
 EVICTED_SECONDS = 60.0
-#: Nobody looks around for so long unless the whole process stood still.
-PAUSE_SECONDS = 10.0
 #: Of troubles in one report: more would say no more.
 MAX_TROUBLES = 20
 _TRIAL = Trial()
@@ -114,8 +112,6 @@ class Updater:
         self._journals = JournalStore(folder / "journals", self._disk)
         self._blackbox = blackbox or BlackBox(folder)
         self._limits = limits
-        self._footprint = Footprint()
-        self._looked_at = self._awake_since = monotonic()
         preflight = Preflight(opener, limits)
         self._around = Surroundings(
             self._artifacts, self._journals, preflight, self._blackbox, trial, limits, now, monotonic
@@ -136,6 +132,7 @@ class Updater:
         self._faults: dict[str, tuple[float, Because]] = {}
         self._evicted: dict[str, float] = {}
         self._reconcilers = {key: self._resumed(journal) for key, journal in self._journals.load().items()}
+        self._overview = Overview(self._reconcilers, limits, self._blackbox, monotonic)
         # From here on the marks are those of this process: what the last one left is in the journals.
         self._blackbox.begin()
         self._recall()
@@ -191,18 +188,7 @@ class Updater:
 
         Which model that is will be known to the next start.
         """
-        now = self._monotonic()
-        for key, reconciler in list(self._reconcilers.items()):
-            if reconciler.spent is not None:
-                return reconciler.spent
-            if (preparing := reconciler.preparing) is None:
-                continue
-            manifest, since = preparing
-            if now - since > self._limits.load_seconds:
-                self._blackbox.hang(key, manifest.artifact.digest)
-                sentence = f"Loading version {manifest.version} of {key} has taken {now - since:.0f} s: it hangs."
-                return Because("load-hangs", sentence)
-        return None
+        return self._overview.unwell()
 
     def watch(self) -> None:
         """Lets Python tell the next start of fatal signals. For the whole process: to be called by who owns it."""
@@ -274,9 +260,9 @@ class Updater:
         """One step of each model. The seconds until the next is due."""
         self.turned_at = self._monotonic()
         self._take_in()
-        shared = self._shared()
+        shared = self._overview.shared()
         actions = [self._turn(key, reconciler, shared) for key, reconciler in self._reconcilers.items()]
-        self._looked_at = self._monotonic()
+        self._overview.rounded()
         self._evict()
         self._forget()
         self._journals.restock()
@@ -314,17 +300,6 @@ class Updater:
             except OSError as error:
                 # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.
                 self._unsaved = disk_trouble(error, "writing the desired state").because
-
-    def _shared(self) -> Shared:
-        """What all models take together."""
-        now = self._monotonic()
-        if now - self._looked_at > PAUSE_SECONDS:
-            self._awake_since = now
-        live = [(key, one) for key, one in self._reconcilers.items() if self.slot(key).manifest is not None]
-        residences = ((key, self.slot(key).manifest, self.slot(key).residence()) for key, _ in live)
-        self._footprint.measure([(key, manifest, one is not None and one.parked) for key, manifest, one in residences])
-        blamed = suspect(one.journal for _, one in live)
-        return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._awake_since)
 
     def _forget(self) -> None:
         """Lets go of what was evicted, once it was reported for a while."""

@@ -56,7 +56,8 @@ def main() -> None:
             end(how)
         return Deadly(session, how, armed) if when == "answering" else session
 
-    limits = Limits(hang_seconds=1.0, load_seconds=1.0)
+    # Long enough for a good model on a busy machine.
+    limits = Limits(hang_seconds=4.0, load_seconds=4.0) if how == "hangs" else Limits()
     updater = Updater(folder, TRUST, hub, opener=opener, limits=limits, trial=Trial(records=10_000, seconds=0.5))
     updater.watch()
 

@@ -188,7 +188,7 @@ class TestTooMuch:
         self, tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # As after SIGSTOP, or in a machine that was frozen: a record is an hour old, and so is the last look.
-        monkeypatch.setattr("edge_agent.update.updater.PAUSE_SECONDS", 1.5)
+        monkeypatch.setattr("edge_agent.update.overview.PAUSE_SECONDS", 1.5)
         done = threading.Event()
         ahead = [0.0]
         with running(
