@@ -15,6 +15,7 @@ import pytest
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import a_desired, an_assignment
 from tests.fakes.tiny_models import Build, a_build
+from tests.fakes.waiting import until
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,6 +82,22 @@ def test_a_model_that_kills_the_process_is_rejected_and_the_one_before_runs(tmp_
         assert third.said[-1][1] == "process-ended"
         third.order(a_build(1), generation=3)
         third.listen(until=("settled", 1))
+
+
+def test_a_download_in_the_middle_of_which_it_is_killed_goes_on_where_it_was(
+    tmp_path: Path, server: BlobServer
+) -> None:
+    build = a_build(1)
+    server.blobs.update(build.blobs)
+    server.stall_after = half = len(build.artifact) // 2
+    with process(tmp_path, server) as first:
+        first.order(build, generation=1)
+        until(lambda: [one.stat().st_size for one in (tmp_path / "artifacts").glob("*.part")] == [half])
+    server.stall_after = None
+    server.let_go.set()
+    with process(tmp_path, server) as second:
+        second.listen(until=("settled", 1))
+    assert [one.range for one in server.served(build.manifest.artifact.digest)] == ["", f"bytes={half}-"]
 
 
 def test_however_often_it_is_killed_it_gets_there(tmp_path: Path, server: BlobServer) -> None:
