@@ -120,7 +120,7 @@ class Matrix:
 
     def _carry_out(self, scenario: Scenario, folder: Path, said: mmap.mmap) -> None:
         """In the traced process. What it claims goes to shared memory, by no system call."""
-        update = scenario is UPDATE
+        update = scenario == UPDATE
         url = self.url if update else _NOWHERE
         updater = Updater(folder, TRUST, url, trial=Trial(seconds=0.0), disk=self.disk())
         stop = threading.Event()
