@@ -8,6 +8,8 @@ from edge_agent.store.disk import Disk
 
 #: Room for some journals, old and new beside each other.
 BALLAST_BYTES = 256 * 1024
+#: Where less is free, others need it more.
+PLENTY_BYTES = 4 * BALLAST_BYTES
 
 
 class Ballast:
@@ -22,12 +24,11 @@ class Ballast:
         return self._path.exists()
 
     def take(self) -> None:
-        """Takes up the room, if it is there; else the next call may find some. Raises nothing."""
-        if self.aboard:
-            return
+        """Takes up the room, if there is plenty; else the next call may find some. Raises nothing."""
         with contextlib.suppress(OSError):
-            # No zeros: a file system that compresses would keep no room for them.
-            self._disk.replace(self._path, os.urandom(BALLAST_BYTES))
+            if not self.aboard and self._disk.free_bytes(self._path.parent) >= PLENTY_BYTES:
+                # No zeros: a file system that compresses would keep no room for them.
+                self._disk.replace(self._path, os.urandom(BALLAST_BYTES))
 
     def drop(self) -> bool:
         """Gives the room back. Whether there was any."""

@@ -1,0 +1,67 @@
+"""Who must end the process, and when nobody may be accused."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.core.limits import Limits
+from edge_agent.update.footprint import Footprint
+from edge_agent.update.overview import PAUSE_SECONDS, Awake
+from tests.fakes.blob_server import serving
+from tests.fakes.device import running
+from tests.fakes.releases import a_manifest
+from tests.fakes.tiny_models import a_build
+
+
+def test_who_looks_often_has_been_awake_all_along() -> None:
+    awake = Awake(0.0)
+    for now in (5.0, 10.0, 10.0 + PAUSE_SECONDS):
+        awake.look(now)
+    assert awake.since == 0.0
+
+
+def test_after_a_pause_everything_begins_anew() -> None:
+    awake = Awake(0.0)
+    awake.look(PAUSE_SECONDS + 1)
+    assert awake.since == PAUSE_SECONDS + 1
+
+
+def test_who_was_at_work_has_not_paused() -> None:
+    awake = Awake(0.0)
+    awake.busy(100.0)
+    awake.look(101.0)
+    assert awake.since == 0.0
+
+
+def test_growth_counts_from_when_something_else_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = iter([100, 150, 140, 90, 95])
+    monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: next(sizes))
+    footprint = Footprint()
+    grown = []
+    for loaded in ("one", "one", "two", "two", "two"):
+        footprint.measure(loaded)
+        grown.append(footprint.grown_bytes)
+    assert grown == [0, 50, 0, 0, 0], "and what was given back is no debt"
+    assert footprint.resident_bytes == 95
+
+
+def test_a_load_that_lasts_too_long_hangs_but_not_over_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    with (
+        serving() as server,
+        running(tmp_path, server, limits=Limits(load_seconds=60.0), monotonic=lambda: clock[0]) as device,
+    ):
+        device.order(a_build(1))
+        device.until_settled(1)
+        assert device.updater.unwell() is None
+        reconciler = device.updater._reconcilers["digits"]
+        monkeypatch.setattr(reconciler, "preparing", (a_manifest(2), 1000.0))
+        clock[0] += 3600.0
+        assert device.updater.unwell() is None, "it was frozen with the whole process"
+        for _ in range(7):
+            clock[0] += 10.0
+            found = device.updater.unwell()
+        assert found is not None
+        assert found.code == "load-hangs"
+        assert "version 2 of digits has taken 70 s" in found.sentence
+        monkeypatch.undo()
