@@ -77,17 +77,12 @@ class Execution:
         if seen is None:
             self._tell(job, outcome)
             return
-        inputs, lent = job.call.inputs, job.call.lent
-        counted = self._tally.wants(seen.manifest, inputs)
-        compared = self._shadow.wants(served.challenger, copied=lent)
-        if lent and (counted or compared):
-            # After the answer this memory is the caller's again.
-            inputs = {name: array.copy() for name, array in inputs.items()}
         self._tell(job, outcome)
-        if counted:
+        inputs = job.call.inputs
+        if self._tally.wants(seen.manifest, inputs):
             seen.inputs = inputs
         self._tally.answered(seen)
-        if compared:
+        if self._shadow.wants(served.challenger):
             self._shadow.offer(served.challenger, seen, inputs)
 
     def _tell(self, job: Job, outcome: Outcome) -> None:

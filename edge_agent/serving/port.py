@@ -1,33 +1,30 @@
 """What lies between a protocol (HTTP, gRPC) and the models: one call in, one answer or one error out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from edge_agent.runtimes.session import Array
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One inference request. `version` is "" when any will do; `outputs` are the names asked for, () for all.
 
     A tensor of dtype BYTES is an array of `bytes` objects, in `inputs` as in the answer's outputs. The engine may keep
     `inputs` for as long as it likes, for telemetry and a shadow look at them after the answer: nobody writes to them
-    any more. Where that cannot be promised (memory shared with the caller) the call is `lent`: then nothing is read
-    after `done`.
+    any more.
     """
 
     model: str
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...] = ()
     version: str = ""
-    lent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The outputs asked for, and the manifest of the very version that computed them."""
 
     manifest: Manifest

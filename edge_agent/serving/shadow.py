@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
@@ -38,8 +39,7 @@ _SAVED_SECONDS = 20.0
 NICENESS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(msgspec.Struct, frozen=True):
     challenger: LiveModel
     manifest: Manifest
     inputs: Mapping[str, Array]
