@@ -1,16 +1,16 @@
 """Which accelerators a device has, by the nodes and libraries that their drivers make. Loads no runtime."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 _ROOT = Path("/")
 #: Where a distribution or a vendor puts a delegate.
 _LIBRARIES = ("usr/lib", "usr/lib/*-linux-gnu*", "usr/lib64", "usr/local/lib", "opt/*/lib")
 
 
-@dataclass(frozen=True)
-class Accelerator:
+class Accelerator(msgspec.Struct, frozen=True):
     """A kind of hardware: the device is seen to have it by any of `nodes` (globs) or `usb` (vendor:product).
 
     `providers` are ONNX Runtime's execution providers that use it, best first; `library` is its LiteRT delegate.

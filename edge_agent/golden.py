@@ -5,10 +5,10 @@ import math
 import time
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
@@ -20,8 +20,7 @@ from fleet_contract.manifest import Manifest
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a replay measured. `agreement` is None for a task that names no labels."""
 
     samples: int

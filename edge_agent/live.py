@@ -9,15 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from edge_agent.runtimes.session import Session
 from fleet_contract.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A model that is loaded and warmed up.
 
     `reopen` gives a session of the same artifact once more, which is what makes it possible to park the model;
@@ -30,24 +32,21 @@ class Loaded:
     memory_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """How the live model has done since it was switched to: `count` records answered, `errors` that failed."""
 
     count: int = 0
     errors: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """Of the leases of the live model that have ended, how many lasted longer than they may."""
 
     leases: int = 0
     slow: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(msgspec.Struct, frozen=True):
     """The lease that has been under way for longest: since when, in monotonic seconds, and of which model."""
 
     since: float
@@ -87,8 +86,7 @@ class Unmarked:
         """Nothing was noted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Residence:
+class Residence(msgspec.Struct, frozen=True):
     """What is known of a live model's memory; `used_at` in monotonic seconds."""
 
     memory_bytes: int

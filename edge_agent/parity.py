@@ -1,7 +1,8 @@
 """Before an accelerator answers: it computes the golden set on this device as it should, or is refused by name."""
 
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from edge_agent.failures import ArtifactRejected
 from edge_agent.golden import Verdict, replay

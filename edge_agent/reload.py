@@ -1,7 +1,6 @@
 """What a new config changes in an agent that runs, and what waits for its next start. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,8 +19,7 @@ LIVE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """Dotted names of settings: those to be followed at once, and those that wait for a restart."""
 
     live: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from edge_agent import __version__, inventory
 from edge_agent.telemetry.spool import Spool
@@ -17,8 +18,7 @@ from fleet_contract.topics import Address
 _PER_CONNECTION = 1 << 20
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True):
     """Who reports: the device, this start of its agent, and what it is."""
 
     address: Address

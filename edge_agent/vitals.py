@@ -4,7 +4,8 @@ No clock: moments are handed in, in monotonic seconds.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from fleet_contract.because import Because
 
@@ -12,8 +13,7 @@ from fleet_contract.because import Because
 PAUSE_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Vital:
+class Vital(msgspec.Struct, frozen=True):
     """A loop that is stuck when it has not turned for `limit_seconds`."""
 
     name: str

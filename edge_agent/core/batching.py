@@ -1,27 +1,25 @@
 """Decides how many waiting calls go through a model together. No I/O, no clock, no randomness."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+
+class Bounds(msgspec.Struct, frozen=True):
     """At most `max_rows` go together, and none waits longer than `max_delay_seconds` for others to come."""
 
     max_rows: int = 1
     max_delay_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(msgspec.Struct, frozen=True):
     """The `calls` oldest go now."""
 
     calls: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Nothing goes yet: there is room for more, and `seconds` are left to wait for it."""
 
     seconds: float

@@ -5,8 +5,9 @@ answer is not signed, and an order's expiry is judged by this device alone. But 
 makes certificates invalid, orders expired, and windows land where nobody looks for them.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from fleet_contract.because import Because
 
@@ -14,8 +15,7 @@ from fleet_contract.because import Because
 TOLERANCE = timedelta(minutes=2)
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(msgspec.Struct, frozen=True):
     """The hub's time in an answer, and when that came, in seconds of a clock that nobody sets."""
 
     hub: datetime

@@ -8,7 +8,9 @@ oldest first, for an old one can only shrink.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from fleet_contract.telemetry import Ack
 
@@ -27,8 +29,7 @@ LONGEST_SPREAD_SECONDS = 60.0
 ANSWER_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class Backlog:
+class Backlog(msgspec.Struct, frozen=True):
     """The oldest boot that has records waiting: the hub has all up to `mark`, and `last` is the newest here."""
 
     boot: str
@@ -36,8 +37,7 @@ class Backlog:
     last: int
 
 
-@dataclass(frozen=True)
-class Flight:
+class Flight(msgspec.Struct, frozen=True):
     """A batch on its way: `records` of `boot` after `after`, up to `through`, sent at `sent_at` (monotonic seconds);
     `batch` is its fingerprint."""
 
@@ -49,8 +49,7 @@ class Flight:
     batch: str = ""
 
 
-@dataclass(frozen=True)
-class Drain:
+class Drain(msgspec.Struct, frozen=True):
     """Where draining is.
 
     `below` is the hub's own mark of a boot, when it is lower than what is no longer here (its lake was restored from a
@@ -70,8 +69,7 @@ class Drain:
     drawn: int = 0
 
 
-@dataclass(frozen=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send the records of `boot` after sequence `since`, as many as fit and at most `records`; the batch says
     `after`."""
 
@@ -81,15 +79,13 @@ class Send:
     records: int = FIRST_RECORDS
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Nothing to send before `until` (monotonic seconds), or, when None, before something new happens."""
 
     until: float | None
 
 
-@dataclass(frozen=True)
-class GiveUp:
+class GiveUp(msgspec.Struct, frozen=True):
     """The hub will never take the records of `boot` up to `through`: drop them, and count them."""
 
     boot: str

@@ -1,7 +1,8 @@
 """What a model may take of its device while it answers, and when it has taken too much. No I/O, no clock."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from edge_agent.core.journal import Journal
 from fleet_contract.because import Because
@@ -14,8 +15,7 @@ LEAST_LEASES = 10
 PACE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What a model may take of this device; None: as much as there is.
 
     `latency_ms` is for the median record, of the golden replay and of what comes later. `resident_bytes` is for the
@@ -33,8 +33,7 @@ class Limits:
 UNLIMITED = Limits()
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(msgspec.Struct, frozen=True):
     """What a slot takes: `live` answers, and of its `leases` in the last `over_seconds`, `slow` lasted too long.
 
     `busy` has had a record under way for `busy_seconds`, the longest there is, and need not be live any more. The agent
@@ -56,8 +55,7 @@ class Load:
 NOTHING = Load()
 
 
-@dataclass(frozen=True)
-class Excess:
+class Excess(msgspec.Struct, frozen=True):
     """A limit that `manifest` exceeds. `spent`: only the end of the process gives back what was taken, be it a thread
     that never comes back or memory that leaked."""
 

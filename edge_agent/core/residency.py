@@ -1,11 +1,11 @@
 """Decides which models give their memory back. No I/O, no clock, no randomness."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Resident:
+class Resident(msgspec.Struct, frozen=True):
     """A model in memory: what it takes, and when it was last asked. `spare` ones, the shadows, answer nobody."""
 
     key: str

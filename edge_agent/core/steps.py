@@ -1,7 +1,8 @@
 """The words of `edge_agent.core.update`: what it sees, what it may do, and what it answers."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from edge_agent.core.journal import Journal, Order, Refused
 from edge_agent.core.limits import NOTHING, UNLIMITED, Limits, Load
@@ -9,8 +10,7 @@ from fleet_contract.because import Because
 from fleet_contract.manifest import Blob, Manifest
 
 
-@dataclass(frozen=True)
-class Fetch:
+class Fetch(msgspec.Struct, frozen=True):
     """Have the bytes of `blob` on disk, from `url`; they are not trusted yet."""
 
     manifest: Manifest
@@ -18,43 +18,37 @@ class Fetch:
     url: str
 
 
-@dataclass(frozen=True)
-class Verify:
+class Verify(msgspec.Struct, frozen=True):
     """Read `blob` back from disk and compare its hash; wrong bytes are removed."""
 
     manifest: Manifest
     blob: Blob
 
 
-@dataclass(frozen=True)
-class Prepare:
+class Prepare(msgspec.Struct, frozen=True):
     """Load and warm up beside what is live, and replay the `golden` set when there is one to replay."""
 
     manifest: Manifest
     golden: Blob | None
 
 
-@dataclass(frozen=True)
-class Switch:
+class Switch(msgspec.Struct, frozen=True):
     """Let what was prepared of `manifest` answer from now on; None: let nothing answer."""
 
     manifest: Manifest | None
 
 
-@dataclass(frozen=True)
-class Discard:
+class Discard(msgspec.Struct, frozen=True):
     """Close what was prepared: it is not wanted any more."""
 
     manifest: Manifest
 
 
-@dataclass(frozen=True)
-class Forget:
+class Forget(msgspec.Struct, frozen=True):
     """Remove the journal: then nothing of the model is kept."""
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Look again after `seconds`, or, when None, after something has changed."""
 
     seconds: float | None
@@ -64,16 +58,14 @@ Step = Fetch | Verify | Prepare | Switch | Discard | Forget
 Action = Step | Wait
 
 
-@dataclass(frozen=True)
-class Setback:
+class Setback(msgspec.Struct, frozen=True):
     """`step` has just failed for good. Shown once."""
 
     step: Step
     because: Because
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """`step` has failed for now, and is not to be tried for `seconds` more (0 or less: it may be)."""
 
     step: Step
@@ -81,8 +73,7 @@ class Rest:
     because: Because
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(msgspec.Struct, frozen=True):
     """When probation ends: after `records`, or after `seconds`; and when it fails: `error_share` of the records, if
     they are `least_errors` or more, and more than twice what was usual."""
 
@@ -92,8 +83,7 @@ class Trial:
     least_errors: int = 3
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True):
     """What is. `whole` are digests whose bytes are all on disk, `verified` those that this process has hashed.
 
     `answered`, `failed` and `live_seconds` count since `live` was switched to, in this process. `forgotten`: there is
@@ -118,8 +108,7 @@ class Observed:
     limits: Limits = UNLIMITED
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """`action` may be taken once `journal` is on disk.
 
     With `proven` it may be taken even if the journal cannot be written: it brings back what ran before, and a full

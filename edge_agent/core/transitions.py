@@ -1,11 +1,11 @@
 """How a journal changes: each function is one thing that has happened to a model. No I/O, no clock."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import assert_never
 
+import msgspec
 from msgspec.structs import replace
 
 from edge_agent.core.journal import Journal, Order, Refused
@@ -40,8 +40,7 @@ _WANTED_WEIGHT = {Part.NONE: 0, Part.UNKNOWN: 1, Part.LIKELY: 1, Part.CERTAIN: M
 _SETTLED_WEIGHT = {Part.NONE: 0, Part.UNKNOWN: 1, Part.LIKELY: 2, Part.CERTAIN: MAX_SETTLED_ENDS}
 
 
-@dataclass(frozen=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """How the last process ended, as far as one release is concerned."""
 
     part: Part

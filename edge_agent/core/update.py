@@ -16,7 +16,6 @@ An order leads from any phase to FETCHING, or straight to SETTLED when it wants 
 what answers and takes too much of the device is gone at once, and so is what ended the last process (`resumed`).
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -44,7 +43,7 @@ def decide(journal: Journal, observed: Observed) -> Decision:
     if taken is None:
         return _next(journal, observed)
     decision = _next(_failed(journal, Setback(Switch(taken.manifest), taken.because), observed.now), observed)
-    return replace(decision, spent=taken.because) if taken.spent else decision
+    return change(decision, spent=taken.because) if taken.spent else decision
 
 
 def _next(journal: Journal, observed: Observed) -> Decision:

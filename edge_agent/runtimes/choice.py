@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, Session
@@ -16,8 +17,7 @@ _log = logging.getLogger(__name__)
 OpenWith: TypeAlias = Callable[[str], Session]
 
 
-@dataclass(frozen=True)
-class Ways:
+class Ways(msgspec.Struct, frozen=True):
     """By name and best first: `accelerators` answer once they were proved with this artifact on this device,
     `trusted` ones until then. With `at_any_speed` an accelerator is taken also when it is slower."""
 

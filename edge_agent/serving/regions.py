@@ -8,8 +8,9 @@ import os
 import re
 import stat
 import threading
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from edge_agent.serving.port import InputWrong
 
@@ -25,8 +26,7 @@ class RegionUnknown(InputWrong):
     code = "region-unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(msgspec.Struct, frozen=True):
     """`byte_size` bytes at `offset` in the shared memory `key`."""
 
     name: str

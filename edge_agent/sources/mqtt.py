@@ -5,9 +5,9 @@ import logging
 import platform
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -29,8 +29,7 @@ _SESSION_SECONDS = 24 * 3600
 _OVERHEAD_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(msgspec.Struct, frozen=True):
     payload: bytes
     topic: str
     qos: int

@@ -1,8 +1,9 @@
 """What a source is: records for a model, at its own pace, each handed over once the one before is dealt with."""
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from edge_agent.runtimes.session import Array
 from fleet_contract.because import Because
@@ -16,8 +17,7 @@ def _nobody(answered: bool) -> None:
     """Nobody waits to hear what became of the record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One row for each input of the model, by the input's name."""
 
     inputs: Mapping[str, Array]

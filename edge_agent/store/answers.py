@@ -7,10 +7,11 @@ bytes are worth is told by their hash.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
+
+import msgspec
 
 from edge_agent.failures import TryLater
 from fleet_contract.manifest import Blob
@@ -24,8 +25,7 @@ _TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{0,254}"')
 _KNOWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What was asked for: `blob` at `url`, of which `size_bytes` are here, from a file that was `etag` then."""
 
     url: str
@@ -49,8 +49,7 @@ class Asked:
         return urlsplit(self.url).netloc
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(msgspec.Struct, frozen=True):
     """The body is the blob from its first byte on, as the server knows it by `etag`; `coding` is to be undone.
 
     The first `known_bytes` of it are here: it is the same file, from a server that does not do ranges.
@@ -61,18 +60,15 @@ class Whole:
     known_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """The body goes on where we are."""
 
 
-@dataclass(frozen=True)
-class Afresh:
+class Afresh(msgspec.Struct, frozen=True):
     """What is here is no part of what is there: forget it, and ask for the whole."""
 
 
-@dataclass(frozen=True)
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """Ask at `url`."""
 
     url: str

@@ -1,6 +1,6 @@
 """Tells a download that is slow from one that only drips. No I/O, no clock."""
 
-from dataclasses import dataclass
+import msgspec
 
 #: How long a server has to bring `LEAST_BYTES`: name look-up, connection and headers included.
 PACE_SECONDS = 30.0
@@ -8,8 +8,7 @@ PACE_SECONDS = 30.0
 LEAST_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """What must come in every `seconds`. A blob smaller than `least_bytes` must come as a whole."""
 
     seconds: float = PACE_SECONDS

@@ -6,14 +6,14 @@ until that order is done, and what nobody was promised goes first.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+
+import msgspec
 
 from edge_agent.failures import ArtifactRejected, TryLater
 from fleet_contract.because import Because
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(msgspec.Struct, frozen=True):
     """At most `max_bytes` for artifacts and golden sets together; 0 is no bound."""
 
     max_bytes: int = 0

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
+
+import msgspec
 
 from edge_agent.core.steps import Fetch
 from edge_agent.failures import TryLater
@@ -25,16 +26,14 @@ PARALLEL = 2
 TURN_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Fetched:
+class Fetched(msgspec.Struct, frozen=True):
     """How a fetch ended: with all bytes on disk when `error` is None."""
 
     fetch: Fetch
     error: VedetteError | None
 
 
-@dataclass(frozen=True)
-class _Flight:
+class _Flight(msgspec.Struct, frozen=True):
     fetch: Fetch
     download: "Download"
     began: float

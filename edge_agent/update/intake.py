@@ -1,7 +1,8 @@
 """What a desired state asks of this device, once all its signatures have been checked."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from edge_agent.core.journal import Order, Refused, key
 from fleet_contract.desired import SLOTS, Assignment, Desired, open_desired
@@ -13,8 +14,7 @@ from fleet_contract.signing import PublicKey, envelope
 from fleet_contract.topics import Address, check_id
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(msgspec.Struct, frozen=True):
     """Who this device is, and whose signatures it follows: the hub's for orders, the release key's for models."""
 
     address: Address
@@ -41,8 +41,7 @@ class TargetWrong(ContractError):
     code = "target-wrong"
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """A desired state that this device follows. `payload` is how it came, `text` what was signed, and `wanted` what it
     asks for, by the key of the slot."""
 

@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+import msgspec
 
 from edge_agent.core.limits import UNLIMITED, Limits
 from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
@@ -28,8 +29,7 @@ _NUMPY_DTYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Preflight:
+class Preflight(msgspec.Struct, frozen=True):
     """Loads models with `open_session`, inside `limits`."""
 
     open_session: OpenSession

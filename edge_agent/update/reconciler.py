@@ -4,10 +4,13 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
 
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, Order, Refused, closed, kept, proven, reported
@@ -64,8 +67,7 @@ class Surroundings:
     monotonic: Callable[[], float]
 
 
-@dataclass(frozen=True)
-class _Resting:
+class _Resting(msgspec.Struct, frozen=True):
     step: Step
     until: float
     times: int

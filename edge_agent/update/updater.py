@@ -5,10 +5,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, fresh, manifests
@@ -53,8 +54,7 @@ _NO_BOUND = Quota()
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class UpdaterState:
+class UpdaterState(msgspec.Struct, frozen=True):
     """What a report says of updates. `generation` is of the desired state that is followed, 0 when none ever came."""
 
     generation: int = 0

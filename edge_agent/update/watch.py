@@ -1,13 +1,12 @@
 """What one live model takes of its device, as its slot and the clock tell."""
 
-from dataclasses import dataclass
+import msgspec
 
 from edge_agent.core.limits import LEAST_LEASES, PACE_SECONDS, Load
 from edge_agent.live import LiveModel
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(msgspec.Struct, frozen=True):
     """What all models take together, and when, in monotonic seconds, somebody began to look without a pause."""
 
     resident_bytes: int = 0

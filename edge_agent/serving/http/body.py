@@ -2,8 +2,9 @@
 
 import sys
 import zlib
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.status import Refused
@@ -16,8 +17,7 @@ _SIZE_LINE_MAX_BYTES = 256
 _ENCODED = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """A whole body: the JSON, and the binary tensors behind it; `binary` is None when the request announced none."""
 
     json: bytes

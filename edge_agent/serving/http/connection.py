@@ -4,8 +4,9 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
@@ -33,8 +34,7 @@ _PARTS_MAX = 512
 Handle: TypeAlias = Callable[[Head, Body, Respond], Ticket | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What holds for all connections of a listener."""
 
     handle: Handle

@@ -2,7 +2,8 @@
 
 import functools
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from edge_agent.serving.http.status import Refused
 
@@ -18,8 +19,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ONCE = frozenset({b"content-length", b"host", b"inference-header-content-length", b"content-encoding"})
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What a request says before its body."""
 
     method: str

@@ -1,7 +1,6 @@
 """What goes back to a client: a status, and parts of memory that are sent as they lie. No I/O."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import msgspec
@@ -29,8 +28,7 @@ _LINES = {
 _JSON = b"Content-Type: application/json\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """`fields` are whole header lines. `parts` are of single bytes and stay as they are until they are sent."""
 
     status: int

@@ -1,10 +1,10 @@
 """Each rule of the update core, one turn at a time."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from edge_agent.core.journal import (
     Journal,
