@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# First, and as a whole: ONNX Runtime imports a part of it, which two threads at once turn into an import that fails.
+import numpy  # noqa: F401
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
