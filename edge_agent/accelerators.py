@@ -1,5 +1,6 @@
 """Which accelerators a device has, by the nodes and libraries that their drivers make. Loads no runtime."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ _LIBRARIES = ("usr/lib", "usr/lib/*-linux-gnu*", "usr/lib64", "usr/local/lib", "
 
 
 class Accelerator(msgspec.Struct, frozen=True):
-    """A kind of hardware: the device is seen to have it by any of `nodes` (globs) or `usb` (vendor:product).
+    """A kind of hardware: the device is seen to have it by any of `nodes` (# is a number) or `usb` (vendor:product).
 
     `providers` are ONNX Runtime's execution providers that use it, best first; `library` is its LiteRT delegate.
     """
@@ -25,22 +26,22 @@ class Accelerator(msgspec.Struct, frozen=True):
 
 KNOWN = (
     # TensorRT builds an engine for minutes before its first answer: only for who asks for it.
-    Accelerator("nvidia-gpu", ("dev/nvidia[0-9]*", "dev/nvhost-gpu"), providers=("CUDAExecutionProvider",)),
+    Accelerator("nvidia-gpu", ("dev/nvidia#", "dev/nvhost-gpu"), providers=("CUDAExecutionProvider",)),
     Accelerator("amd-gpu", ("dev/kfd",), providers=("MIGraphXExecutionProvider",)),
     Accelerator(
         "hexagon",
-        ("dev/fastrpc-cdsp*", "dev/adsprpc-smd"),
+        ("dev/fastrpc-cdsp", "dev/fastrpc-cdsp-secure", "dev/adsprpc-smd"),
         providers=("QNNExecutionProvider",),
         library="libQnnTFLiteDelegate.so",
     ),
-    Accelerator("edgetpu", ("dev/apex_[0-9]*",), usb=("1a6e:089a", "18d1:9302"), library="libedgetpu.so.1"),
+    Accelerator("edgetpu", ("dev/apex_#",), usb=("1a6e:089a", "18d1:9302"), library="libedgetpu.so.1"),
     Accelerator("vivante-npu", ("dev/galcore",), providers=("VSINPUExecutionProvider",), library="libvx_delegate.so"),
     Accelerator("rockchip-npu", ("dev/rknpu",), providers=("RknpuExecutionProvider",)),
-    Accelerator("ethos-u", ("dev/ethosu[0-9]*",), library="libethosu_delegate.so"),
-    Accelerator("mali-gpu", ("dev/mali[0-9]*",), library="libarmnnDelegate.so"),
-    Accelerator("hailo", ("dev/hailo[0-9]*",)),
-    Accelerator("npu", ("dev/accel/accel[0-9]*",), providers=("VitisAIExecutionProvider",)),
-    Accelerator("gpu", ("dev/dri/renderD*",), providers=("WebGpuExecutionProvider",)),
+    Accelerator("ethos-u", ("dev/ethosu#",), library="libethosu_delegate.so"),
+    Accelerator("mali-gpu", ("dev/mali#",), library="libarmnnDelegate.so"),
+    Accelerator("hailo", ("dev/hailo#",)),
+    Accelerator("npu", ("dev/accel/accel#",), providers=("VitisAIExecutionProvider",)),
+    Accelerator("gpu", ("dev/dri/renderD#",), providers=("WebGpuExecutionProvider",)),
 )
 #: They compute on the CPU, in another way than ONNX Runtime's own kernels.
 _ON_THE_CPU = ("OpenVINOExecutionProvider", "DnnlExecutionProvider", "ACLExecutionProvider")
@@ -49,7 +50,7 @@ _ON_THE_CPU = ("OpenVINOExecutionProvider", "DnnlExecutionProvider", "ACLExecuti
 def found(root: Path = _ROOT) -> tuple[Accelerator, ...]:
     """The accelerators that the device below `root` has."""
     usb = frozenset(_usb(root))
-    return tuple(one for one in KNOWN if usb & set(one.usb) or any(_matches(root, node) for node in one.nodes))
+    return tuple(one for one in KNOWN if usb & set(one.usb) or any(_has(root, node) for node in one.nodes))
 
 
 def providers(built: Sequence[str], root: Path = _ROOT) -> tuple[str, ...]:
@@ -74,8 +75,16 @@ def delegates(root: Path = _ROOT) -> Mapping[str, str]:
     return installed
 
 
-def _matches(root: Path, node: str) -> bool:
-    return next(root.glob(node), None) is not None
+def _has(root: Path, node: str) -> bool:
+    path = root / node
+    if not node.endswith("#"):
+        return path.exists()
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return False
+    stem = path.name[:-1]
+    return any(name.startswith(stem) and name[len(stem) :].isdigit() for name in names)
 
 
 def _usb(root: Path) -> Iterator[str]:

@@ -54,6 +54,7 @@ _FAREWELL_SECONDS = 1.5
 _TRIGGER_SECONDS = 2.0
 #: How long the models that are on disk may keep the agent from connecting.
 _MODELS_FIRST_SECONDS = 2.0
+_ANSWERS_FIRST_SECONDS = 0.1
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
@@ -154,8 +155,10 @@ class Agent:
         self._thread("uplink", self._talk)
 
     def _talk(self, stop: threading.Event) -> None:
-        # Applications on the gateway wait for the models; the hub has heard worse than a second of silence.
+        # Applications on the gateway wait for the models, and then for their answers; the hub has heard worse than a
+        # second of silence.
         self._updater.at_rest.wait(_MODELS_FIRST_SECONDS)
+        stop.wait(_ANSWERS_FIRST_SECONDS)
         self._uplink.run(stop)
 
     def check(self) -> None:

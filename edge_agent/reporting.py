@@ -11,7 +11,7 @@ from edge_agent.telemetry.spool import Spool
 from edge_agent.update.updater import UpdaterState
 from fleet_contract.because import Because
 from fleet_contract.encoding import encode
-from fleet_contract.report import Presence, Report
+from fleet_contract.report import Inventory, Presence, Report
 from fleet_contract.topics import Address
 
 #: How many reports one connection may send before the numbers of the next begin.
@@ -51,7 +51,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._connection = 0
         self._number = 0
-        self._inventory = inventory.take()
+        self._inventory: Inventory | None = None
 
     def troubles(self) -> tuple[Because, ...]:
         """What is wrong on the device now."""
@@ -62,7 +62,9 @@ class Reporter:
         with self._lock:
             self._number += 1
             number = self._number
-        self._inventory = inventory.renewed(self._inventory)
+        # With the first report and no sooner: models come first.
+        taken = inventory.take() if self._inventory is None else inventory.renewed(self._inventory)
+        self._inventory = taken
         updates = self.updates()
         return encode(
             Report(
@@ -78,7 +80,7 @@ class Reporter:
                 started_at=self._origin.started_at,
                 models=updates.models,
                 refused=updates.refused,
-                inventory=self._inventory,
+                inventory=taken,
                 spool=self._spool.report(),
                 troubles=(*updates.troubles, *self._troubles()),
             )
