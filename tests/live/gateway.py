@@ -20,6 +20,8 @@ PROVISIONING = ROOT / "provisioning" / "systemd"
 SERVICE = "vedette-agent.service"
 _TARGET = "[Unit]\nDescription=Ready\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n"
 _ENTRY = "#!/opt/vedette/bin/python\nimport sys\nfrom edge_agent.cli import main\nsys.exit(main())\n"
+# What a Python that is not Debian's links with lies beside it, and not where Debian's lies.
+_LIBRARIES = "/opt/python/lib"
 
 
 class Gateway:
@@ -35,7 +37,7 @@ class Gateway:
         command = [
             *("systemd-nspawn", f"--directory={self.root}", f"--machine={name}", "--boot", "--quiet"),
             *("--register=no", "--keep-unit", "--console=read-only", "--resolv-conf=off", "--link-journal=no"),
-            *("--bind-ro=/usr", f"--bind-ro={ROOT}:/opt/source"),
+            *("--bind-ro=/usr", f"--bind-ro={ROOT}:/opt/source", f"--bind-ro={sys.base_prefix}:/opt/python"),
             f"--bind-ro={sysconfig.get_path('purelib')}:/opt/packages",
             "systemd.unit=ready.target",
         ]
@@ -59,14 +61,22 @@ class Gateway:
         for unit in ("systemd-journal-flush", "console-getty", "systemd-update-utmp"):
             (self.root / "etc" / "systemd" / "system" / f"{unit}.service").symlink_to("/dev/null")
         self.write(f"/etc/systemd/system/{SERVICE}", (PROVISIONING / SERVICE).read_text())
+        environment = f"[Service]\nEnvironment=LD_LIBRARY_PATH={_LIBRARIES}\n"
+        self.write(f"/etc/systemd/system/{SERVICE}.d/python.conf", environment)
         self.write("/etc/sysusers.d/vedette.conf", (PROVISIONING / "vedette.sysusers.conf").read_text())
         venv.create(self.root / "opt" / "vedette", with_pip=False, symlinks=True)
-        (packages,) = (self.root / "opt" / "vedette" / "lib").glob("python3*/site-packages")
+        # This machine's Python may be in a home folder, which the unit's sandbox hides: the gateway has its own place.
+        home = self.root / "opt" / "vedette"
+        version = f"python3.{sys.version_info.minor}"
+        for name in ("python", "python3", version):
+            (home / "bin" / name).unlink(missing_ok=True)
+            (home / "bin" / name).symlink_to(f"/opt/python/bin/{version}")
+        (home / "pyvenv.cfg").write_text("home = /opt/python/bin\ninclude-system-site-packages = false\n")
+        (packages,) = (home / "lib").glob("python3*/site-packages")
         (packages / "vedette.pth").write_text("/opt/source\n/opt/packages\n")
         entry = self.root / "opt" / "vedette" / "bin" / "vedette-agent"
         entry.write_text(_ENTRY)
         entry.chmod(0o755)
-        assert Path(sys.base_prefix) == Path("/usr"), "the gateway shares /usr, and this Python is not from there"
 
     def _booted(self) -> bool:
         assert self._process.poll() is None, self._log.read_text(errors="replace")
@@ -88,7 +98,12 @@ class Gateway:
         as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
         done = subprocess.run(
             [*enter, *as_user, *command],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_PAGER": "", "SYSTEMD_COLORS": "0"},
+            env={
+                "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                "LD_LIBRARY_PATH": _LIBRARIES,
+                "SYSTEMD_PAGER": "",
+                "SYSTEMD_COLORS": "0",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
