@@ -1,6 +1,5 @@
 """Which accelerators a device has, by the nodes and libraries that their drivers make. Loads no runtime."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def _has(root: Path, node: str) -> bool:
     if not node.endswith("#"):
         return path.exists()
     try:
-        names = os.listdir(path.parent)
+        names = [one.name for one in path.parent.iterdir()]
     except OSError:
         return False
     stem = path.name[:-1]
