@@ -15,6 +15,10 @@ import pytest
     [("edge_agent.runtimes.onnx", "onnxruntime"), ("edge_agent.runtimes.litert", "ai_edge_litert")],
 )
 def test_numpy_is_imported_as_a_whole_before_a_runtime_imports_parts_of_it(module: str, runtime: str) -> None:
-    order = f"import sys, {module}; names = list(sys.modules); print(names.index('numpy') < names.index('{runtime}'))"
+    # Modules are listed in the order in which their imports have ended.
+    order = (
+        f"import sys, {module}; names = list(sys.modules); "
+        f"print(names.index('numpy') < min(names.index(one) for one in names if one.startswith('{runtime}')))"
+    )
     done = subprocess.run([sys.executable, "-c", order], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "True"
