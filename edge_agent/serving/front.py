@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent import systemd
 from edge_agent.config import Serving
@@ -10,8 +11,10 @@ from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
 from edge_agent.serving.port import Engine
 from edge_agent.serving.regions import Regions
-from edge_agent.serving.rpc.server import RpcServer
 from fleet_contract.because import Because
+
+if TYPE_CHECKING:
+    from edge_agent.serving.rpc.server import RpcServer
 
 
 class Front:
@@ -27,16 +30,7 @@ class Front:
             connections_max=config.connections,
             on_trouble=on_trouble,
         )
-        self._rpc: RpcServer | None = None
-        if config.grpc_port:
-            self._rpc = RpcServer(
-                engine,
-                regions,
-                port=config.grpc_port,
-                calls_max=config.queue + config.workers,
-                body_max_bytes=config.body_max_bytes,
-                on_trouble=on_trouble,
-            )
+        self._rpc = _rpc(config, engine, regions, on_trouble)
 
     def loops(self) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
         """Name and function of each loop; they end when the event is set and `wake` is called."""
@@ -58,3 +52,19 @@ class Front:
     def wake(self) -> None:
         """Lets the loops see that they are to end."""
         self._http.wake()
+
+
+def _rpc(config: Serving, engine: Engine, regions: Regions, on_trouble: Callable[[], None]) -> "RpcServer | None":
+    if not config.grpc_port:
+        return None
+    # It brings thread pools, which nothing else here needs.
+    from edge_agent.serving.rpc.server import RpcServer
+
+    return RpcServer(
+        engine,
+        regions,
+        port=config.grpc_port,
+        calls_max=config.queue + config.workers,
+        body_max_bytes=config.body_max_bytes,
+        on_trouble=on_trouble,
+    )

@@ -1,4 +1,4 @@
-"""Waits for sockets, on one thread: epoll and nothing around it, for asyncio would cost the agent 10 MB."""
+"""Waits for sockets, on one thread: epoll and nothing around it."""
 
 import os
 import select

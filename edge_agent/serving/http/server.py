@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from edge_agent.serving.http import listener as listening
 from edge_agent.serving.http.connection import Connection, Terms
@@ -44,8 +45,7 @@ class _Budget:
             return True
 
 
-@dataclass
-class _Place:
+class _Place(msgspec.Struct):
     """Somewhere to listen, and the listener once it could be opened."""
 
     name: str
