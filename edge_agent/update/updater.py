@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,11 +146,6 @@ class Updater:
                 slot = self._slots[key] = LiveModel(lambda manifest: self._blackbox.mark(key, manifest))
                 slot.slow_seconds = _slow_seconds(self._limits)
             return slot
-
-    def slots(self) -> Mapping[str, LiveModel]:
-        """All slots that there are, by key."""
-        with self._changed:
-            return dict(self._slots)
 
     def receive(self, payload: bytes) -> None:
         """Takes in a desired state. Never raises on bad content: `state().refused` says why it is not followed."""
