@@ -1,5 +1,6 @@
 """ONNX Runtime on a gateway: one thread, no spinning, memory given back on close."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from edge_agent import memory
 from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
+from edge_agent.runtimes.optimized import Optimized
 from edge_agent.runtimes.session import Array, InferenceFailed
 from edge_agent.runtimes.strings import as_bytes, as_text
 from fleet_contract.manifest import Tensor
 
+_log = logging.getLogger(__name__)
 CPU = "CPUExecutionProvider"
 VERSION = f"onnxruntime {ort.__version__}"
 _DTYPES = {
@@ -64,24 +67,8 @@ class OnnxSession:
     """
 
     def __init__(self, path: Path, provider: str = CPU, settings: Runtime | None = None) -> None:
-        settings = settings or Runtime()
-        options = ort.SessionOptions()
-        # A gateway has other work: by default one model spins on every core between two records.
-        options.intra_op_num_threads = settings.threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        providers = list(dict.fromkeys((provider, CPU)))
-        own = [dict(settings.options.get(one, {})) for one in providers]
-        self._session: Any
         try:
-            try:
-                self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
-            except _FAILURES:
-                # A disk may fail to give a byte, once, and ONNX Runtime says that as if the file was no model.
-                # "Unreadable" is for ever, so it is asked again.
-                self._session = ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
+            self._session: Any = _load(path, provider, settings or Runtime())
         except _FAILURES as error:
             raise ArtifactRejected(
                 f"ONNX Runtime {ort.__version__} cannot read the artifact: {str(error).strip()}",
@@ -118,6 +105,55 @@ class OnnxSession:
     def close(self) -> None:
         self._session = None
         memory.give_back()
+
+
+def _load(path: Path, provider: str, settings: Runtime) -> Any:
+    """Raises one of `_FAILURES`."""
+    if provider == CPU and (session := _load_optimized(path, settings)) is not None:
+        return session
+    try:
+        return _open(path, provider, settings)
+    except _FAILURES:
+        # A disk may fail to give a byte, once, and ONNX Runtime says that as if the file was no model. "Unreadable" is
+        # for ever, so it is asked again.
+        return _open(path, provider, settings)
+
+
+def _load_optimized(path: Path, settings: Runtime) -> Any:
+    """The session of what ONNX Runtime has made of the artifact here, now or before; None where there is no such.
+
+    Also the first time it is loaded from the file: what is proved is then what later starts will run.
+    """
+    kept = Optimized(path, VERSION)
+    try:
+        found = kept.find()
+        if found is None and (target := kept.begin()) is not None:
+            _open(path, CPU, settings, write_to=target)
+            memory.give_back()
+            found = kept.finish()
+        return None if found is None else _open(found, CPU, settings, optimize=False)
+    except _FAILURES as error:
+        _log.warning("%s is loaded as it came: %s", path.name, str(error).strip())
+        kept.forget()
+        return None
+
+
+def _open(path: Path, provider: str, settings: Runtime, *, optimize: bool = True, write_to: Path | None = None) -> Any:
+    options = ort.SessionOptions()
+    # A gateway has other work: by default one model spins on every core between two records.
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if write_to is not None:
+        options.optimized_model_filepath = str(write_to)
+        options.add_session_config_entry("session.save_model_format", "ONNX")
+    providers = list(dict.fromkeys((provider, CPU)))
+    own = [dict(settings.options.get(one, {})) for one in providers]
+    return ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:
