@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.built import Digits, digits  # noqa: F401
+from tests.fakes.tiny_tflite import a_linear_tflite
 
 ROOT = Path(__file__).parent.parent
 AGENT = (
     "from pathlib import Path; from edge_agent.runtimes import open_session; open_session('onnx', Path({!r})).close()"
 )
+LITERT = AGENT.replace("'onnx'", "'tflite'")
 TOOLCHAIN = "from pathlib import Path; from models.compiler.session import Model; Model(Path({!r}).read_bytes())"
 
 
@@ -41,3 +43,9 @@ def test_loading_a_model_leaves_no_trace_of_the_runtimes_telemetry(
 ) -> None:
     artifact = str(digits.good / "artifact.cpu-vnni.onnx")
     assert left_behind(tmp_path / "home", code.format(artifact)) == []
+
+
+def test_nor_does_litert_leave_any(tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.write_bytes(a_linear_tflite(1))
+    assert left_behind(tmp_path / "home", LITERT.format(str(artifact))) == []
