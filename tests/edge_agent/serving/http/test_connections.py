@@ -52,6 +52,24 @@ def test_answers_of_other_threads_come_in_the_order_of_the_requests(server, engi
         assert wire.reply().json == {"live": True}
 
 
+def test_what_comes_in_the_moment_of_an_answer_is_not_left_lying(server, engine, monkeypatch):
+    wait = connections.Connection._wait
+
+    def answered_first(connection, events):
+        # The worker's last step falls between the loop's look at whether it is done and its note that more came.
+        engine.held.pop()()
+        wait(connection, events)
+
+    monkeypatch.setattr(connections.Connection, "_wait", answered_first)
+    engine.holds = True
+    wire = server.wire()
+    wire.send(INFER)
+    until(lambda: engine.held)
+    wire.send(LIVE)
+    assert wire.reply().json["model_name"] == "digits"
+    assert wire.reply().json == {"live": True}
+
+
 def test_a_chunked_request_is_followed_by_the_next(server):
     wire = server.wire()
     head, _, body = INFER.partition(b"\r\n\r\n")
