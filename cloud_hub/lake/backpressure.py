@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 SHORTEST_SECONDS = 2.0
 #: A device is never told to stay away for longer: its newest windows would come too late for a rollout's gates.
-LONGEST_SECONDS = 600.0
+LONGEST_SECONDS = 300.0
 
 
 @dataclass(frozen=True)

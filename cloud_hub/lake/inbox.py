@@ -26,9 +26,15 @@ class Inbox:
         self._round_windows = round_windows
         self._linger_seconds = linger_seconds
         self._waiting: deque[Delivery] = deque()
+        self._names: set[tuple[Address, str]] = set()
         self._windows = 0
         self._condition = threading.Condition()
         self._closed = False
+
+    def knows(self, address: Address, fingerprint: str) -> bool:
+        """Whether this batch waits already."""
+        with self._condition:
+            return (address, fingerprint) in self._names
 
     @property
     def full(self) -> bool:
@@ -37,12 +43,19 @@ class Inbox:
             return self._windows >= self._capacity
 
     def put(self, delivery: Delivery) -> bool:
-        """False when there is no room for it. Never blocks."""
+        """False when there is no room for it. Never blocks.
+
+        A batch that waits already is taken only once: a device that has waited long for its ack sends it again.
+        """
+        name = (delivery.address, delivery.fingerprint)
         with self._condition:
+            if name in self._names:
+                return True
             # A batch that is larger than all the room there is must still be able to get through, alone.
             if self._waiting and self._windows + len(delivery.batch.records) > self._capacity:
                 return False
             self._waiting.append(delivery)
+            self._names.add(name)
             self._windows += len(delivery.batch.records)
             self._condition.notify()
             return True
@@ -63,6 +76,7 @@ class Inbox:
                 taken.append(self._waiting.popleft())
                 windows += len(taken[-1].batch.records)
             self._windows -= windows
+            self._names.difference_update((one.address, one.fingerprint) for one in taken)
             return taken
 
     def close(self) -> None:

@@ -123,6 +123,8 @@ class Ingest:
         With no room left the message is dropped and counted, and the device is told how long to stay away.
         """
         name = fingerprint(payload)
+        if self._inbox.knows(address, name):
+            return
         # Before it is unpacked, which is most of what it costs to turn a batch away.
         found_room = not self._inbox.full
         if found_room:

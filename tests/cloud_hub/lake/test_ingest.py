@@ -192,9 +192,9 @@ def test_events_are_in_their_own_table_once_and_acked_in_their_own_lane(hub: Hub
     )
     ingest = hub.start()
     ingest.offer(ADDRESS, message(0, 1, 2, 3))
-    for _ in range(2):
+    for count in (2, 3):
         ingest.offer(ADDRESS, encode_batch(Batch("gateway-1", "b0", 0, events=events, lane=Lane.EVENTS)))
-    acks = hub.link.wait_for_acks(2)
+        acks = hub.link.wait_for_acks(count)
     _wait_for(lambda: ingest.counts.repeats == 1)
     assert Ack("gateway-1", "b0", 3, "windows") in acks
     assert Ack("gateway-1", "b0", 2, "events") in acks
@@ -248,6 +248,22 @@ def test_with_no_room_left_a_batch_is_turned_away_and_taken_when_it_comes_again(
     assert hub.link.wait_for_acks(2)[-1] == Ack("gateway-1", "b0", 5)
     assert ingest.counts.turned_away == 1
     assert len(lake(hub, open_table)) == 5
+
+
+def test_a_batch_that_comes_again_while_it_waits_takes_no_more_room(hub: Hub, open_table: Open) -> None:
+    ingest = Ingest(
+        hub.location, hub.database, hub.link, hub.changes, hub.refusals, hub.clock, Pace(capacity=4, linger_seconds=0)
+    )
+    hub.ingests.append(ingest)
+    for _ in range(5):
+        ingest.offer(ADDRESS, message(0, 1, 2, 3))
+    assert hub.link.turned_down() == []
+    ingest.start()
+    assert hub.link.wait_for_acks(1) == [Ack("gateway-1", "b0", 3)]
+    ingest.offer(ADDRESS, message(0, 1, 2, 3))
+    hub.link.wait_for_acks(2)
+    assert (ingest.counts.taken, ingest.counts.repeats) == (3, 1)
+    assert len(lake(hub, open_table)) == 3
 
 
 def test_while_the_lake_is_away_nothing_is_acked_and_health_says_so(
