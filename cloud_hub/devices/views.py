@@ -38,12 +38,21 @@ class DeviceModelView(View):
     rollout: str | None
 
 
+class LaneView(View):
+    """One lane of a spool; `dropped` is by reason."""
+
+    records: int
+    size_bytes: int
+    dropped: dict[str, int] = {}
+
+
 class SpoolView(View):
-    """What waits on the device to be acked, and what it dropped for want of room, ever."""
+    """What waits on the device to be acked, and what it dropped, ever: windows, and of each lane by name."""
 
     records: int
     size_bytes: int
     dropped: int
+    lanes: dict[str, LaneView] = {}
 
 
 class DeviceView(View):
