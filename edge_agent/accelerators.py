@@ -49,7 +49,7 @@ _ON_THE_CPU = ("OpenVINOExecutionProvider", "DnnlExecutionProvider", "ACLExecuti
 def found(root: Path = _ROOT) -> tuple[Accelerator, ...]:
     """The accelerators that the device below `root` has."""
     usb = frozenset(_usb(root))
-    return tuple(one for one in KNOWN if usb & set(one.usb) or any(_has(root, node) for node in one.nodes))
+    return tuple(one for one in KNOWN if usb & set(one.usb) or nodes(one, root))
 
 
 def providers(built: Sequence[str], root: Path = _ROOT) -> tuple[str, ...]:
@@ -74,16 +74,21 @@ def delegates(root: Path = _ROOT) -> Mapping[str, str]:
     return installed
 
 
-def _has(root: Path, node: str) -> bool:
-    path = root / node
-    if not node.endswith("#"):
-        return path.exists()
+def nodes(accelerator: Accelerator, root: Path = _ROOT) -> list[Path]:
+    """The device nodes of `accelerator` below `root`, in order."""
+    return [node for pattern in accelerator.nodes for node in _nodes(root, pattern)]
+
+
+def _nodes(root: Path, pattern: str) -> list[Path]:
+    path = root / pattern
+    if not pattern.endswith("#"):
+        return [path] if path.exists() else []
     try:
-        names = [one.name for one in path.parent.iterdir()]
+        beside = sorted(path.parent.iterdir())
     except OSError:
-        return False
+        return []
     stem = path.name[:-1]
-    return any(name.startswith(stem) and name[len(stem) :].isdigit() for name in names)
+    return [one for one in beside if one.name.startswith(stem) and one.name[len(stem) :].isdigit()]
 
 
 def _usb(root: Path) -> Iterator[str]:

@@ -274,7 +274,8 @@ def run(config: Config, load: Callable[[], Config]) -> None:
     Raises `StateLocked`, `NotJoined`, `StateUnusable` or `PartDied`; `load` may raise `ConfigWrong`.
     """
     # Says where each thread hangs when the service manager's watchdog ends us, even while foreign code holds the lock.
-    faulthandler.enable()
+    # By its number: what stands in for it in a test has none.
+    faulthandler.enable(2)
     memory.limit()
     # Waited for and not handled: a handler would run between any two steps of this thread, and must not take a lock.
     # Threads that start from here on have them blocked, too.

@@ -65,7 +65,7 @@ def hardware(built: Sequence[str], root: Path = Path("/")) -> Iterator[Finding]:
             *(provider for provider in one.providers if provider in built),
             *([one.name] if one.name in installed else []),
         ]
-        locked = [node for node in _nodes(root, one.nodes) if not os.access(node, os.R_OK | os.W_OK)]
+        locked = [node for node in accelerators.nodes(one, root) if not os.access(node, os.R_OK | os.W_OK)]
         if locked:
             yield warning(
                 "accelerator",
@@ -82,11 +82,6 @@ def hardware(built: Sequence[str], root: Path = Path("/")) -> Iterator[Finding]:
             yield warning("accelerator", f"{one.name} is here, and nothing that is installed uses it.", remedy)
     if not seen:
         yield ok("accelerator", "None is seen: models run on the CPU.")
-
-
-def _nodes(root: Path, patterns: Sequence[str]) -> Iterator[Path]:
-    for pattern in patterns:
-        yield from sorted(root.glob(pattern))
 
 
 def sources(settings: Sequence[Settings]) -> Iterator[Finding]:

@@ -29,11 +29,17 @@ def parts(folder: Path, boot_id: str = "boot-1") -> tuple[Part, Part]:
 
 
 def at_work(box: BlackBox, key: str, manifest: Manifest, *, loading: bool = False) -> int:
-    """The thread that is at work in it, and never comes back."""
-    mark = box.mark(key, manifest, loading=loading)
-    thread = threading.Thread(target=mark.enter)
+    """The thread that is at work in it, and never comes back: one that ended would leave its number to the next."""
+    mark, entered = box.mark(key, manifest, loading=loading), threading.Event()
+
+    def work() -> None:
+        mark.enter()
+        entered.set()
+        threading.Event().wait()
+
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join()
+    assert entered.wait(10)
     return thread.ident or 0
 
 

@@ -1,6 +1,7 @@
 """Serves the Open Inference Protocol over gRPC, on loopback. Imports gRPC when it runs, for it takes 30 MB."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,8 @@ class RpcServer:
 
     def _open(self) -> "grpc.Server | None":
         try:
+            # The agent forks only to start other programs; gRPC's care for forks closes files that are not its own.
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
             import grpc
 
             from edge_agent.serving.rpc.service import Service
