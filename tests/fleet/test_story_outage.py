@@ -90,6 +90,20 @@ def test_an_agent_that_is_killed_comes_back_with_its_model_and_its_windows(
     for boot in (first, second):
         assert boot.windows == boot.sequences
         assert (boot.first, boot.last) == (1, boot.windows)
+    told = eventually(lambda: _told(hub, one, second.boot), "what changed since it came back is in the lake", 60)
+    assert told[0] == ("started", None)
+    assert ("phase", "settled") in told
+    before = _told(hub, one, first.boot)
+    assert before[0] == ("started", None)
+    assert ("phase", "trial") in before
+    assert ("stopping", None) not in before, "it was killed"
+
+
+def _told(hub: Hub, agent: Agent, boot: str) -> list[tuple[str, str | None]]:
+    sql = "SELECT kind, phase, sequence FROM events WHERE device = '{}' AND boot = '{}' ORDER BY sequence"
+    rows = hub.client.lake.query(sql.format(agent.name, boot)).rows
+    assert [row[2] for row in rows] == list(range(1, len(rows) + 1)), "each is there once, and none is missing"
+    return [(row[0], row[1]) for row in rows]
 
 
 def test_a_hub_that_is_started_again_goes_on_with_its_rollouts(hub: Hub, agent: AgentFactory, digits: Digits) -> None:
