@@ -121,7 +121,6 @@ def _doctor(options: argparse.Namespace) -> int:
     from edge_agent.doctor.examination import become_owner, examine, healthy
     from edge_agent.doctor.finding import told
 
-    become_owner(options.config)
-    findings = list(examine(options.config))
+    findings = [*become_owner(options.config), *examine(options.config)]
     sys.stdout.write(msgspec.json.encode(findings).decode() + "\n" if options.json else told(findings))
     return 0 if healthy(findings) else 1

@@ -52,22 +52,44 @@ def examine(path: Path) -> Iterator[Finding]:
     yield work.spool(state, config.telemetry.spool_max_bytes)
 
 
-def become_owner(path: Path) -> None:
+def become_owner(path: Path) -> list[Finding]:
     """Takes on the rights of whom the state folder belongs to: root's would hide what the agent may not do.
 
-    For a process that only examines: it has no way back. Without root's rights, or a folder, nothing happens.
+    For a process that only examines: it has no way back. Without root's rights, or a folder, nothing happens. Nor does
+    it when that user cannot even read this Python, which is what is then found.
     """
     try:
         owner = configuration.load(path).state_dir.stat()
     except (ConfigWrong, OSError):
-        return
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        try:
-            os.initgroups(pwd.getpwuid(owner.st_uid).pw_name, owner.st_gid)
-        except KeyError:
-            os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
+        return []
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return []
+    try:
+        name = pwd.getpwuid(owner.st_uid).pw_name
+        groups = os.getgrouplist(name, owner.st_gid)
+    except KeyError:
+        name, groups = f"user {owner.st_uid}", []
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    readable = os.access(os.__file__, os.R_OK, effective_ids=True)
+    os.seteuid(0)
+    os.setegid(0)
+    if not readable:
+        os.setgroups(before)
+        place = Path(os.__file__).parent
+        return [
+            wrong(
+                "python",
+                f"{name}, whom the state folder belongs to, may not read {place}: the agent cannot run. All else is "
+                "looked at with root's rights.",
+                "Install Python and the agent where that user may read them, such as /opt/vedette.",
+            )
+        ]
+    os.setgid(owner.st_gid)
+    os.setuid(owner.st_uid)
+    return []
 
 
 def _fleet(who: Identity, state: StateFolder, now: datetime) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,10 @@ def _room(folder: Path, wanted_bytes: int, mounts: Path) -> Iterator[Finding]:
         )
 
 
+#: How spaces and the like are written in a list of mounts.
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
 def _file_system(folder: Path, mounts: Path) -> str:
     """The type of the file system that `folder` is on; empty when it cannot be told."""
     best, kind = Path(), ""
@@ -118,8 +123,7 @@ def _file_system(folder: Path, mounts: Path) -> str:
         return ""
     for line in lines:
         _, place, found, *_ = line.split(" ")
-        # Spaces and the like are written as octal numbers there.
-        point = Path(place.encode().decode("unicode_escape"))
+        point = Path(_OCTAL.sub(lambda number: chr(int(number[1], 8)), place))
         if folder.is_relative_to(point) and len(point.parts) >= len(best.parts):
             best, kind = point, found
     return kind

@@ -68,7 +68,8 @@ def _left_behind(summary: dict[str, Any], hub: Hub) -> None:
         model = device.model("digits")
         assert model is not None
         assert model.wanted is not None
-        assert (model.wanted.version, model.phase, model.running) == (1, "settled", None), "who left runs nothing"
+        assert model.running is not None
+        assert (model.wanted.version, model.phase, model.running.version) == (1, "settled", 1), "until it left"
 
     second, first = client.rollouts.page(model="digits").items
     assert (first.version, first.state, first.counts.succeeded) == (1, "completed", 6)

@@ -75,5 +75,10 @@ def test_root_examines_with_the_rights_of_the_agents_user(tmp_path):
     )  # fmt: skip
     findings = {one["about"]: one for one in json.loads(done.stdout)}
     assert findings["identity"]["verdict"] == "ok"
-    assert findings["source 0"]["verdict"] == "wrong"
-    assert "may not read and write" in findings["source 0"]["sentence"]
+    if "python" in findings:
+        # A Python in root's own folder, which is no place for a gateway's.
+        assert "may not read" in findings["python"]["sentence"]
+        assert findings["source 0"]["verdict"] == "ok"
+    else:
+        assert findings["source 0"]["verdict"] == "wrong"
+        assert "may not read and write" in findings["source 0"]["sentence"]
