@@ -59,6 +59,7 @@ class Bench:
         self.uplink.wake()
         self.thread.join(5)
         assert not self.thread.is_alive()
+        self.spool.close()
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -237,7 +237,9 @@ class Uplinks(RuleBasedStateMachine):
 
     @rule()
     def agent_starts(self) -> None:
-        """Also what follows SIGKILL: nothing is closed, and all that was in memory is gone."""
+        """Also what follows SIGKILL: all that was in memory is gone, and files are closed, no more."""
+        if self.boots:
+            self.spool.close()
         self.boots += 1
         self.boot, self.made_here = f"boot{self.boots}", 0
         self.spool, self.drain = Spool(self.folder, "default.press-1", self.boot, 1 << 24), Drain()
@@ -370,6 +372,7 @@ class Uplinks(RuleBasedStateMachine):
             assert self.counted.keys() == self.made
             assert self.spool.report().lanes["windows"].dropped.get("refused", 0) == bad
         finally:
+            self.spool.close()
             shutil.rmtree(self.folder)
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import msgspec
@@ -30,6 +31,22 @@ from tests.fakes.windows import a_window
 
 MEGABYTE = 1024 * 1024
 OWNER = "default.press-1"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open(monkeypatch) -> Iterator[None]:
+    """Spools that a test leaves as SIGKILL would have files open, and `select` knows no more than 1,024."""
+    opened: list[Spool] = []
+    make = Spool.__init__
+
+    def remember(self: Spool, *arguments: Any) -> None:
+        make(self, *arguments)
+        opened.append(self)
+
+    monkeypatch.setattr(Spool, "__init__", remember)
+    yield
+    for one in opened:
+        one.close()
 
 
 def a_large_window(number: int) -> Window:
