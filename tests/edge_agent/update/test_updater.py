@@ -119,10 +119,10 @@ def test_a_model_that_is_not_wanted_any_more_is_stopped_and_evicted(tmp_path: Pa
         device.until_settled(1)
         device.until_settled(1, "noise")
         device.order(a_build(1, model="noise"))
-        device.until(lambda: device.seen() == (Phase.IDLE, None))
+        device.until(lambda: device.seen() == (Phase.EVICTED, None))
         assert device.running() is None
         assert device.running("noise") == 1
-        assert device.model().because.code == "not-wanted"
+        assert device.model().because.code == "evicted"
 
 
 def test_only_what_runs_and_what_ran_before_stays_on_disk(tmp_path: Path, server: BlobServer) -> None:
