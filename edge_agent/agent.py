@@ -279,13 +279,17 @@ def run(config: Config, load: Callable[[], Config]) -> None:
     memory.limit()
     # Waited for and not handled: a handler would run between any two steps of this thread, and must not take a lock.
     # Threads that start from here on have them blocked, too.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING | {signal.SIGHUP})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING | {signal.SIGHUP})
     state = StateFolder(config.state_dir)
-    state.lock()
     try:
+        state.lock()
         _run_until_told(Agent(config, state), load)
     finally:
         state.unlock()
+        # What came again while it stopped is followed already.
+        while signal.sigtimedwait(_STOPPING | {signal.SIGHUP}, 0) is not None:
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
