@@ -140,7 +140,9 @@ def test_a_login_page_is_named_whatever_its_length(store: ArtifactStore) -> None
     assert come(store) == 0
 
 
-@pytest.mark.parametrize(("coding", "packed"), [("gzip", gzip.compress(DATA)), ("deflate", zlib.compress(DATA))])
+@pytest.mark.parametrize(
+    ("coding", "packed"), [("gzip", gzip.compress(DATA)), ("deflate", zlib.compress(DATA))], ids=["gzip", "deflate"]
+)
 def test_what_a_proxy_has_packed_is_unpacked(store: ArtifactStore, coding: str, packed: bytes) -> None:
     with answering(head("200 OK", Content_Encoding=coding, Content_Length=len(packed)) + packed) as server:
         fetch(server, store).run()
@@ -159,7 +161,9 @@ def test_what_is_packed_does_not_unpack_to_more_than_the_blob(store: ArtifactSto
     assert most < 4 * 1024 * 1024, "nor in memory"
 
 
-@pytest.mark.parametrize("packed", [b"not gzip at all", gzip.compress(DATA)[:-40], gzip.compress(DATA[:HALF])])
+@pytest.mark.parametrize(
+    "packed", [b"not gzip at all", gzip.compress(DATA)[:-40], gzip.compress(DATA[:HALF])], ids=["none", "cut", "half"]
+)
 def test_what_is_packed_badly_is_named(store: ArtifactStore, packed: bytes) -> None:
     with answering(head("200 OK", Content_Encoding="gzip", Content_Length=len(packed)) + packed) as server:
         assert fails(server, store).code == "hub-unreachable"

@@ -119,11 +119,12 @@ def test_a_packed_body_is_unpacked_before_its_lengths_count(encoding, pack):
     ("packed", "status"),
     [
         (b"no gzip", 400),
-        (gzip.compress(b"x")[:-3], 400),
-        (gzip.compress(b"x") + b"y", 400),
+        (gzip.compress(b"x", mtime=0)[:-3], 400),
+        (gzip.compress(b"x", mtime=0) + b"y", 400),
         (gzip.compress(bytes(LIMIT + 1)), 413),
         (gzip.compress(bytes(1 << 24)), 413),
     ],
+    ids=["no gzip", "cut short", "more behind it", "too large", "far too large"],
 )
 def test_what_cannot_be_unpacked_is_refused(packed, status):
     with pytest.raises(Refused) as refused:
