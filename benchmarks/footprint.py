@@ -29,7 +29,8 @@ FORBIDDEN = ("pydantic", "pydantic_core", "fastapi", "sqlalchemy", "sqlmodel")
 WARM_SECONDS = 15
 IDLE_SECONDS = 30
 STARTS = 15
-_POLL_SECONDS = 0.002
+#: Each try costs the starting agent half a millisecond.
+_POLL_SECONDS = 0.01
 _KIB_IN_MB = 1024 / 1_000_000
 _ANCHOR = """
 import os, sys

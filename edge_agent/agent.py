@@ -159,6 +159,7 @@ class Agent:
         # second of silence.
         self._updater.at_rest.wait(_MODELS_FIRST_SECONDS)
         stop.wait(_ANSWERS_FIRST_SECONDS)
+        memory.settle()
         self._uplink.run(stop)
 
     def check(self) -> None:

@@ -53,3 +53,17 @@ def test_a_quarter_of_what_a_loaded_model_occupies_is_code_that_it_needs_no_more
     )
     before, after = map(int, said.stdout.split())
     assert after < before * 0.8
+
+
+def test_once_started_garbage_is_looked_for_again_and_only_among_what_is_new() -> None:
+    code = """
+import gc
+gc.disable()
+from edge_agent import memory
+memory.settle()
+print(gc.isenabled(), gc.get_freeze_count())
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.cwd())
+    enabled, frozen = said.stdout.split()
+    assert enabled == "True"
+    assert int(frozen) > 1000
