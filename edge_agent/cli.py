@@ -96,7 +96,7 @@ def _join(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     # Before NumPy is imported: its BLAS takes memory for each thread that it may use, and nothing here needs two.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Nothing that starting makes is garbage, and looking for it takes a tenth of the start; the agent turns it on again.
+    # Nothing that starting makes is garbage, and looking for it takes a tenth of the start. The agent resumes it.
     gc.disable()
     # What reaches us before the agent can listen must not end it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
