@@ -46,10 +46,10 @@ KNOWN = (
 _ON_THE_CPU = ("OpenVINOExecutionProvider", "DnnlExecutionProvider", "ACLExecutionProvider")
 
 
-def found(root: Path = _ROOT) -> tuple[Accelerator, ...]:
+def found(root: Path = _ROOT, among: Sequence[Accelerator] = KNOWN) -> tuple[Accelerator, ...]:
     """The accelerators that the device below `root` has."""
-    usb = frozenset(_usb(root))
-    return tuple(one for one in KNOWN if usb & set(one.usb) or nodes(one, root))
+    usb = frozenset(_usb(root)) if any(one.usb for one in among) else frozenset()
+    return tuple(one for one in among if usb & set(one.usb) or nodes(one, root))
 
 
 def providers(built: Sequence[str], root: Path = _ROOT) -> tuple[str, ...]:
@@ -57,18 +57,18 @@ def providers(built: Sequence[str], root: Path = _ROOT) -> tuple[str, ...]:
 
     A wheel names all that it was built with, also those that ask a cloud or another operating system.
     """
-    usable = [provider for one in found(root) for provider in one.providers]
+    # A plain wheel has none of them: models are loaded without a look around.
+    served = [one for one in KNOWN if set(one.providers) & set(built)]
+    usable = [provider for one in found(root, served) for provider in one.providers]
     return tuple(one for one in (*usable, *_ON_THE_CPU) if one in built)
 
 
 def delegates(root: Path = _ROOT) -> Mapping[str, str]:
     """The delegates that are installed for the accelerators that are here: their libraries, by name."""
     installed = {}
-    for one in found(root):
+    for one in found(root, [one for one in KNOWN if one.library]):
         folders = (folder for pattern in _LIBRARIES for folder in sorted(root.glob(pattern)))
-        path = next(
-            (folder / one.library for folder in folders if one.library and (folder / one.library).is_file()), None
-        )
+        path = next((folder / one.library for folder in folders if (folder / one.library).is_file()), None)
         if path is not None:
             installed[one.name] = str(path)
     return installed
@@ -83,12 +83,13 @@ def _nodes(root: Path, pattern: str) -> list[Path]:
     path = root / pattern
     if not pattern.endswith("#"):
         return [path] if path.exists() else []
+    stem = path.name[:-1]
     try:
-        beside = sorted(path.parent.iterdir())
+        return sorted(
+            one for one in path.parent.iterdir() if one.name.startswith(stem) and one.name[len(stem) :].isdigit()
+        )
     except OSError:
         return []
-    stem = path.name[:-1]
-    return [one for one in beside if one.name.startswith(stem) and one.name[len(stem) :].isdigit()]
 
 
 def _usb(root: Path) -> Iterator[str]:

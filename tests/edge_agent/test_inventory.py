@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import inventory
+from edge_agent import accelerators, inventory
 
 
 def device_of(folder: Path, cpuinfo: str = "", meminfo: str = "") -> Path:
@@ -110,3 +110,12 @@ def test_delegates_are_named_where_there_is_a_runtime_a_device_and_a_library(tmp
     assert inventory.take(tmp_path).delegates == ()
     (tmp_path / "tflite_runtime-2.14.0.dist-info").mkdir()
     assert inventory.take(tmp_path).delegates == ("XNNPACK", "edgetpu")
+
+
+def test_a_provider_is_used_where_the_wheel_has_it_and_the_device_what_it_runs_on(tmp_path):
+    built = ("CUDAExecutionProvider", "OpenVINOExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider")
+    assert accelerators.providers(built, tmp_path) == ("OpenVINOExecutionProvider",)
+    with_file(tmp_path, "dev/nvidia0")
+    with_file(tmp_path, "dev/kfd")
+    assert accelerators.providers(built, tmp_path) == ("CUDAExecutionProvider", "OpenVINOExecutionProvider")
+    assert accelerators.providers(("AzureExecutionProvider", "CPUExecutionProvider"), tmp_path) == ()
