@@ -99,19 +99,24 @@ def _run(options: argparse.Namespace) -> None:
     # Nothing that starting makes is garbage, and looking for it takes a tenth of the start. The agent resumes it.
     gc.disable()
     # What reaches us before the agent can listen must not end it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
     def load() -> Config:
         config = configuration.load(options.config)
         return msgspec.structs.replace(config, log_level=options.log_level or config.log_level)
 
-    config = load()
-    logging.basicConfig(
-        stream=sys.stderr, level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    from edge_agent.agent import run
+    try:
+        config = load()
+        logging.basicConfig(
+            stream=sys.stderr, level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        from edge_agent.agent import run
 
-    run(config, load)
+        run(config, load)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        gc.unfreeze()
+        gc.enable()
 
 
 def _status(options: argparse.Namespace) -> None:

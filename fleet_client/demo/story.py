@@ -122,16 +122,20 @@ def _start_agents(fleet: Fleet, stage: Stage, gateways: Sequence[Gateway], repla
 def _roll_out(fleet: Fleet, stage: Stage, version: Version, end: str) -> Rollout:
     """Follows a rollout of `version` to its end, which must be `end`; a line for each step that it takes."""
     rollout = fleet.client.rollouts.create(version.model, version.version, POLICY)
+    heard = 0
     said: tuple[str, int] = ("", -1)
 
     def ended() -> Rollout | None:
-        nonlocal rollout, said
+        nonlocal rollout, heard, said
         rollout = fleet.client.rollouts.get(rollout.id)
-        if (rollout.state, rollout.wave) != said and rollout.because.code not in ("created", "resumed"):
-            said = (rollout.state, rollout.wave)
-            stage.say(rollout.because.sentence, _STYLES.get(rollout.state, ""))
-        else:
-            stage.note(rollout.because.sentence)
+        # The decisions, not what the rollout says of itself: a step may be over before it is looked at again.
+        latest = fleet.client.rollouts.decisions(rollout.id).items
+        for one in sorted(latest, key=lambda one: one.number):
+            if one.number > heard and (one.state, one.wave) != said and one.because.code not in ("created", "resumed"):
+                said = (one.state, one.wave)
+                stage.say(one.because.sentence, _STYLES.get(one.state, ""))
+        heard = max((heard, *(one.number for one in latest)))
+        stage.note(rollout.because.sentence)
         return rollout if rollout.ended else None
 
     def holds() -> str:

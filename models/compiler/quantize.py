@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from models.canonical import canonical
 from models.compiler.targets import Target
 from models.errors import ToolchainError
 
@@ -42,7 +43,7 @@ def prepare(source: bytes) -> bytes:
         quant_pre_process(str(before), str(after), skip_symbolic_shape=True)
         model = onnx.load(str(after))
     _flatten_biases(model)
-    return _canonical(model)
+    return canonical(model)
 
 
 def quantize(prepared: bytes, target: Target, per_channel: bool, calibration: Mapping[str, NDArray[Any]]) -> bytes:
@@ -72,15 +73,7 @@ def quantize(prepared: bytes, target: Target, per_channel: bool, calibration: Ma
             ) from error
         finally:
             root.setLevel(level)
-        return _canonical(onnx.load(str(after)))
-
-
-def _canonical(model: Any) -> bytes:
-    """`model` in the same bytes each time: onnxruntime writes the opset imports in its hash map's order of the day."""
-    imports = sorted(model.opset_import, key=lambda opset: str(opset.domain))
-    del model.opset_import[:]
-    model.opset_import.extend(imports)
-    return bytes(model.SerializeToString(deterministic=True))
+        return canonical(onnx.load(str(after)))
 
 
 class _Records(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

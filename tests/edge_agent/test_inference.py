@@ -77,11 +77,13 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @contextmanager
-def running(source: FakeSource, slot: LiveModel, recorder: Recorder) -> Iterator[Inference]:
+def running(
+    source: FakeSource, slot: LiveModel, recorder: Recorder, on_change: Callable[[Inference], None] = lambda _: None
+) -> Iterator[Inference]:
     stop = threading.Event()
     tally = Tally(recorder)
     engine = ServingEngine(lambda key: slot if key == source.model else LiveModel(), lambda: [source.model], tally)
-    inference = Inference(source, slot, engine)
+    inference = Inference(source, slot, engine, lambda: on_change(inference))
     thread = threading.Thread(target=inference.run, args=(stop,))
     thread.start()
     try:
@@ -178,9 +180,8 @@ def test_a_source_that_is_right_and_wrong_by_turns_is_no_stream_of_reports():
 
     slot, recorder = LiveModel(), Recorder(60_000)
     slot.switch(Loaded(a_manifest(), FakeSession(1)))
-    with running(Flickering(), slot, recorder) as inference:
-        changes: list[Because | None] = []
-        inference._on_change = lambda: changes.append(inference.trouble)
+    changes: list[Because | None] = []
+    with running(Flickering(), slot, recorder, lambda it: changes.append(it.trouble)) as inference:
         until(lambda: slot.health().count > 50)
         # Its sentence is that of now, for whoever asks.
         assert inference.trouble.sentence != "1 such."

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+from models.canonical import canonical
 from models.errors import RecipeWrong
 from models.recipe import Card, Data, Options, Progress, Source
 
@@ -122,4 +123,4 @@ def _export(model: MLPClassifier, card: Card) -> bytes:
     graph.graph.initializer.extend(kept)
     graph.graph.name = card.name
     onnx.checker.check_model(graph, full_check=True)
-    return bytes(graph.SerializeToString(deterministic=True))
+    return canonical(graph)
