@@ -10,6 +10,7 @@ is there, and any part of the rest. Whether this finds anything is shown by thre
 """
 
 import argparse
+import itertools
 import os
 import sys
 import tempfile
@@ -79,15 +80,20 @@ def _swept(folder: Path, more: Sequence[str]) -> Found:
 
 
 def _crashed(folder: Path, images: int, cuts: int) -> Found:
-    """Recordings in turn to as many processes as there are cores, and a few images more than are promised."""
+    """Recordings in turn to as many processes as there are cores, until there are images enough: a short recording has
+    fewer that differ."""
     share = -(-images // RECORDINGS)
+    seeds, answers = itertools.count(), []
     with ThreadPoolExecutor(_PROCESSES) as pool:
-        runs = [
-            pool.submit(said, "crashes", folder / str(seed), "--recordings", str(seed), "--images", str(share))
-            for seed in range(RECORDINGS)
-        ]
-        runs.append(pool.submit(said, "crashes", folder / "cuts", "--cuts", *(str(seed) for seed in range(cuts))))
-        answers = [run.result() for run in runs]
+        cut = pool.submit(said, "crashes", folder / "cuts", "--cuts", *(str(seed) for seed in range(cuts)))
+        while sum(one["images"] for one in answers) < images:
+            left = images - sum(one["images"] for one in answers)
+            runs = [
+                pool.submit(said, "crashes", folder / str(seed), "--recordings", str(seed), "--images", str(share))
+                for seed in itertools.islice(seeds, -(-left // share))
+            ]
+            answers += [run.result() for run in runs]
+        answers.append(cut.result())
     counts = {what: sum(one[what] for one in answers) for what in ("images", "cuts")}
     return Found(counts, tuple(text for one in answers for text in violations(one)))
 

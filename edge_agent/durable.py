@@ -1,7 +1,11 @@
 """Files that a power cut leaves either as they were or as they should be, and that one bad read does not lose."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -30,11 +34,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_again(path: Path) -> bytes:
-    """What is in `path`, asked for twice: what a disk fails to give once it may give the next time, and who reads it
-    here would take it for lost. Raises OSError."""
+    """What is in `path`, asked for twice. Raises OSError."""
+    return asked_twice(path.read_bytes)
+
+
+def asked_twice(ask: Callable[[], T]) -> T:
+    """What `ask` gives: what a disk fails to give once it may give the next time, and who reads it would take it for
+    lost. Raises OSError; what is not there is not asked for again."""
     try:
-        return path.read_bytes()
+        return ask()
     except FileNotFoundError:
         raise
     except OSError:
-        return path.read_bytes()
+        return ask()

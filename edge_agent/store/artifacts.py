@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from edge_agent.durable import asked_twice
 from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
 from edge_agent.store.disk import Disk
 from edge_agent.store.quota import Quota
@@ -154,7 +155,8 @@ class ArtifactStore:
                 self._disk.sync(file)
                 found = _digest(file)
             if found != blob.digest:
-                path.unlink()
+                # For good: were it back after a power cut, the same wrong bytes would be counted twice.
+                self._disk.remove(path)
             elif path == part:
                 self._disk.rename(part, final)
                 part.with_suffix(".etag").unlink(missing_ok=True)
@@ -216,7 +218,7 @@ def _noted(tag: Path) -> str:
 
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size
+        return asked_twice(path.stat).st_size
     except OSError:
         # Missing, or as good as missing: it is then fetched, and the disk's trouble shows there.
         return None

@@ -202,3 +202,37 @@ def test_what_a_failed_sync_left_in_the_page_cache_is_no_proof(tmp_path: Path) -
     assert caught.value.code == "disk-failed"
     store.verify(BLOB)
     assert disk.syncs == 2, "the bytes were made safe before they were read back"
+
+
+def test_wrong_bytes_are_gone_for_good(tmp_path: Path) -> None:
+    class Told(Disk):
+        removed: tuple[Path, ...] = ()
+
+        def remove(self, path: Path) -> None:
+            self.removed = (*self.removed, path)
+            super().remove(path)
+
+    disk = Told()
+    store = ArtifactStore(tmp_path, disk)
+    put(store, BLOB, DATA[::-1])
+    with pytest.raises(ArtifactRejected):
+        store.verify(BLOB)
+    assert len(disk.removed) == 1, "a power cut does not bring back what was counted against the release"
+
+
+def test_a_disk_that_does_not_answer_once_costs_nothing_that_is_proven(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    real, left = Path.stat, [1]
+
+    def bad_once(path: Path, **more: bool) -> object:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.EIO, "a bad block")
+        return real(path, **more)
+
+    monkeypatch.setattr(Path, "stat", bad_once)
+    assert store.is_whole(BLOB)
+    assert left == [0]

@@ -23,7 +23,7 @@ from fleet_contract.report import Phase
 from tests.fakes.blob_server import serving
 from tests.fakes.device import TRUST, a_desired, an_assignment
 from tests.fakes.faults.laws import examine, offline
-from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, trace
+from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, die_with_parent, trace
 from tests.fakes.faults.watched import PATIENCE_SECONDS, Claims, Watched, release
 
 _CLAIMS = struct.Struct("iii")
@@ -193,6 +193,7 @@ def in_child(run: Callable[[], str]) -> str:
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        die_with_parent()
         os.close(read)
         try:
             text = run()

@@ -24,6 +24,7 @@ _ORIG_RAX, _RAX = 15 * 8, 10 * 8
 _ENTRY, _EXIT = 1, 2
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _WALL = 0x40000000
+_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
@@ -70,6 +71,7 @@ def trace(run: Callable[[], None], point: Point | None = None, fault: Fault = KI
     child = os.fork()
     if child == 0:
         try:
+            die_with_parent()
             # The tracer's own handler is not for its child: what is stuck must end of it.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             _libc.ptrace(_TRACEME, 0, None, None)
@@ -80,6 +82,11 @@ def trace(run: Callable[[], None], point: Point | None = None, fault: Fault = KI
             sys.stderr.write(f"{type(error).__name__}: {error}\n")
             os._exit(1)
     return _Tracer(child, point, fault).follow()
+
+
+def die_with_parent() -> None:
+    """Nobody would wake a process that stopped itself to be traced, once its tracer is gone."""
+    _libc.prctl(_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Tracer:
