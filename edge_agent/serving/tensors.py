@@ -192,6 +192,8 @@ def to_bytes(array: Array) -> memoryview | bytes:
             data = element if isinstance(element, bytes) else str(element).encode()
             parts += (len(data).to_bytes(_LENGTH_BYTES, "little"), data)
         return b"".join(parts)
+    if array.flags.c_contiguous and array.size and array.dtype.byteorder != ">":
+        return array.data.cast("B")
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data

@@ -13,6 +13,7 @@ import numpy as np
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import shared, tensors
 from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.repeated import NUMBERS, Repeated
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
 from edge_agent.serving.port import Answered, Call, Engine, InputWrong
 from edge_agent.serving.regions import Regions
@@ -84,15 +85,26 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Asked:
     """One request, understood: what the engine is asked, and how its answer goes back."""
 
-    __slots__ = ("_regions", "_request", "call")
+    __slots__ = ("_regions", "_repeated", "_request", "call")
 
-    def __init__(self, call: Call, request: Request, regions: Regions) -> None:
+    def __init__(self, call: Call, request: Request, regions: Regions, repeated: Repeated | None = None) -> None:
         self.call = call
         self._request = request
         self._regions = regions
+        self._repeated = repeated
 
     def response(self, answered: Answered) -> Response:
         """The response that tells `answered`. Raises `ServingError` when an output cannot be told as was asked."""
+        repeated = self._repeated
+        if repeated is None:
+            return self._told(answered)
+        response = repeated.response(answered)
+        if response is None:
+            response = self._told(answered)
+            repeated.remember(answered, response)
+        return response
+
+    def _told(self, answered: Answered) -> Response:
         request = self._request
         wanted = {one.name: one.parameters for one in request.outputs}
         outputs = []
@@ -134,7 +146,11 @@ def understand(model: str, version: str, body: Body, engine: Engine, regions: Re
     """The request in `body`. Raises `ServingError`."""
     if body.binary is not None and not body.json:
         return _bare(model, version, body.binary, engine, regions)
-    request, loose = _request(body)
+    request, repeated, loose = _request(body)
+    if repeated is not None and body.binary is not None and len(body.binary) == repeated.size_bytes:
+        given = repeated.inputs(body.binary)
+        if given is not None:
+            return Asked(Call(model, given, repeated.outputs, version), request, regions, repeated)
     inputs: dict[str, Array] = {}
     binary: bytes | memoryview = body.binary if body.binary is not None else b""
     at = 0
@@ -160,8 +176,7 @@ def understand(model: str, version: str, body: Body, engine: Engine, regions: Re
     for requested in request.outputs:
         if requested.parameters.classification:
             raise InputWrong(f"Output {requested.name!r}: classification is not served.", "Take its largest values.")
-    outputs = tuple(dict.fromkeys(one.name for one in request.outputs))
-    return Asked(Call(model, inputs, outputs, version), request, regions)
+    return Asked(Call(model, inputs, _names(request), version), request, regions)
 
 
 def _bare(model: str, version: str, data: bytes | memoryview, engine: Engine, regions: Regions) -> Asked:
@@ -176,25 +191,56 @@ def _bare(model: str, version: str, data: bytes | memoryview, engine: Engine, re
     return Asked(Call(model, {tensor.name: array}, (), version), request, regions)
 
 
-def _request(body: Body) -> tuple[Request, list[Any] | None]:
-    """The request, and the data of its inputs where it is JSON only by Python's measure."""
+def _request(body: Body) -> tuple[Request, Repeated | None, list[Any] | None]:
+    """The request; what it has in common with others, if that is known; and the data of its inputs where it is JSON
+    only by Python's measure."""
     try:
         if body.binary is not None and len(body.json) <= _REMEMBERED_BYTES:
-            return _remembered(body.json), None
-        return _decode(body.json), None
+            return *_remembered(body.json), None
+        return _decode(body.json), None, None
     except msgspec.ValidationError as error:
         raise InputWrong(f"{_whose(body.json)}{error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if b"NaN" not in body.json and b"Infinity" not in body.json:
             raise InputWrong(f"The request is not JSON: {error}.") from error
-        return _with_nan(body.json)
+        request, loose = _with_nan(body.json)
+        return request, None, loose
 
 
 def _decode(text: bytes) -> Request:
     return msgspec.json.decode(text, type=Request)
 
 
-_remembered = functools.lru_cache(maxsize=64)(_decode)
+@functools.lru_cache(maxsize=64)
+def _remembered(text: bytes) -> tuple[Request, Repeated | None]:
+    request = _decode(text)
+    return request, _repeated(request)
+
+
+def _repeated(request: Request) -> Repeated | None:
+    """None where each request is to be looked at: for strings, shared memory, and whatever is wrong with it."""
+    places = []
+    for one in request.inputs:
+        dtype, size = tensors.DTYPES.get(one.datatype), one.parameters.binary_data_size
+        if dtype is None or dtype.kind not in NUMBERS or one.parameters.shared_memory_region:
+            return None
+        try:
+            needed = tensors.check_shape(one.name, one.shape) * dtype.itemsize
+        except InputWrong:
+            return None
+        if size != needed:
+            return None
+        places.append((one.name, dtype, one.shape))
+    if len({name for name, _, _ in places}) < len(places) or any(
+        one.parameters.classification for one in request.outputs
+    ):
+        return None
+    return Repeated(places, _names(request))
+
+
+def _names(request: Request) -> tuple[str, ...]:
+    """The outputs asked for."""
+    return tuple(dict.fromkeys(one.name for one in request.outputs))
 
 
 def _with_nan(text: bytes) -> tuple[Request, list[Any]]:
