@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figure import Figure, report
 from tests.fakes.faults.planted import PLANTED
@@ -83,7 +84,8 @@ def _crashed(folder: Path, images: int, cuts: int) -> Found:
     """Recordings in turn to as many processes as there are cores, until there are images enough: a short recording has
     fewer that differ."""
     share = -(-images // RECORDINGS)
-    seeds, answers = itertools.count(), []
+    seeds = itertools.count()
+    answers: list[Any] = []
     with ThreadPoolExecutor(_PROCESSES) as pool:
         cut = pool.submit(said, "crashes", folder / "cuts", "--cuts", *(str(seed) for seed in range(cuts)))
         while sum(one["images"] for one in answers) < images:
