@@ -10,6 +10,7 @@ from fleet_contract.encoding import decode
 from fleet_contract.errors import DeviceWrong, Expired, GenerationStale
 from fleet_contract.signing import PrivateKey, PublicKey, Signed, envelope, sign, verify
 from fleet_contract.topics import Address
+from fleet_contract.window import MaintenanceWindow
 
 DEFAULT_SLOT = "default"
 SHADOW_SLOT = "shadow"
@@ -30,6 +31,9 @@ class Assignment(msgspec.Struct, frozen=True):
     """What the model is for: "default" answers, "shadow" is fed the same inputs and compared, and never answers."""
     retry: Number = 0
     """Rises when an operator asks to try again what was rejected here."""
+    window: MaintenanceWindow | None = None
+    """When the device may switch to it; it fetches, verifies and pre-flights it before. None is at once, and so is
+    every way back to what ran before: an order that undoes carries no window."""
 
 
 class Desired(msgspec.Struct, frozen=True):

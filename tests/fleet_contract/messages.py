@@ -30,6 +30,7 @@ from fleet_contract.report import Inventory, LaneReport, ModelReport, Phase, Pre
 from fleet_contract.signing import PrivateKey, sign
 from fleet_contract.telemetry import Ack, Batch, Event, Lane, Window, encode_batch, fingerprint
 from fleet_contract.topics import Address
+from fleet_contract.window import MaintenanceWindow
 
 GOLDEN = Path(__file__).parent / "golden"
 HUB = PrivateKey(b"hub".ljust(32, b"."))
@@ -83,8 +84,13 @@ DESIRED = Desired(
             golden_url="https://blobs.example/golden.npz",
             because=Because("rollout-exposed", "Wave 2 exposes 50 %, and this device is at 31.4 %."),
             rollout="digits-v3-a1b2c3",
+            window=MaintenanceWindow(("sat", "sun"), "22:30", "04:00"),
         ),
     ),
+)
+#: Of a hub that knew of no windows.
+DESIRED_BEFORE_WINDOWS = msgspec.structs.replace(
+    DESIRED, assignments=(msgspec.structs.replace(DESIRED.assignments[0], window=None),)
 )
 
 INVENTORY = Inventory(
@@ -215,11 +221,15 @@ IDENTITY = Identity(
 )
 
 
+#: What earlier code wrote and today's, whose messages have more fields, does not: it is read for ever.
+EARLIER = ("desired.json",)
+
+
 def written() -> dict[str, bytes]:
     """What today's code writes, by the golden file's name."""
     return {
         "manifest.json": encode(sign_manifest(MANIFEST, RELEASE)),
-        "desired.json": encode(sign_desired(DESIRED, HUB)),
+        "desired-window.json": encode(sign_desired(DESIRED, HUB)),
         "report.json": encode(REPORT),
         # The compressed form may differ from one zstd to the next; what it holds may not.
         "batch.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),

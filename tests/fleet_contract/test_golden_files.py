@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet_contract.desired import open_desired
+from fleet_contract.desired import Desired, open_desired
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode, encode
 from fleet_contract.errors import SignatureWrong, Undecodable
 from fleet_contract.join import JoinRequest, open_identity, parse_token
@@ -45,7 +45,7 @@ def with_strangers(value: Any, name: str = "") -> Any:
 
 
 def test_there_is_a_golden_file_for_every_message() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {*WRITTEN, "batch.msgpack.zst"}
+    assert {path.name for path in GOLDEN.iterdir()} == {*WRITTEN, *messages.EARLIER, "batch.msgpack.zst"}
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -59,9 +59,13 @@ def test_todays_code_reads_the_golden_file(name: str) -> None:
     assert decode(golden(name), kind) == value
 
 
-def test_the_golden_desired_state_is_followed() -> None:
-    desired = open_desired(golden("desired.json"), (HUB.public,), ADDRESS, 42, AT)
-    assert desired == messages.DESIRED
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("desired.json", messages.DESIRED_BEFORE_WINDOWS), ("desired-window.json", messages.DESIRED)],
+)
+def test_the_golden_desired_state_is_followed(name: str, expected: Desired) -> None:
+    desired = open_desired(golden(name), (HUB.public,), ADDRESS, 42, AT)
+    assert desired == expected
     assert open_manifest(desired.assignments[0].manifest, (RELEASE.public,)) == messages.MANIFEST
 
 

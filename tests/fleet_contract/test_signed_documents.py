@@ -47,7 +47,7 @@ WRITTEN = written()
 class Seen:
     """How a device looks at a desired state."""
 
-    data: bytes = WRITTEN["desired.json"]
+    data: bytes = WRITTEN["desired-window.json"]
     trusted: tuple[PublicKey, ...] = (HUB.public,)
     address: Address = ADDRESS
     generation: int = 42
@@ -75,7 +75,7 @@ def edited(name: str, change: Callable[[Any], object]) -> bytes:
         Seen(generation=0),
         Seen(now=DESIRED.expires_at - timedelta(microseconds=1)),
         Seen(trusted=(STRANGER.public, HUB.public)),
-        Seen(data=json.dumps(json.loads(WRITTEN["desired.json"]), indent=3, sort_keys=True).encode()),
+        Seen(data=json.dumps(json.loads(WRITTEN["desired-window.json"]), indent=3, sort_keys=True).encode()),
     ],
     ids=["now", "first of all", "at the last moment", "with two trusted keys", "after a broker wrote its JSON anew"],
 )
@@ -99,14 +99,14 @@ REFUSED_DESIRED: dict[str, tuple[Seen, type[ContractError], str]] = {
     "signed by a stranger": (Seen(data=signed_with(STRANGER)), SignatureWrong, "signature-wrong"),
     "signed with the release key": (Seen(data=signed_with(RELEASE)), SignatureWrong, "signature-wrong"),
     "signed by nobody": (
-        Seen(data=edited("desired.json", lambda d: d["signatures"].clear())),
+        Seen(data=edited("desired-window.json", lambda d: d["signatures"].clear())),
         SignatureWrong,
         "signature-wrong",
     ),
     "a stranger's signature under the hub's name": (
         Seen(
             data=edited(
-                "desired.json",
+                "desired-window.json",
                 lambda d: d["signatures"][0].update(value=json.loads(signed_with(STRANGER))["signatures"][0]["value"]),
             )
         ),
@@ -114,7 +114,7 @@ REFUSED_DESIRED: dict[str, tuple[Seen, type[ContractError], str]] = {
         "signature-wrong",
     ),
     "a signature that is too short": (
-        Seen(data=edited("desired.json", lambda d: d["signatures"][0].update(value="AAAA"))),
+        Seen(data=edited("desired-window.json", lambda d: d["signatures"][0].update(value="AAAA"))),
         SignatureWrong,
         "signature-wrong",
     ),
@@ -124,7 +124,7 @@ REFUSED_DESIRED: dict[str, tuple[Seen, type[ContractError], str]] = {
         "signature-wrong",
     ),
     "a generation raised after signing": (
-        Seen(data=edited("desired.json", lambda d: d["signed"].update(generation=43))),
+        Seen(data=edited("desired-window.json", lambda d: d["signed"].update(generation=43))),
         SignatureWrong,
         "signature-wrong",
     ),
@@ -268,7 +268,7 @@ def test_a_key_of_another_length_is_no_key() -> None:
 
 
 OPENERS: dict[str, Callable[[bytes], object]] = {
-    "desired.json": lambda data: Seen(data=data).open(),
+    "desired-window.json": lambda data: Seen(data=data).open(),
     "manifest.json": lambda data: open_manifest(envelope(data), (RELEASE.public,)),
     "identity.json": lambda data: open_identity(envelope(data), TOKEN),
 }
