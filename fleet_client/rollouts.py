@@ -38,9 +38,9 @@ class Rollouts:
         """Starts to roll `version` out. What `policy` leaves out is the hub's default. In the slot "shadow" it runs
         beside the version that answers, on the same inputs, and answers nobody.
 
-        {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], "selector": {"labels": {}, "targets": []},
-        "success_percent": 95, "soak_seconds": 60, "minimum_records": 200, "stop_failed_percent": 5,
-        "on_stop": "revert", "gates": {...}}
+        {"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
+        "selector": {"labels": {}, "targets": []}, "success_percent": 95, "soak_seconds": 60, "minimum_records": 200,
+        "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
         """
         body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
         return self._http.send(Rollout, "POST", f"{API}/rollouts", body)

@@ -58,6 +58,10 @@ class Counts:
         return self.offered - self.heard
 
     @property
+    def heard_percent(self) -> float:
+        return 100 * self.heard / self.offered if self.offered else 0.0
+
+    @property
     def success_percent(self) -> float:
         return 100 * self.succeeded / self.heard if self.heard else 0.0
 
@@ -221,7 +225,8 @@ def _evidence(snapshot: Snapshot) -> str:
 def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
     """Why it must stop, if it must."""
     for counts in (snapshot.counts, snapshot.fresh):
-        if counts.failed_percent > policy.stop_failed_percent:
+        enough = counts.succeeded + counts.failed >= policy.stop_failed_after
+        if enough and counts.failed_percent > policy.stop_failed_percent:
             return Because(
                 "too-many-failed",
                 f"{counts.failed} of {counts.heard} devices heard from failed ({counts.failed_percent:.1f} %), and at "
@@ -244,6 +249,12 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
             f"None of the {fresh.offered} devices that this wave adds has been heard from since; no evidence promotes "
             "nothing.",
         )
+    if fresh.heard_percent < policy.heard_percent:
+        return Because(
+            "quorum-wanted",
+            f"{fresh.heard} of the {fresh.offered} devices of this wave have been heard from since "
+            f"({fresh.heard_percent:.1f} %); {policy.heard_percent:g} % must be, for silence is no good news.",
+        )
     for counts in (fresh, snapshot.counts):
         if counts.success_percent < policy.success_percent:
             return Because(
@@ -251,6 +262,10 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
                 f"{counts.succeeded} of {counts.heard} devices heard from run it ({counts.success_percent:.1f} %), "
                 f"{counts.failed} failed and {counts.pending} are on their way; {policy.success_percent:g} % must.",
             )
+    # A wave that is smaller than the minimum must succeed as a whole: it has no more to show.
+    minimum = min(policy.minimum_devices, fresh.offered)
+    if fresh.succeeded < minimum:
+        return Because("devices-wanted", f"{fresh.succeeded} devices of this wave run it; at least {minimum} must.")
     return None
 
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
-from typing import Literal, Self
+from typing import Annotated, Literal, Self, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["02:00"])]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class _Part(BaseModel):
@@ -78,19 +82,88 @@ class Gates(_Part):
     false_alarms: float = Field(default=0.01, gt=0, lt=0.5)
 
 
+class Rate(_Part):
+    """At most `devices_per_minute` are offered the version in any minute. Each time that a minute's worth of devices
+    has succeeded, the rate grows by `growth_factor`. Within a wave each device waits up to `jitter_seconds` of its
+    own, so that those of one site do not all fetch at once."""
+
+    devices_per_minute: float = Field(gt=0, le=1_000_000)
+    growth_factor: float = Field(default=1, ge=1, le=10)
+    jitter_seconds: float = Field(default=0, ge=0, le=86_400)
+
+
+class Group(_Part):
+    """Of devices with the same value of `label`, at most `max_in_flight` switch at once: one of an HA pair."""
+
+    label: str = Field(min_length=1, max_length=63)
+    max_in_flight: int = Field(default=1, ge=1)
+
+
+class Approval(_Part):
+    """Which waves a person must approve before they open: none, all, or all after the first. With `second_person` it
+    is another than who created the rollout."""
+
+    waves: Literal["none", "all", "after-first"] = "none"
+    second_person: bool = False
+
+    def asked_for(self, wave: int) -> bool:
+        """Whether `wave`, from 0, needs one."""
+        match self.waves:
+            case "none":
+                return False
+            case "all":
+                return True
+            case "after-first":
+                return wave > 0
+            case _ as never:
+                assert_never(never)
+
+
+class MaintenanceWindow(_Part):
+    """When a device may switch, in its own local time; it fetches and proves at any time. Where `end` is not after
+    `start`, it ends on the next day; `days` are those that it starts on."""
+
+    days: tuple[Day, ...] = Field(default=DAYS, min_length=1, max_length=7)
+    start: TimeOfDay
+    end: TimeOfDay
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.start == self.end:
+            raise ValueError(f"the window starts and ends at {self.start}, and so never is; leave it out for any time")
+        if len(set(self.days)) != len(self.days):
+            raise ValueError(f"each day is named once, and days are {', '.join(self.days)}")
+        return self
+
+
 class Policy(_Part):
     """A rollout goes on to its next wave once `success_percent` of the devices that it was offered to, and that were
-    heard from, run it, `soak_seconds` have passed since, `minimum_records` records of it came in during the wave and
-    every gate is passed. It stops when a gate fails, or when more than `stop_failed_percent` of them failed."""
+    heard from, run it, these are at least `minimum_devices` and `heard_percent` of the wave, `soak_seconds` have
+    passed since, `minimum_records` records of it came in during the wave and every gate is passed. It stops when a
+    gate fails, or when more than `stop_failed_percent` of them failed, and `stop_failed_after` are done with it.
+
+    A device that is not done `deadline_seconds` after it was offered the version counts as failed; one that rejected
+    it is asked to try again up to `retries` times before it does."""
 
     waves: tuple[Wave, ...] = Field(
-        default=(Wave(devices=1), Wave(percent=50), Wave(percent=100)), min_length=1, max_length=100
+        default=(Wave(percent=1), Wave(percent=5), Wave(percent=25), Wave(percent=100)), min_length=1, max_length=100
     )
     selector: Selector = Selector()
+    lab: str | None = Field(default=None, min_length=1, max_length=2_000)
     success_percent: float = Field(default=95, gt=0, le=100)
     soak_seconds: float = Field(default=60, ge=0)
     minimum_records: int = Field(default=200, ge=0)
+    minimum_devices: int = Field(default=1, ge=1)
+    heard_percent: float = Field(default=50, ge=0, le=100)
     stop_failed_percent: float = Field(default=5, ge=0, lt=100)
+    stop_failed_after: int = Field(default=1, ge=1)
+    rate: Rate | None = None
+    max_in_flight: int | None = Field(default=None, ge=1)
+    group: Group | None = None
+    approval: Approval = Approval()
+    window: MaintenanceWindow | None = None
+    deadline_seconds: float | None = Field(default=None, gt=0)
+    retries: int = Field(default=0, ge=0, le=100)
     on_stop: Literal["revert", "pause"] = "revert"
     gates: Gates = Gates()
 

@@ -16,6 +16,7 @@ from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.engine import Verb, command, decide
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
+from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.shown import decision_view, latest_view, rollout_view
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
@@ -88,6 +89,7 @@ class RolloutService:
         Raises `NotFound` for an unknown model or version, `Invalid` ("artifact-missing") when the version has no
         artifact for a device that the policy selects.
         """
+        _refuse_what_comes_later(wanted.policy)
         now = self._now()
         with self._database.session() as session:
             releases.version(session, wanted.model, wanted.version)
@@ -218,6 +220,17 @@ class RolloutService:
     def _tell(self, rollout: str) -> None:
         self._changes.bump("rollouts", f"rollout:{rollout}")
         self.woken()
+
+
+def _refuse_what_comes_later(policy: Policy) -> None:
+    names = ("lab", "rate", "max_in_flight", "group", "approval", "window", "deadline_seconds", "retries")
+    ahead = [name for name in names if getattr(policy, name) != getattr(Policy(), name)]
+    if ahead:
+        raise Invalid(
+            f"This hub knows {', '.join(ahead)} of a policy, and cannot hold to it yet.",
+            "Leave it out.",
+            code="policy-ahead",
+        )
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

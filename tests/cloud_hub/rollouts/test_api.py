@@ -42,7 +42,7 @@ def test_a_rollout_is_started_shown_and_listed(http: TestClient, fleet: PaperGat
     assert (shown["counts"]["eligible"], shown["counts"]["offered"]) == (3, 1)
     assert shown["because"]["code"] == "nobody-heard"
     assert shown["policy"]["success_percent"] == 95
-    assert [wave["state"] for wave in shown["waves"]] == ["open", "waiting", "waiting"]
+    assert [wave["state"] for wave in shown["waves"]] == ["open", "waiting", "waiting", "waiting"]
     assert http.get("/api/v1/rollouts", params={"model": "digits", "state": "running"}).json()["total"] == 1
     assert http.get("/api/v1/rollouts", params={"state": "paused"}).json()["items"] == []
     decisions = http.get(f"/api/v1/rollouts/{rollout['id']}/decisions", params={"limit": 1}).json()

@@ -14,7 +14,7 @@ from cloud_hub.rollouts.waves import BUCKETS
 from fleet_contract.because import Because
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
-POLICY = Policy()
+POLICY = Policy.model_validate({"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}]})
 BORN = Rollout("digits-v2-abc", "digits", 2, State.RUNNING, Because("created", "Created."))
 CANARY = replace(BORN, wave=0, exposed=1, wave_started_at=NOW, because=Because("wave-opened", "Wave 1 is open."))
 PASSED = Gate("errors", Verdict.PASS, "Fine.", 0.0, -0.01, 0.01, 0.02)
@@ -56,6 +56,7 @@ def test_a_wave_that_proved_itself_opens_the_next() -> None:
     [
         (replace(GOOD, carried_out=False), "orders-owed", "1"),
         (replace(GOOD, fresh=Counts(offered=2)), "nobody-heard", "2"),
+        (replace(GOOD, fresh=Counts(5, 2, 2)), "quorum-wanted", "2 of the 5"),
         (replace(GOOD, fresh=Counts(3, 2, 1)), "devices-pending", "1 of 2"),
         (replace(GOOD, counts=Counts(30, 20, 18)), "devices-pending", "18 of 20"),
         (replace(GOOD, wave_records=199), "records-wanted", "199"),
@@ -77,7 +78,7 @@ def test_a_wave_soaks_from_when_its_devices_run_the_version_and_anew_when_they_d
 
 
 def test_devices_never_heard_from_hold_nothing_back() -> None:
-    counts = Counts(offered=10, heard=4, succeeded=4)
+    counts = Counts(offered=10, heard=5, succeeded=5)
     assert after(SOAKED, replace(GOOD, counts=counts, fresh=counts)).wave == 1
 
 
@@ -133,6 +134,20 @@ def test_harm_only_stops_where_the_policy_says_so() -> None:
 
 def test_few_failures_among_many_do_not_stop_it() -> None:
     assert after(SOAKED, replace(GOOD, counts=Counts(40, 40, 38, 2))).state is State.RUNNING
+
+
+def test_a_wave_needs_as_many_devices_as_the_policy_says_or_all_that_it_has() -> None:
+    many = POLICY.model_copy(update={"minimum_devices": 3})
+    for counts, code in ((Counts(6, 3, 2), "devices-pending"), (Counts(4, 2, 2), "devices-wanted")):
+        found = after(SOAKED, replace(GOOD, fresh=counts), many)
+        assert found.because.code == code
+    assert after(SOAKED, replace(GOOD, fresh=Counts(2, 2, 2)), many).wave == 1
+
+
+def test_failures_stop_it_only_after_as_many_devices_as_the_policy_says() -> None:
+    patient = POLICY.model_copy(update={"stop_failed_after": 10})
+    for counts, state in ((Counts(40, 30, 6, 3), State.RUNNING), (Counts(40, 30, 7, 3), State.REVERTING)):
+        assert after(SOAKED, replace(GOOD, counts=counts, fresh=counts), patient).state is state
 
 
 def test_reverting_ends_when_no_device_heard_from_has_the_version_and_says_why_it_began() -> None:

@@ -10,7 +10,7 @@ from cloud_hub.rollouts.policy import Policy, Selector
 
 def test_everything_has_a_default() -> None:
     policy = Policy()
-    assert [wave.name for wave in policy.waves] == ["1 device", "50 %", "100 %"]
+    assert [wave.name for wave in policy.waves] == ["1 %", "5 %", "25 %", "100 %"]
     assert policy.on_stop == "revert"
     assert policy.gates.errors is not None
     assert policy.gates.predictions is not None
@@ -36,6 +36,18 @@ def test_a_policy_survives_being_stored() -> None:
         {"on_stop": "shrug"},
         {"gates": {"errors": {"max_increase": 2}}},
         {"selektor": {}},
+        {"rate": {"devices_per_minute": 0}},
+        {"rate": {"devices_per_minute": 5, "growth_factor": 0.5}},
+        {"max_in_flight": 0},
+        {"group": {"label": ""}},
+        {"approval": {"waves": "some"}},
+        {"window": {"start": "2:00", "end": "04:00"}},
+        {"window": {"start": "02:00", "end": "02:00"}},
+        {"window": {"start": "02:00", "end": "24:00"}},
+        {"window": {"days": ["mon", "mon"], "start": "02:00", "end": "04:00"}},
+        {"window": {"days": [], "start": "02:00", "end": "04:00"}},
+        {"deadline_seconds": 0},
+        {"heard_percent": 101},
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:

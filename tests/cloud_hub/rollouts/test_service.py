@@ -32,6 +32,7 @@ def start(
     slot: Literal["default", "shadow"] = "default",
     **policy: object,
 ) -> RolloutView:
+    policy = {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], **policy}
     wanted = RolloutIn(model=model, version=version, slot=slot, policy=Policy.model_validate(policy))
     return fleet.rollouts.create(wanted)
 
