@@ -1,5 +1,8 @@
 """The kinds of error of the hub, by whose fault they are, each with a code. `problems.py` knows their statuses."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from fleet_contract.errors import VedetteError
 
 
@@ -23,6 +26,31 @@ class Invalid(HubError):
     """What was sent cannot be used as it is."""
 
     code = "invalid"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a text: at `line` and `column` of `file`, counted from 1, in the field `where`
+    ("spec.soak_seconds", or ""). `what` is a sentence that says what is allowed; `excerpt` is the line as written."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    what: str
+    excerpt: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {f'{self.where}: ' if self.where else ''}{self.what}"
+
+
+class Faulty(Invalid):
+    """Texts with faults; `faults` are all of them, at least one."""
+
+    def __init__(self, faults: Sequence[Fault], remedy: str, *, code: str) -> None:
+        more = f" And {len(faults) - 1} more." if len(faults) > 1 else ""
+        super().__init__(f"{faults[0]}{more}", remedy, code=code)
+        self.faults = tuple(faults)
 
 
 class Unauthorized(HubError):

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -33,11 +34,16 @@ _STATUSES: dict[type[VedetteError], HTTPStatus] = {
 }
 
 
-class Fault(BaseModel):
-    """One thing that is wrong with a request."""
+class FaultView(BaseModel):
+    """One thing that is wrong with a request. `where` is the field; of a manifest, `line` and `column` of `file` are
+    its place, from 1, and `excerpt` is that line."""
 
     where: str
     what: str
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
 
 
 class Problem(BaseModel):
@@ -49,7 +55,7 @@ class Problem(BaseModel):
     detail: str
     code: str
     remedy: str
-    errors: list[Fault] | None = Field(default=None, description="With status 422: each fault of the request")
+    errors: list[FaultView] | None = Field(default=None, description="With status 422: each fault of the request")
     incident: str | None = Field(default=None, description="With status 500: what to look for in the hub's log")
 
 
@@ -69,9 +75,9 @@ def status_of(error: VedetteError) -> HTTPStatus:
 
 
 def problem(error: VedetteError) -> dict[str, Any]:
-    """The problem document of `error`: type, title, status, detail, code and remedy."""
+    """The problem document of `error`: type, title, status, detail, code and remedy; and each of several faults."""
     status = status_of(error)
-    return {
+    document: dict[str, Any] = {
         "type": f"urn:vedette:problem:{error.code}",
         "title": status.phrase,
         "status": status.value,
@@ -79,6 +85,9 @@ def problem(error: VedetteError) -> dict[str, Any]:
         "code": error.code,
         "remedy": error.remedy,
     }
+    if isinstance(error, errors.Faulty):
+        document["errors"] = [asdict(fault) for fault in error.faults]
+    return document
 
 
 def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request, VedetteError], Response]:

@@ -9,6 +9,7 @@ from fleet_client.blobs import Blobs
 from fleet_client.devices import Devices
 from fleet_client.http import API, Http
 from fleet_client.lake import Lake
+from fleet_client.manifests import Manifests
 from fleet_client.models import Models
 from fleet_client.rollouts import Rollouts
 from fleet_client.views import Health
@@ -27,6 +28,7 @@ class Client:
         self.devices = Devices(self._http)
         self.models = Models(self._http, self.blobs)
         self.rollouts = Rollouts(self._http)
+        self.manifests = Manifests(self._http)
         self.lake = Lake(self._http)
 
     @property

@@ -151,6 +151,13 @@ def decisions(session: Session, rollout: str, limit: int) -> None:
     )  # fmt: skip
 
 
+@rollouts.command()
+@hub_command
+def schema(session: Session) -> None:
+    """Print the JSON Schema of rollout manifests, for an editor that checks them as you write."""
+    session.output.document(session.client.manifests.schema())
+
+
 def _row(rollout: Rollout) -> list[str]:
     return [
         rollout.id,

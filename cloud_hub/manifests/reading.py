@@ -1,0 +1,151 @@
+"""From files of YAML to manifests that are what they should be, or to everything that is wrong with them. Pure."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from cloud_hub.errors import Fault, Faulty, TooLarge
+from cloud_hub.manifests import source
+from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest, schema
+from cloud_hub.manifests.source import Lines, Node, Place
+
+MANIFEST_WRONG = "manifest-wrong"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A manifest, and where it is written: to say later what the hub finds wrong with it."""
+
+    manifest: Manifest
+    _node: Node
+    _lines: Lines
+
+    @property
+    def file(self) -> str:
+        return self._lines.file
+
+    def fault(self, path: tuple[str | int, ...], what: str) -> Fault:
+        """`what` is wrong with the field at `path`."""
+        return self._lines.fault(self._node.place_of(path), what, _dotted(path))
+
+
+def read(files: Iterable[tuple[str, str]]) -> list[Written]:
+    """The manifests in `files`, names and texts, in the order to apply them in. Raises `Faulty` with all that is
+    wrong in any of them, `TooLarge`."""
+    found: list[Written] = []
+    faults: list[Fault] = []
+    files = list(files)
+    if (total := sum(len(text) for _, text in files)) > source.MAX_CHARACTERS:
+        raise TooLarge(
+            f"These files have {total:,} characters, and {source.MAX_CHARACTERS:,} are taken at once.",
+            "Send fewer of them at once.",
+            code="manifests-too-large",
+        )
+    for name, text in files:
+        lines = Lines(name, text)
+        nodes, wrong = source.documents(lines, text)
+        faults += wrong
+        if not nodes and not wrong:
+            faults.append(lines.fault(Place(1, 1), f"There is no manifest in here. {_START}"))
+        for node in nodes:
+            written, wrong = _manifest(lines, node)
+            faults += wrong
+            if written is not None:
+                found.append(written)
+    faults += _repeated(found)
+    if faults:
+        raise wrong_manifests(faults)
+    order = list(KINDS)
+    return sorted(found, key=lambda one: order.index(one.manifest.kind))
+
+
+def wrong_manifests(faults: Iterable[Fault]) -> Faulty:
+    """The error that tells all `faults`, in the order of the text."""
+    ordered = sorted(faults, key=lambda one: (one.file, one.line, one.column))
+    return Faulty(
+        ordered, "Correct these lines. `vedette rollouts schema` prints what may be there.", code=MANIFEST_WRONG
+    )
+
+
+_START = f"It starts with `apiVersion: {API_VERSION}` and `kind: {' | '.join(KINDS)}`."
+
+
+def _manifest(lines: Lines, node: Node) -> tuple[Written | None, list[Fault]]:
+    value = node.plain()
+    if not isinstance(value, dict):
+        return None, [lines.fault(node.place, f"A manifest is a mapping. {_START}")]
+    kind = value.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        what = f"A manifest has a kind. {_START}" if kind is None else f"There is no kind {kind!r}. {_START}"
+        return None, [lines.fault(node.place_of(("kind",)), what, "kind")]
+    try:
+        # As JSON and strict: "3" is no number here, as it is none in the schema.
+        manifest = KINDS[kind].model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        # A list of which an item is wrong is also told to be too short, which nobody can act on.
+        inner = {one["loc"][: len(one["loc"]) - 1] for one in details}
+        whole = schema(kind)
+        return None, [_fault(lines, node, one, whole) for one in details if one["loc"] not in inner]
+    return Written(manifest, node, lines), []
+
+
+def _repeated(found: list[Written]) -> Iterable[Fault]:
+    seen: dict[tuple[str, str], Written] = {}
+    for one in found:
+        key = (one.manifest.kind, one.manifest.metadata.name)
+        if first := seen.get(key):
+            yield one.fault(("metadata", "name"), f"{key[1]!r} is the name of another {key[0]} in {first.file}.")
+        seen.setdefault(key, one)
+
+
+def _fault(lines: Lines, node: Node, detail: ErrorDetails, whole: dict[str, Any]) -> Fault:
+    path = detail["loc"]
+    given = detail.get("input")
+    match detail["type"]:
+        case "extra_forbidden":
+            what = _unknown(str(path[-1]), sorted(_at(whole, path[:-1]).get("properties", {})))
+        case "missing":
+            what = f"{path[-1]!r} is missing here."
+        case "value_error":
+            reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
+            what = f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
+        case _ if isinstance(given, (dict, list)):
+            what = f"{detail['msg']}."
+        case _:
+            what = f"{detail['msg']}, and is {json.dumps(given)[:80]}."
+    return lines.fault(node.place_of(path), what, _dotted(path))
+
+
+def _unknown(name: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, 1)
+    meant = f" Did you mean {close[0]!r}?" if close else ""
+    return f"There is no field {name!r} here.{meant} Allowed: {', '.join(allowed)}."
+
+
+def _at(whole: dict[str, Any], path: tuple[str | int, ...]) -> Mapping[str, Any]:
+    """The part of the JSON Schema `whole` for what is at `path`; empty where it leads to no object."""
+    part = _object(whole, whole)
+    for step in path:
+        inner = part.get("properties", {}).get(step) if isinstance(step, str) else part.get("items")
+        part = _object(whole, inner or {})
+    return part
+
+
+def _object(whole: dict[str, Any], part: Mapping[str, Any]) -> Mapping[str, Any]:
+    for choice in part.get("anyOf", ()):
+        if choice.get("type") != "null":
+            part = choice
+            break
+    if "$ref" in part:
+        return _object(whole, whole["$defs"][part["$ref"].rpartition("/")[2]])
+    return part
+
+
+def _dotted(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
