@@ -15,6 +15,7 @@ from cloud_hub.database import Database
 from cloud_hub.devices.labels import check_labels
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.devices.tables import Device
+from cloud_hub.devices.versions import order_of
 from cloud_hub.errors import Forbidden
 from cloud_hub.keys import Keys
 from fleet_contract.encoding import encode
@@ -107,6 +108,7 @@ class JoinService:
                 joined_at=now,
                 hostname=asked.inventory.hostname,
                 agent_version=asked.agent_version,
+                agent_order=order_of(asked.agent_version),
                 inventory=msgspec.to_builtins(asked.inventory),
             )
             sentence = f"It joined as {target} with key {request.fingerprint[:12]} (agent {asked.agent_version})."

@@ -42,6 +42,7 @@ def put_device(session: Session, device: Device, labels: Mapping[str, str], sent
             known.boot, known.boot_before, known.boot_started_at, known.number = None, known.boot, None, 0
             known.refused, known.spool, known.troubles, known.troubled = None, None, [], False
         known.key, known.target, known.joined_at = device.key, device.target, device.joined_at
-        known.hostname, known.agent_version, known.inventory = device.hostname, device.agent_version, device.inventory
+        known.hostname, known.inventory = device.hostname, device.inventory
+        known.agent_version, known.agent_order = device.agent_version, device.agent_order
     devices.set_labels(session, device.id, labels)
     session.add(DeviceEvent(device=device.id, at=device.joined_at, kind="joined", code="joined", sentence=sentence))

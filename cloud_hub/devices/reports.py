@@ -14,6 +14,7 @@ from cloud_hub.database import upsert
 from cloud_hub.devices.freshness import Freshness, Known, freshness
 from cloud_hub.devices.history import DeviceState, Event, ModelState, news_events, will_events
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
+from cloud_hub.devices.versions import order_of
 from fleet_contract.report import ModelReport, Presence, Report
 
 _MODEL_KEY = ("device", "model", "slot")
@@ -140,6 +141,7 @@ def _device_row(report: Report, known: Known, now: datetime) -> dict[str, Any]:
         "number": known.number,
         "generation": report.generation,
         "agent_version": report.agent_version,
+        "agent_order": order_of(report.agent_version),
         "target": report.target,
         "refused": msgspec.to_builtins(report.refused),
         "spool": msgspec.to_builtins(report.spool),

@@ -1,4 +1,4 @@
-"""All SQL on devices but that of the report stream, which is in `reports.py`."""
+"""All SQL on devices but that of the report stream, which is in `reports.py`, and of selectors (`selector_sql.py`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -3,13 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index
+from sqlalchemy import JSON, BigInteger, Index, String
 from sqlmodel import Field, SQLModel
 
 from cloud_hub.database import UtcDateTime
 
 # Without it None would be stored as the JSON text "null", which IS NULL does not find.
 _Json = JSON(none_as_null=True)
+# PostgreSQL would sort by the rules of some language; SQLite goes by bytes as it is.
+_Bytewise = String().with_variant(String(collation="C"), "postgresql")
 
 
 class Device(SQLModel, table=True):
@@ -24,6 +26,8 @@ class Device(SQLModel, table=True):
     """Fingerprint of the public key that its newest certificate is for."""
     hostname: str = ""
     agent_version: str = ""
+    agent_order: str | None = Field(default=None, sa_type=_Bytewise)
+    """What sorts as the agent's version does (`versions.order_of`); None where that is no version."""
     joined_at: datetime = Field(sa_type=UtcDateTime)
     presence: str = Field(default="never", index=True)
     """What it or the broker said last: online, closing, lost; or never. Silence is seen on reading."""
