@@ -22,6 +22,7 @@ from edge_agent.core.limits import Limits
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.hub_clock import HubClock
+from edge_agent.local_clock import LocalClock
 from edge_agent.reload import changes, followed
 from edge_agent.reporting import Origin, Reporter
 from edge_agent.runtimes import Runtimes
@@ -119,6 +120,7 @@ class Agent:
             self._front = Front(config.serving, state.path, self._engine, self._changed)
         self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
         self._clock = HubClock(lambda: self._updater.state().issued_at)
+        self._wall = LocalClock(self._clock.told, config.timezone)
         origin = Origin(address, boot, target, datetime.now(UTC))
         self._uplink = Uplink(
             address.device,
@@ -130,6 +132,7 @@ class Agent:
             config.heartbeat_seconds,
         )
         self._updater.on_change = self._changed
+        self._updater.go_by(self._wall.wall)
         self._clock.on_change = self._changed
         self._uplink.on_time = self._clock.heard
         self._untidy = threading.Event()
@@ -194,6 +197,7 @@ class Agent:
         self._spool.max_bytes = self._config.telemetry.spool_max_bytes
         self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
         self._updater.limit(_limits(self._config.limits))
+        self._wall.move(self._config.timezone)
         self._feeds.follow(self._config.sources)
         _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
         waiting = None

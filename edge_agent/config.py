@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from edge_agent.errors import ConfigWrong
+from edge_agent.local_clock import ZoneUnknown, site_zone
 from edge_agent.sources import settings
 from fleet_contract.errors import ContractError
 from fleet_contract.topics import check_id
@@ -94,11 +95,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the agent keeps its state, what the device is, and what feeds its models.
 
-    `target` is the hardware target to ask artifacts for; detected when empty.
+    `target` is the hardware target to ask artifacts for; detected when empty. `timezone` is that of the site
+    ("Europe/Berlin"), by whose hours maintenance windows open; the system's when empty.
     """
 
     state_dir: Path = DEFAULT_STATE_DIR
     target: str = ""
+    timezone: str = ""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
@@ -177,6 +180,10 @@ def _check(config: Config, path: Path) -> None:
     problems += _runtime(config.runtime)
     for number, source in enumerate(config.sources):
         problems += [f"sources[{number}].{problem}" for problem in settings.problems(source)]
+    try:
+        site_zone(config.timezone)
+    except ZoneUnknown as error:
+        problems.append(f"timezone is {config.timezone!r}: {error}")
     try:
         if config.target:
             check_id(config.target, "hardware target")

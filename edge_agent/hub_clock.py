@@ -1,10 +1,10 @@
-"""Remembers what the hub says of the time, to say when this device's clock is wrong."""
+"""Remembers what the hub says of the time, to say when this device's clock is wrong, and what time it is then."""
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from edge_agent.core.clock import Sighting, judged
+from edge_agent.core.clock import Sighting, Told, judged, told
 from fleet_contract.because import Because
 
 
@@ -43,3 +43,7 @@ class HubClock:
     def trouble(self) -> Because | None:
         """What is wrong with this device's clock, as far as anybody knows."""
         return judged(self._now(), self._steady(), self._sighting, self._issued_at())
+
+    def told(self) -> Told | None:
+        """The best that is known of the time; None when this device's is wrong and nobody has said the right one."""
+        return told(self._now(), self._steady(), self._sighting, self._issued_at())

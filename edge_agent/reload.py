@@ -13,6 +13,7 @@ LIVE = (
     "limits",
     "log_level",
     "sources",
+    "timezone",
     "telemetry.window_seconds",
     "telemetry.spool_max_bytes",
     "disk",

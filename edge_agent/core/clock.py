@@ -1,11 +1,12 @@
 """Judges this device's clock by what its hub says. No I/O, no clock.
 
-Gateways come without a battery and wake up in 1970, or with a bad one in 2099. Nothing here follows the hub's time: an
+Gateways come without a battery and wake up in 1970, or with a bad one in 2099. No trust follows the hub's time: an
 answer is not signed, and an order's expiry is judged by this device alone. But it is said, for a clock that is wrong
-makes certificates invalid, orders expired, and windows land where nobody looks for them.
+makes certificates invalid, orders expired, and windows land where nobody looks for them. And the hour of a switch goes
+by it: whoever forged an answer could move that to another hour, and no more.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -13,6 +14,8 @@ from fleet_contract.because import Because
 
 #: Further apart than any message takes, and near enough for windows of some seconds to be where they belong.
 TOLERANCE = timedelta(minutes=2)
+#: No hub lives outside of these, and a calendar that ends there leaves room to count days in any zone.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -20,6 +23,22 @@ class Sighting(msgspec.Struct, frozen=True):
 
     hub: datetime
     at: float
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The time, aware; `by_hub`: not this device's own, which is wrong."""
+
+    moment: datetime
+    by_hub: bool = False
+
+
+def told(now: datetime, steady: float, sighting: Sighting | None, issued_at: datetime | None) -> Told | None:
+    """The best that is known of the time; None when `now` is wrong and nobody has said the right one. Arguments are
+    those of `judged`."""
+    if judged(now, steady, sighting, issued_at) is None:
+        return Told(now)
+    there = None if sighting is None else _later(sighting.hub, steady - sighting.at)
+    return Told(there, by_hub=True) if there is not None and EARLIEST < there < LATEST else None
 
 
 def judged(now: datetime, steady: float, sighting: Sighting | None, issued_at: datetime | None) -> Because | None:

@@ -10,6 +10,7 @@ from fleet_contract.because import Because
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 from fleet_contract.report import ModelReport, Phase, Release
+from fleet_contract.window import MaintenanceWindow
 
 
 def key(model: str, slot: str) -> str:
@@ -29,8 +30,8 @@ def split(name: str) -> tuple[str, str]:
 class Order(msgspec.Struct, frozen=True, tag="order"):
     """A release to run, with all that carrying it out needs: its verified manifest, and where its bytes are.
 
-    Two orders with the same manifest are the same order: URLs and reasons are renewed without a change of mind. But
-    one with a higher `retry` asks to try again what was rejected.
+    Two orders with the same manifest are the same order: URLs, reasons and the window in which it may be switched to
+    are renewed without a change of mind. But one with a higher `retry` asks to try again what was rejected.
     """
 
     manifest: Manifest
@@ -39,6 +40,7 @@ class Order(msgspec.Struct, frozen=True, tag="order"):
     because: Because
     rollout: str | None = None
     retry: int = 0
+    window: MaintenanceWindow | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -57,6 +59,10 @@ class Journal(msgspec.Struct, frozen=True):
     or `settled` was at risk in, and the two flags say that it is at risk in the process that wrote this. `damaged` is
     how often the bytes of `wanted` were wrong, `usual_errors` the share, 0 to 1, of records that failed before the
     switch, and `retry` the number of the last new try that was asked for.
+
+    `preflighted`: what is wanted has passed its pre-flight and was put away again, to wait for its maintenance window.
+    `admitted`: it was switched to already, or was what ran when it was asked for: bringing it back is a repair, which
+    waits for no window.
     """
 
     model: str
@@ -74,6 +80,8 @@ class Journal(msgspec.Struct, frozen=True):
     usual_errors: float = 0.0
     retry: int = 0
     slot: str = DEFAULT_SLOT
+    preflighted: bool = False
+    admitted: bool = False
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from edge_agent.core.journal import Journal, Order, Refused
 from edge_agent.core.limits import NOTHING, UNLIMITED, Limits, Load
+from edge_agent.core.maintenance import Wall
 from fleet_contract.because import Because
 from fleet_contract.manifest import Blob, Manifest
 
@@ -87,7 +88,7 @@ class Observed(msgspec.Struct, frozen=True):
     """What is. `whole` are digests whose bytes are all on disk, `verified` those that this process has hashed.
 
     `answered`, `failed` and `live_seconds` count since `live` was switched to, in this process. `forgotten`: there is
-    no journal on disk.
+    no journal on disk. `wall` is what orders with a window go by; None: nobody knows the time.
     """
 
     now: datetime
@@ -103,6 +104,7 @@ class Observed(msgspec.Struct, frozen=True):
     setback: Setback | None = None
     resting: tuple[Rest, ...] = ()
     forgotten: bool = False
+    wall: Wall | None = None
     load: Load = NOTHING
     trial: Trial = Trial()
     limits: Limits = UNLIMITED

@@ -80,14 +80,15 @@ def followed(journal: Journal, wanted: Order | Refused | None, now: datetime) ->
             journal = _ordered(journal, wanted)
             if wanted.manifest == journal.settled:
                 sentence = f"Version {wanted.manifest.version} is wanted, and is what was proven here."
-                return entered(journal, Phase.SETTLED, Because("proven", sentence), now)
+                return entered(replace(journal, admitted=True), Phase.SETTLED, Because("proven", sentence), now)
             return entered(journal, Phase.FETCHING, wanted.because, now)
     assert_never(wanted)
 
 
 def _ordered(journal: Journal, wanted: Order | Refused) -> Journal:
     retry = wanted.retry if isinstance(wanted, Order) else journal.retry
-    return replace(journal, wanted=wanted, wanted_ends=0, wanted_at_risk=False, damaged=0, retry=retry)
+    anew = replace(journal, wanted_ends=0, wanted_at_risk=False, damaged=0, preflighted=False, admitted=False)
+    return replace(anew, wanted=wanted, retry=retry)
 
 
 def resumed(journal: Journal, ends: Mapping[str, End], now: datetime) -> Journal:
@@ -129,6 +130,11 @@ def rejected(journal: Journal, because: Because, now: datetime) -> Journal:
         # What has just failed is nothing to fall back on.
         journal = replace(journal, previous=None)
     return entered(replace(journal, wanted_ends=0, wanted_at_risk=False), Phase.REJECTED, because, now)
+
+
+def put_away(journal: Journal, because: Because, now: datetime) -> Journal:
+    """What is wanted has passed its pre-flight, and waits, not loaded, until it may be switched to."""
+    return entered(replace(journal, preflighted=True, wanted_at_risk=False), Phase.PREFLIGHT, because, now)
 
 
 def promoted(journal: Journal, because: Because, now: datetime) -> Journal:

@@ -7,7 +7,8 @@ and every decision starts from what is there, so a reboot at any point is just a
     EVICTED    and nothing of it is on disk any more
     FETCHING   bytes are missing
     VERIFYING  the bytes are there, and their hashes are read back from disk
-    PREFLIGHT  loaded beside what runs, warmed up, its golden set replayed
+    PREFLIGHT  loaded beside what runs, warmed up, its golden set replayed; then, with a maintenance window that is
+               closed, put away until it opens, and proven once more
     TRIAL      switched to, and on probation; the settled release waits on disk
     SETTLED    proven here
     REJECTED   it failed here: what was settled runs on, until another release is wanted, or a new try
@@ -23,8 +24,18 @@ from msgspec.structs import replace as change
 
 from edge_agent.core.journal import Journal, Order, current
 from edge_agent.core.limits import excess
+from edge_agent.core.maintenance import closed
 from edge_agent.core.steps import Decision, Discard, Fetch, Forget, Observed, Prepare, Setback, Switch, Verify, Wait
-from edge_agent.core.transitions import MAX_DAMAGED, demoted, entered, followed, promoted, rejected, wanted_manifest
+from edge_agent.core.transitions import (
+    MAX_DAMAGED,
+    demoted,
+    entered,
+    followed,
+    promoted,
+    put_away,
+    rejected,
+    wanted_manifest,
+)
 from fleet_contract.because import Because
 from fleet_contract.manifest import Blob, Manifest
 from fleet_contract.report import Phase
@@ -174,14 +185,22 @@ def _eviction(journal: Journal, observed: Observed) -> Decision:
 
 
 def _approach(journal: Journal, observed: Observed) -> Decision:
-    assert isinstance(journal.wanted, Order)
-    manifest = journal.wanted.manifest
-    blobs = ((manifest.artifact, journal.wanted.artifact_url), (manifest.golden.blob, journal.wanted.golden_url))
+    order = journal.wanted
+    assert isinstance(order, Order)
+    manifest = order.manifest
+    blobs = ((manifest.artifact, order.artifact_url), (manifest.golden.blob, order.golden_url))
     for blob, url in blobs:
         if blob.digest not in observed.whole:
-            because = journal.because if journal.phase is Phase.FETCHING else journal.wanted.because
-            journal = entered(journal, Phase.FETCHING, because, observed.now)
+            because = journal.because if journal.phase is Phase.FETCHING else order.because
+            journal = entered(change(journal, preflighted=False), Phase.FETCHING, because, observed.now)
             return _unless_resting(Decision(journal, Fetch(manifest, blob, url), because), observed)
+    window = None if journal.admitted else order.window
+    held = closed(manifest.version, window, observed.wall)
+    if held is not None and observed.prepared == manifest:
+        # Until then it would take memory, and every power cut would count against it.
+        return Decision(put_away(journal, held.because, observed.now), Discard(manifest), held.because)
+    if held is not None and journal.preflighted:
+        return Decision(put_away(journal, held.because, observed.now), Wait(held.seconds), held.because)
     for blob, _ in blobs:
         if blob.digest not in observed.verified:
             because = Because("fetched", f"All {blob.size_bytes} bytes of {blob.digest[:19]} are on disk.")
@@ -191,7 +210,8 @@ def _approach(journal: Journal, observed: Observed) -> Decision:
         return _loading(journal, observed, manifest, manifest.golden.blob)
     because = Because("preflight-passed", observed.prepared_because)
     total = observed.answered + observed.failed
-    journal = change(journal, settled_at_risk=False, usual_errors=observed.failed / total if total else 0.0)
+    usual = observed.failed / total if total else 0.0
+    journal = change(journal, settled_at_risk=False, usual_errors=usual, admitted=True)
     return Decision(entered(journal, Phase.TRIAL, because, observed.now), Switch(manifest), because)
 
 

@@ -106,6 +106,7 @@ def _order(assignment: Assignment, trust: Trust) -> Order | Refused:
         assignment.because,
         assignment.rollout,
         assignment.retry,
+        assignment.window,
     )
 
 

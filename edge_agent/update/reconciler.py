@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, Order, Refused, closed, kept, proven, reported
 from edge_agent.core.limits import Limits
+from edge_agent.core.maintenance import Wall
 from edge_agent.core.steps import (
     Action,
     Decision,
@@ -65,6 +66,8 @@ class Surroundings:
     limits: Limits
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
+    wall: Callable[[], Wall | None]
+    """What maintenance windows go by; asked only where there is one."""
 
 
 class _Resting(msgspec.Struct, frozen=True):
@@ -203,6 +206,7 @@ class Reconciler:
         around = self._around
         health, monotonic = self._slot.health(), around.monotonic()
         blobs = [blob for manifest in self._manifests() for blob in (manifest.artifact, manifest.golden.blob)]
+        windowed = isinstance(self.wanted, Order) and self.wanted.window is not None
         return Observed(
             now=around.now(),
             wanted=self.wanted,
@@ -220,6 +224,7 @@ class Reconciler:
             setback=self._setback,
             resting=tuple(Rest(one.step, one.until - monotonic, one.because) for one in self._resting),
             trial=around.trial,
+            wall=around.wall() if windowed else None,
         )
 
     def _broke(self, step: Step, error: Exception) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.journal import Journal, fresh, manifests
 from edge_agent.core.limits import UNLIMITED, Limits
+from edge_agent.core.maintenance import Wall
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
 from edge_agent.core.transitions import resumed, reverts
 from edge_agent.durable import read_again
@@ -114,7 +115,15 @@ class Updater:
         self._limits = limits
         preflight = Preflight(opener, limits)
         self._around = Surroundings(
-            self._artifacts, self._journals, preflight, self._blackbox, trial, limits, now, monotonic
+            self._artifacts,
+            self._journals,
+            preflight,
+            self._blackbox,
+            trial,
+            limits,
+            now,
+            monotonic,
+            lambda: Wall(now()),
         )
         self._fetcher = Fetcher(self._artifacts, hub, self.wake, tls=tls)
 
@@ -202,6 +211,10 @@ class Updater:
             for slot in self._slots.values():
                 slot.slow_seconds = _slow_seconds(limits)
         self.wake()
+
+    def go_by(self, wall: Callable[[], Wall | None]) -> None:
+        """From now on maintenance windows go by what `wall` shows; until then, by UTC."""
+        self._around.wall = wall
 
     def wake(self) -> None:
         """Makes `run` look around at once."""

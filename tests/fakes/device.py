@@ -20,6 +20,7 @@ from fleet_contract.manifest import Manifest, sign_manifest
 from fleet_contract.report import ModelReport, Phase
 from fleet_contract.signing import PrivateKey, Signed
 from fleet_contract.topics import Address
+from fleet_contract.window import MaintenanceWindow
 from tests.fakes.blob_server import BlobServer
 from tests.fakes.releases import why
 from tests.fakes.tiny_models import Build, images
@@ -30,7 +31,9 @@ ADDRESS = Address("default", "gw-1")
 TRUST = Trust(ADDRESS, "cpu-vnni", (HUB_KEY.public,), (RELEASE_KEY.public,))
 
 
-def an_assignment(manifest: Manifest, *, signed: Signed | None = None, query: str = "") -> Assignment:
+def an_assignment(
+    manifest: Manifest, *, signed: Signed | None = None, query: str = "", window: MaintenanceWindow | None = None
+) -> Assignment:
     digests = manifest.artifact.digest, manifest.golden.blob.digest
     return Assignment(
         model=manifest.model,
@@ -40,6 +43,7 @@ def an_assignment(manifest: Manifest, *, signed: Signed | None = None, query: st
         golden_url=f"/blobs/{digests[1]}{query}",
         because=why(),
         rollout="r1",
+        window=window,
     )
 
 
@@ -64,12 +68,13 @@ class Device:
     generation: int = 0
     states: list[UpdaterState] = field(default_factory=list)
 
-    def order(self, *builds: Build) -> None:
+    def order(self, *builds: Build, window: MaintenanceWindow | None = None) -> None:
         """A new generation that wants these."""
         for build in builds:
             self.server.blobs.update(build.blobs)
         self.generation += 1
-        self.updater.receive(a_desired(self.generation, *(an_assignment(build.manifest) for build in builds)))
+        assignments = [an_assignment(build.manifest, window=window) for build in builds]
+        self.updater.receive(a_desired(self.generation, *assignments))
 
     def model(self, name: str = "digits") -> ModelReport:
         return next(one for one in self.updater.state().models if one.model == name)

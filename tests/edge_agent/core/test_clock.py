@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.core.clock import TOLERANCE, Sighting, judged
+from edge_agent.core.clock import TOLERANCE, Sighting, Told, judged, told
 
 HUB = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -72,3 +72,21 @@ def test_no_time_on_any_calendar_is_too_much_for_it(
 ) -> None:
     because = judged(now, steady, Sighting(hub, at), issued_at)
     assert because is None or because.code == "clock-wrong"
+
+
+def test_a_clock_that_is_right_is_gone_by() -> None:
+    assert told(HUB + MINUTE, 5.0, Sighting(HUB, 5.0), None) == Told(HUB + MINUTE)
+    assert told(HUB, 5.0, None, None) == Told(HUB)
+
+
+def test_where_it_is_wrong_the_hubs_time_is_gone_by_however_long_ago_it_was_said() -> None:
+    assert told(HUB - years(56), 3605.0, Sighting(HUB, 5.0), None) == Told(HUB + timedelta(hours=1), by_hub=True)
+
+
+def test_where_it_is_wrong_and_no_hub_has_spoken_nobody_knows_the_time() -> None:
+    assert told(HUB - years(56), 5.0, None, HUB) is None
+
+
+@pytest.mark.parametrize("hub", [datetime(9998, 12, 31, tzinfo=UTC), datetime(1, 1, 2, tzinfo=UTC)])
+def test_a_hub_of_no_age_of_ours_is_not_gone_by(hub: datetime) -> None:
+    assert told(HUB, 5.0, Sighting(hub, 5.0), None) is None

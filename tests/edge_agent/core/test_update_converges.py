@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from edge_agent.core.journal import Order
 from fleet_contract.report import Phase
-from tests.edge_agent.core.world import CERTAIN, GOOD_VERSIONS, KINDS, MANIFESTS, VERSIONS, Crash, Device, Kind
+from tests.edge_agent.core.world import CERTAIN, GOOD_VERSIONS, KINDS, MANIFESTS, VERSIONS, WINDOWS, Crash, Device, Kind
 
 CRASHES = list(Crash)
 JUMPS = [timedelta(days=days) for days in (-20_000, -1, 1, 20_000)]
@@ -32,8 +33,17 @@ def nothing_is_wanted(device: Device, _: int) -> None:
 
 
 def an_order_lasts(device: Device, number: int) -> None:
-    device.order(VERSIONS[number % len(VERSIONS)])
+    device.order(VERSIONS[number % len(VERSIONS)], window=WINDOWS[number % len(WINDOWS)])
     device.live_for(1 + 11 * (number % 2))
+
+
+def the_window_moves(device: Device, number: int) -> None:
+    if isinstance(device.wanted, Order):
+        device.order(device.wanted.manifest.version, device.wanted.retry, WINDOWS[number % len(WINDOWS)])
+
+
+def the_hub_is_heard(device: Device, number: int) -> None:
+    device.hub_heard = bool(number % 4)
 
 
 def a_change_of_mind(device: Device, number: int) -> None:
@@ -55,7 +65,7 @@ def the_memory(device: Device, number: int) -> None:
 
 
 def time_passes(device: Device, number: int) -> None:
-    device.seconds += [0.1, 2.0, 60.0, 400.0][number % 4]
+    device.seconds += [0.1, 2.0, 60.0, 400.0, 3600.0, 14_400.0][number % 6]
 
 
 def the_clock_jumps(device: Device, number: int) -> None:
@@ -84,6 +94,8 @@ EVENTS: list[Callable[[Device, int], object]] = [
     the_memory,
     time_passes,
     the_clock_jumps,
+    the_hub_is_heard,
+    the_window_moves,
     rot,
 ]
 

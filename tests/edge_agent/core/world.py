@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from edge_agent.core.journal import Journal, Order, Refused, closed, current, fresh, kept, release_of
 from edge_agent.core.limits import Limits, Load
+from edge_agent.core.maintenance import Wall
 from edge_agent.core.steps import (
     Decision,
     Discard,
@@ -28,9 +30,20 @@ from edge_agent.core.update import decide
 from fleet_contract.because import Because
 from fleet_contract.manifest import Manifest
 from fleet_contract.report import Phase
+from fleet_contract.window import MaintenanceWindow, is_open
 from tests.fakes.releases import a_manifest, why
 
 TRIAL = Trial(records=5, seconds=5.0, error_share=0.1, least_errors=2)
+#: Where the clocks go back five hours after a life begins, at three in the night.
+ZONE = ZoneInfo("Europe/Berlin")
+WINDOWS = [
+    None,
+    MaintenanceWindow(),
+    MaintenanceWindow((), "22:00", "22:01"),
+    MaintenanceWindow((), "02:30", "02:50"),
+    MaintenanceWindow(("sun", "wed"), "23:00", "01:00"),
+    None,
+]
 LIMITS = Limits(latency_ms=10.0, growth_bytes=1000, hang_seconds=8.0)
 
 
@@ -134,6 +147,8 @@ class Device:
     ballast: bool = True
     seconds: float = 0.0
     clock_off: timedelta = timedelta()
+    hub_heard: bool = True
+    """Whether the right time is known, whatever the device's own clock says."""
     process: Process = field(default_factory=Process)
     golden_passed: set[int] = field(default_factory=set)
     changed: set[int] = field(default_factory=set)
@@ -145,6 +160,8 @@ class Device:
     """The last of the tries that the device has on disk."""
     unsaved_reverts: bool = False
     cuts: int = 0
+    admitted: set[int] = field(default_factory=set)
+    """Versions that have been switched to here when they might be."""
 
     def observed(self) -> Observed:
         process = self.process
@@ -174,7 +191,18 @@ class Device:
             ),
             trial=TRIAL,
             limits=LIMITS,
+            wall=self.wall(),
         )
+
+    def wall(self) -> Wall | None:
+        if not self.hub_heard:
+            return None
+        right = datetime(2026, 10, 24, 20, tzinfo=UTC) + timedelta(seconds=self.seconds)
+        return Wall(right.astimezone(ZONE), by_hub=abs(self.clock_off) > timedelta(minutes=2))
+
+    def may_switch(self) -> bool:
+        window, wall = self.wanted.window if isinstance(self.wanted, Order) else None, self.wall()
+        return window is None or (wall is not None and is_open(window, wall.local.replace(tzinfo=None)))
 
     def save(self, journal: Journal) -> bool:
         """Whether it is on disk now."""
@@ -203,6 +231,15 @@ class Device:
         self.process.setback = None
         if before.phase is Phase.TRIAL and after.because.code == "trial-passed":
             assert after.previous == before.settled, "what ran before is what comes back"
+        if after.phase is Phase.TRIAL and before.phase is not Phase.TRIAL:
+            assert isinstance(after.wanted, Order)
+            version = after.wanted.manifest.version
+            assert self.may_switch() or version in self.admitted, "a switch waits for its window, and a repair does not"
+            self.admitted.add(version)
+        if after.because.code == "window-closed":
+            assert after.phase is Phase.PREFLIGHT
+            assert not self.may_switch()
+            assert not after.wanted_at_risk, "what waits is not loaded, and no bad end counts against it"
         crash(Crash.AFTER_SAVING)
         self.act(decision)
         crash(Crash.AFTER_ACTING)
@@ -373,16 +410,16 @@ class Device:
             self.save(closed(self.memory))
         self.reboot(Killed())
 
-    def order(self, version: int, retry: int = 0) -> None:
+    def order(self, version: int, retry: int = 0, window: MaintenanceWindow | None = None) -> None:
         manifest = MANIFESTS[version - 1]
         before = self.wanted
         if not isinstance(before, Order) or before.manifest != manifest or retry > before.retry:
             self.tries += 1
-        self.wanted = Order(manifest, f"/blobs/{version}", f"/golden/{version}", why(), None, retry)
+        self.wanted = Order(manifest, f"/blobs/{version}", f"/golden/{version}", why(), None, retry, window)
 
     def retry(self) -> None:
         if isinstance(self.wanted, Order):
-            self.order(self.wanted.manifest.version, self.wanted.retry + 1)
+            self.order(self.wanted.manifest.version, self.wanted.retry + 1, self.wanted.window)
 
     def refuse(self, version: int) -> None:
         self.wanted = Refused(release_of(MANIFESTS[version - 1]), Because("signature-wrong", "By nobody."))
@@ -411,7 +448,19 @@ class Device:
 
     def settle(self) -> None:
         """However it went, once the world holds still the device gets to the newest order, or says why not."""
-        self.online, self.disk_full, self.short_of_memory = True, False, False
+        self.online, self.disk_full, self.short_of_memory, self.hub_heard = True, False, False, True
+        self.stand_still()
+        if self.memory.because.code == "window-closed":
+            assert self.process.prepared is None, "what waits takes no memory"
+            assert self.process.live == self.memory.settled, "what ran goes on"
+            self.live_until_open()
+            # It may close again before it has come round, and open again tomorrow.
+            assert isinstance(self.wanted, Order)
+            self.wanted = msgspec.structs.replace(self.wanted, window=None)
+            self.stand_still()
+        self.judge()
+
+    def stand_still(self) -> None:
         still = 0
         for _ in range(400):
             before = self.memory, self.process.live
@@ -422,7 +471,18 @@ class Device:
             # A settled release is judged by a minute of its pace.
             elif (still := still + 1) > (70 if self.process.slow else 12):
                 break
-        self.judge()
+
+    def live_until_open(self) -> None:
+        """By as long as the device itself says that it need not look again."""
+        for _ in range(9 * 24 * 60):
+            decision = self.turn()
+            self.check()
+            if self.memory.because.code != "window-closed":
+                return
+            assert isinstance(decision.action, Wait)
+            assert decision.action.seconds is not None
+            self.seconds += decision.action.seconds
+        raise AssertionError("the window never opens")
 
     def judge(self) -> None:
         journal, live = self.journal, self.process.live
