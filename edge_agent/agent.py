@@ -30,6 +30,7 @@ from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
 from edge_agent.state import StateFolder
 from edge_agent.store.quota import Quota
+from edge_agent.telemetry.gauge import Gauge
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
@@ -104,7 +105,7 @@ class Agent:
             )
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
-        self._recorder = Recorder(int(config.telemetry.window_seconds * 1000))
+        self._recorder = Recorder(int(config.telemetry.window_seconds * 1000), Gauge().read)
         self._tally = Tally(self._recorder)
         self._engine = ServingEngine(
             self._updater.slot,

@@ -92,7 +92,7 @@ class Inference:
 
     def _infer(self, record: Record, manifest: Manifest, stop: threading.Event) -> None:
         # By its version, for it was made for that one.
-        call = Call(manifest.model, record.inputs, version=str(manifest.version))
+        call = Call(manifest.model, record.inputs, version=str(manifest.version), truth=record.truth)
         answer: SimpleQueue[Answered | VedetteError] = SimpleQueue()
         while not stop.is_set():
             self.turned_at = time.monotonic()

@@ -56,8 +56,13 @@ def take(root: Path = _ROOT) -> Inventory:
 def renewed(inventory: Inventory, root: Path = _ROOT) -> Inventory:
     """`inventory` with what changes while an agent runs: temperatures, and what a runtime says once it is loaded."""
     return msgspec.structs.replace(
-        inventory, providers=_providers() or inventory.providers, temperatures=dict(_temperatures(root))
+        inventory, providers=_providers() or inventory.providers, temperatures=temperatures(root)
     )
+
+
+def temperatures(root: Path = _ROOT) -> dict[str, float]:
+    """In °C, by the sensor's name."""
+    return dict(_temperatures(root))
 
 
 def detect_target(root: Path = _ROOT) -> str:

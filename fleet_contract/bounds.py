@@ -19,6 +19,9 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 #: Numbers that rise (sequences, generations) and Unix milliseconds: what JSON carries exactly.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
+#: In °C: from where nothing is colder to where no sensor is left.
+Temperature = Annotated[float, msgspec.Meta(ge=-273.15, le=2000.0)]
+
 #: Names and labels in telemetry. `check_names` does the rest, once for each that a batch has, for it is on the path
 #: of every window.
 Name = Annotated[str, msgspec.Meta(max_length=256)]

@@ -15,7 +15,7 @@ import msgspec
 import zstandard
 
 from fleet_contract.because import Because
-from fleet_contract.bounds import Count, Moment, Name, Number, Sentence, check_names
+from fleet_contract.bounds import Count, Moment, Name, Number, Sentence, Temperature, check_names
 from fleet_contract.errors import Undecodable
 from fleet_contract.histogram import Bucket
 
@@ -56,6 +56,14 @@ class Window(msgspec.Struct, frozen=True):
     """Of a shadow: records whose label was compared with the live version's."""
     agreed: Count = 0
     """Of those, how many had the same label."""
+    memory_bytes: Number = 0
+    """The agent's peak while the window was open, all models together; 0 where nobody knows."""
+    temperature_c: Temperature | None = None
+    """Of the hottest sensor while it was open; None on a device that has none."""
+    labelled: Count = 0
+    """Of `count`: records whose true label is known."""
+    correct: Count = 0
+    """Of those, how many were given it."""
 
 
 class Event(msgspec.Struct, frozen=True):

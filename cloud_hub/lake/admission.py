@@ -61,6 +61,8 @@ def _wrong(window: Window) -> Iterator[str]:
         yield f"the slot {window.slot[:80]!r}"
     if window.agreed > window.compared:
         yield f"{window.agreed} records that agreed of {window.compared} compared"
+    if not window.correct <= window.labelled <= window.count:
+        yield f"{window.correct} right records of {window.labelled} labelled of {window.count}"
     if not window.started_at_ms <= window.ended_at_ms <= _MAX_TIME_MS:
         yield f"times from {window.started_at_ms} to {window.ended_at_ms} ms"
     for name, keys in (

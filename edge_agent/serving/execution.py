@@ -152,7 +152,7 @@ class Execution:
 def _answered(served: Served, job: Job, lease: Lease, outputs: Mapping[str, Array], latency_us: float) -> Outcome:
     signature = job.signature
     given = {name: outputs[name] for name in job.call.outputs or signature.outputs if name in outputs}
-    seen = Seen(served.slot, lease, job.rows, signature.scores(outputs), None, latency_us)
+    seen = Seen(served.slot, lease, job.rows, signature.scores(outputs), None, latency_us, truth=job.call.truth)
     return Outcome(job, Answered(signature.manifest, given), seen)
 
 

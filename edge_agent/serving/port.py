@@ -22,6 +22,8 @@ class Call(msgspec.Struct, frozen=True):
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...] = ()
     version: str = ""
+    truth: tuple[str, ...] = ()
+    """The true label of each record, where whoever asks knows them: then telemetry says how many were right."""
 
 
 class Answered(msgspec.Struct, frozen=True):

@@ -45,6 +45,7 @@ class _Offer(msgspec.Struct, frozen=True):
     inputs: Mapping[str, Array]
     scores: Array | None
     rows: int
+    truth: tuple[str, ...]
     size_bytes: int
 
 
@@ -76,7 +77,9 @@ class Shadow:
         with self._changed:
             if self._stopped or len(self._offers) >= MOST_CALLS or self._bytes + size_bytes > MOST_BYTES:
                 return
-            self._offers.append(_Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, size_bytes))
+            self._offers.append(
+                _Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, seen.truth, size_bytes)
+            )
             self._bytes += size_bytes
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
@@ -149,7 +152,9 @@ class Shadow:
         finally:
             offer.challenger.end(lease, answered=offer.rows - failed, failed=failed)
         beside = offer.manifest, offer.scores
-        self._tally.answered(Seen(offer.challenger, lease, offer.rows, scores, None, latency_us, SHADOW_SLOT, beside))
+        self._tally.answered(
+            Seen(offer.challenger, lease, offer.rows, scores, None, latency_us, SHADOW_SLOT, beside, offer.truth)
+        )
 
     def _scores(self, offer: _Offer, lease: Lease) -> tuple[Array | None, float]:
         loaded = lease.loaded

@@ -24,6 +24,8 @@ class Record(msgspec.Struct, frozen=True):
     done: Callable[[bool], None] = _nobody
     """To be called once when the model has answered (True) or failed at it (False), before the next record is asked
     for; it raises nothing. A record that is never done was not dealt with, and comes again."""
+    truth: tuple[str, ...] = ()
+    """Its true label, one of the model's, where the source knows it."""
 
 
 Records: TypeAlias = Generator[Record | None, None, None]

@@ -28,6 +28,8 @@ class Counts:
     features: Mapping[str, Sequence[int]] = field(default_factory=dict)
     compared: int = 0
     agreed: int = 0
+    labelled: int = 0
+    correct: int = 0
 
 
 def together(manifest: Manifest, scores: Sequence[Array | None]) -> list[Answer]:
@@ -73,6 +75,18 @@ def agreement(
             compared += len(mine)
             agreed += sum(one.label == two.label for one, two in zip(mine, theirs, strict=True))
     return compared, agreed
+
+
+def accuracy(given: Sequence[Answer], truths: Sequence[tuple[Sequence[str], int]]) -> tuple[int, int]:
+    """Of the answers `given`, of how many the true label is known, and how many name it. `truths` has the labels, none
+    or one for each row, and the number of rows, of each call."""
+    labelled = correct = start = 0
+    for truth, rows in truths:
+        mine, start = given[start : start + rows], start + rows
+        if len(truth) == len(mine):
+            labelled += len(mine)
+            correct += sum(one.label == label for one, label in zip(mine, truth, strict=True))
+    return labelled, correct
 
 
 def count_calls(latencies_us: Sequence[float]) -> Counts:

@@ -42,10 +42,23 @@ class Seen:
     """One call of `rows` records that was answered: `scores` is the output that names the labels, a row for each.
 
     `inputs` are None when their features are not to be counted. `beside` is what the live version, with its manifest,
-    said of the same records, when this one is its shadow.
+    said of the same records, when this one is its shadow. `truth` has the true label of each record, where they are
+    known.
     """
 
-    __slots__ = ("beside", "inputs", "latency_us", "lease", "live", "manifest", "now_ms", "rows", "scores", "slot")
+    __slots__ = (
+        "beside",
+        "inputs",
+        "latency_us",
+        "lease",
+        "live",
+        "manifest",
+        "now_ms",
+        "rows",
+        "scores",
+        "slot",
+        "truth",
+    )
 
     def __init__(
         self,
@@ -57,6 +70,7 @@ class Seen:
         latency_us: float,
         slot: str = DEFAULT_SLOT,
         beside: tuple[Manifest, Array | None] | None = None,
+        truth: tuple[str, ...] = (),
     ) -> None:
         self.live = live
         self.lease = lease
@@ -67,6 +81,7 @@ class Seen:
         self.latency_us = latency_us
         self.slot = slot
         self.beside = beside
+        self.truth = truth
         self.now_ms = 0
 
     @property
@@ -202,7 +217,7 @@ class Tally:
     def _count(self, group: Sequence[Seen]) -> None:
         """Records of one version in one slot."""
         # NumPy comes with the first answer, not with the agent.
-        from edge_agent.telemetry.counts import agreement, count, count_calls, count_features, together
+        from edge_agent.telemetry.counts import accuracy, agreement, count, count_calls, count_features, together
 
         manifest, slot, now_ms = group[0].manifest, group[0].slot, group[-1].now_ms
         if not manifest.labels:
@@ -225,6 +240,8 @@ class Tally:
         self._budget.measured(sum(_size(inputs) for inputs, _ in measured), time.perf_counter() - began)
         if slot != DEFAULT_SLOT:
             counts.compared, counts.agreed = agreement(given, [(one.beside, one.rows) for one in group])
+        if any(one.truth for one in group):
+            counts.labelled, counts.correct = accuracy(given, [(one.truth, one.rows) for one in group])
         self._recorder.add(manifest, counts, now_ms, slot)
 
     def _wrong(self, one: Seen, error: OutputWrong) -> None:

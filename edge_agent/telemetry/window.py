@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.runtimes.session import Array
+from edge_agent.telemetry.gauge import Strain
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 from fleet_contract.telemetry import Window
@@ -13,6 +14,9 @@ from fleet_contract.telemetry import Window
 if TYPE_CHECKING:
     from edge_agent.telemetry.answer import Answer
     from edge_agent.telemetry.counts import Counts
+
+#: What the device bears is read no more often.
+_READ_MS = 1000
 
 #: Model and slot, version, digest.
 _Key: TypeAlias = tuple[str, str, int, str]
@@ -33,6 +37,9 @@ class _Open:
         self.error_codes: Counter[str] = Counter()
         self.compared = 0
         self.agreed = 0
+        self.labelled = 0
+        self.correct = 0
+        self.strain = Strain()
 
     def add(self, counts: "Counts") -> None:
         self.count += counts.count
@@ -43,6 +50,13 @@ class _Open:
             _add(self.features[name], column)
         self.compared += counts.compared
         self.agreed += counts.agreed
+        self.labelled += counts.labelled
+        self.correct += counts.correct
+
+    def bear(self, strain: Strain) -> None:
+        """The device bore `strain` while the window was open."""
+        degrees = [one for one in (self.strain.temperature_c, strain.temperature_c) if one is not None]
+        self.strain = Strain(max(self.strain.memory_bytes, strain.memory_bytes), max(degrees, default=None))
 
     def closed(self, now_ms: int) -> Window:
         return Window(
@@ -63,6 +77,10 @@ class _Open:
             slot=self.slot,
             compared=self.compared,
             agreed=self.agreed,
+            memory_bytes=self.strain.memory_bytes,
+            temperature_c=self.strain.temperature_c,
+            labelled=self.labelled,
+            correct=self.correct,
         )
 
 
@@ -81,13 +99,17 @@ class Recorder:
     on_due: Callable[[], None]
     """Called when `due_ms` has become earlier: a window has opened, or a switch of model has closed one."""
 
-    def __init__(self, window_ms: int) -> None:
+    def __init__(self, window_ms: int, read: Callable[[], Strain] = Strain) -> None:
+        """`read` gives what the device bore since it was last asked."""
         self.on_due = lambda: None
         self.window_ms = window_ms
         """How long a window is. May be changed at any time, also for windows that are open."""
         self._lock = threading.Lock()
         self._open: dict[_Key, _Open] = {}
         self._closed: list[Window] = []
+        self._read = read
+        self._strain = Strain()
+        self._read_at_ms = 0
 
     def answered(
         self, manifest: Manifest, inputs: Mapping[str, Array], given: "Sequence[Answer]", latency_us: float, now_ms: int
@@ -151,4 +173,11 @@ class Recorder:
         return abs(now_ms - window.started_at_ms) >= self.window_ms
 
     def _close(self, key: _Key, now_ms: int) -> None:
+        # Windows that close together share a reading; what stays open has borne it, too.
+        if abs(now_ms - self._read_at_ms) >= _READ_MS:
+            self._strain, self._read_at_ms = self._read(), now_ms
+            for window in self._open.values():
+                window.bear(self._strain)
+        elif not self._open[key].strain.memory_bytes:
+            self._open[key].bear(self._strain)
         self._closed.append(self._open.pop(key).closed(now_ms))

@@ -162,8 +162,20 @@ BATCH = Batch(
             confidence=(0, 10, 40, 250),
             features={"pixels.mean": (160, 140)},
             error_codes={"inference-failed": 2},
+            memory_bytes=91_226_112,
+            temperature_c=51.5,
+            labelled=120,
+            correct=117,
         ),
         Window(14, "digits", 2, DIGESTS[3], 1_795_377_610_000, 1_795_377_620_000, 0, 0, {}, {}, (0, 0, 0, 0)),
+    ),
+)
+
+#: Of an agent that knew neither of memory and temperature nor of true labels.
+BATCH_BEFORE_LABELS = msgspec.structs.replace(
+    BATCH,
+    windows=tuple(
+        msgspec.structs.replace(one, memory_bytes=0, temperature_c=None, labelled=0, correct=0) for one in BATCH.windows
     ),
 )
 
@@ -222,7 +234,7 @@ IDENTITY = Identity(
 
 
 #: What earlier code wrote and today's, whose messages have more fields, does not: it is read for ever.
-EARLIER = ("desired.json",)
+EARLIER = ("desired.json", "batch.msgpack", "batch.msgpack.zst")
 
 
 def written() -> dict[str, bytes]:
@@ -232,7 +244,7 @@ def written() -> dict[str, bytes]:
         "desired-window.json": encode(sign_desired(DESIRED, HUB)),
         "report.json": encode(REPORT),
         # The compressed form may differ from one zstd to the next; what it holds may not.
-        "batch.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),
+        "batch-labelled.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),
         "events.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(EVENTS)),
         "ack.json": encode(ACK),
         "refusal.json": encode(REFUSAL),
@@ -258,5 +270,5 @@ if __name__ == "__main__":
         if not (GOLDEN / name).exists():
             (GOLDEN / name).write_bytes(data)
             sys.stdout.write(f"wrote {name}\n")
-    if not (GOLDEN / "batch.msgpack.zst").exists():
-        (GOLDEN / "batch.msgpack.zst").write_bytes(encode_batch(BATCH))
+    if not (GOLDEN / "batch-labelled.msgpack.zst").exists():
+        (GOLDEN / "batch-labelled.msgpack.zst").write_bytes(encode_batch(BATCH))

@@ -45,7 +45,7 @@ def with_strangers(value: Any, name: str = "") -> Any:
 
 
 def test_there_is_a_golden_file_for_every_message() -> None:
-    assert {path.name for path in GOLDEN.iterdir()} == {*WRITTEN, *messages.EARLIER, "batch.msgpack.zst"}
+    assert {path.name for path in GOLDEN.iterdir()} == {*WRITTEN, *messages.EARLIER, "batch-labelled.msgpack.zst"}
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -80,7 +80,8 @@ def test_the_golden_token_and_identity_join_a_device() -> None:
 
 
 def test_the_golden_batch_is_taken() -> None:
-    assert decode_batch(golden("batch.msgpack.zst")) == messages.BATCH
+    assert decode_batch(golden("batch.msgpack.zst")) == messages.BATCH_BEFORE_LABELS
+    assert decode_batch(golden("batch-labelled.msgpack.zst")) == messages.BATCH
     assert decode_batch(encode_batch(messages.BATCH)) == messages.BATCH
     assert decode_batch(encode_batch(messages.EVENTS)) == messages.EVENTS
 
