@@ -16,14 +16,22 @@ from fleet_client.views import Health
 
 
 class Client:
-    """One hub at `url`, such as "http://127.0.0.1:8420". `token` is its API token, when it asks for one.
+    """One hub at `url`, such as "http://127.0.0.1:8420". `token` is its API token, when it asks for one; `actor` says
+    in the hub's history who acts.
 
     Every method raises `fleet_client.errors.HubUnreachable` when nobody answers, `HubRefused` when the hub says no
     (with its code and what to do), and `AnswerWrong` when what answers is no hub of this release.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8420", token: str | None = None, timeout_seconds: float = 30.0):
-        self._http = Http(url, token, timeout_seconds)
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8420",
+        token: str | None = None,
+        timeout_seconds: float = 30.0,
+        *,
+        actor: str | None = None,
+    ) -> None:
+        self._http = Http(url, token, timeout_seconds, actor)
         self.blobs = Blobs(self._http)
         self.devices = Devices(self._http)
         self.models = Models(self._http, self.blobs)

@@ -15,6 +15,9 @@ T = TypeVar("T")
 Query = Mapping[str, str | int | list[str] | None]
 API = "/api/v1"
 
+# Not followed elsewhere: the API token is for this hub. Reads are tried again when a connection breaks, writes without
+# a key are not, since one that was lost on its way back may have been done.
+_RETRIES = urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0, backoff_factor=0.1)
 _DEAD = (urllib3.exceptions.HTTPError, OSError)
 
 
@@ -36,16 +39,18 @@ class Readable(Protocol):
 class Http:
     """One hub's address, and the connections to it. Usable from several threads."""
 
-    def __init__(self, url: str, token: str | None = None, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, token: str | None = None, timeout_seconds: float = 30.0, actor: str | None = None
+    ) -> None:
         self.url = _checked(url)
         headers = {"User-Agent": f"vedette/{__version__}", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        # Not followed elsewhere: the API token is for this hub. Reads are tried again when a connection breaks, writes
-        # are not, since one that was lost on its way back may have been done.
+        if actor:
+            headers["Vedette-Actor"] = actor
         self._pool = urllib3.PoolManager(
             headers=headers,
-            retries=urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0, backoff_factor=0.1),
+            retries=_RETRIES,
             timeout=urllib3.Timeout(connect=5.0, read=timeout_seconds),
         )
 
@@ -56,9 +61,12 @@ class Http:
         """The `kind` at `path`. Raises `HubUnreachable`, `HubRefused` or `AnswerWrong`."""
         return self._decode(kind, path, self._send("GET", path, query=query).data)
 
-    def send(self, kind: type[T], method: str, path: str, body: Any) -> T:
-        """The `kind` that the hub answers to `body`, which goes as JSON. Raises as `get` does."""
-        answer = self._send(method, path, body=msgspec.json.encode(body), headers={"Content-Type": "application/json"})
+    def send(self, kind: type[T], method: str, path: str, body: Any, key: str | None = None) -> T:
+        """The `kind` that the hub answers to `body`, which goes as JSON. With `key`, which names this request, it is
+        sent again when the connection breaks. Raises as `get` does."""
+        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        again: dict[str, Any] = {"retries": _RETRIES.new(allowed_methods=None)} if key else {}
+        answer = self._send(method, path, body=msgspec.json.encode(body), headers=headers, **again)
         return self._decode(kind, path, answer.data)
 
     def upload(self, path: str, body: Readable, size_bytes: int) -> None:

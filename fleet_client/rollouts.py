@@ -1,5 +1,6 @@
 """Rollouts: start one, see why it is where it is, hold it, let it go on, take it back."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -33,17 +34,24 @@ class Rollouts:
         return paging.page(self._http, Decision, f"{_path(rollout)}/decisions", {}, limit, cursor)
 
     def create(
-        self, model: str, version: int, policy: Mapping[str, Any] | None = None, *, slot: str = "default"
+        self,
+        model: str,
+        version: int,
+        policy: Mapping[str, Any] | None = None,
+        *,
+        slot: str = "default",
+        key: str | None = None,
     ) -> Rollout:
         """Starts to roll `version` out. What `policy` leaves out is the hub's default. In the slot "shadow" it runs
-        beside the version that answers, on the same inputs, and answers nobody.
+        beside the version that answers, on the same inputs, and answers nobody. `key` names the request: asked again
+        with the same, the hub answers with the rollout that it started.
 
         {"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
         "selector": {"labels": {}, "targets": []}, "success_percent": 95, "soak_seconds": 60, "minimum_records": 200,
         "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
         """
         body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
-        return self._http.send(Rollout, "POST", f"{API}/rollouts", body)
+        return self._http.send(Rollout, "POST", f"{API}/rollouts", body, key or os.urandom(16).hex())
 
     def pause(self, rollout: str, reason: str = "") -> Rollout:
         """Holds it: nobody new is offered the version, nobody loses it."""

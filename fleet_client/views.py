@@ -211,8 +211,16 @@ class Gate(msgspec.Struct, frozen=True):
     threshold: float = 0.0
 
 
+class ManifestVersion(msgspec.Struct, frozen=True):
+    """The manifest that a rollout was made from: its name, and the how manieth rollout of that name it is."""
+
+    name: str
+    generation: int
+
+
 class Rollout(msgspec.Struct, frozen=True):
-    """One rollout. `wave` is the newest open wave, from 0, or -1 before the first."""
+    """One rollout. `wave` is the newest open wave, from 0, or -1 before the first. `created_by` says who asked for it,
+    by their own account."""
 
     id: str
     model: str
@@ -229,6 +237,8 @@ class Rollout(msgspec.Struct, frozen=True):
     gates: tuple[Gate, ...] = ()
     revision: int = 0
     slot: str = "default"
+    created_by: str = "operator"
+    manifest: ManifestVersion | None = None
 
     @property
     def ended(self) -> bool:
@@ -241,13 +251,14 @@ ENDED = frozenset({"completed", "reverted", "stopped", "aborted", "superseded"})
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """One decision on a rollout, and what it rested on."""
+    """One decision on a rollout, and what it rested on. `by` says who made it, or is None for the hub itself."""
 
     number: int
     at: datetime
     state: str
     wave: int
     because: Because
+    by: str | None = None
     counts: Counts = Counts()
     evidence: Evidence = Evidence()
     gates: tuple[Gate, ...] = ()

@@ -1,13 +1,25 @@
 """Rollouts over HTTP."""
 
+import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Header, Query, status
 
+from cloud_hub.access.actor import Actor
 from cloud_hub.page import Page, PageQuery
+from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import DecisionView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
+
+RequestKeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="Names this request: sent again, it does nothing twice",
+    ),
+]
 
 
 def router(rollouts: RolloutService) -> APIRouter:
@@ -24,9 +36,11 @@ def router(rollouts: RolloutService) -> APIRouter:
         return rollouts.page(page, model=model, state=state.value if state else None)
 
     @routes.post("/rollouts", status_code=status.HTTP_201_CREATED, summary="Start a rollout")
-    def create(rollout: RolloutIn) -> RolloutView:
-        """A newer rollout of a model takes over from an unfinished one."""
-        return rollouts.create(rollout)
+    def create(rollout: RolloutIn, by: Actor, key: RequestKeyHeader = None) -> RolloutView:
+        """A newer rollout of a model takes over from an unfinished one. Sent again with the same Idempotency-Key, it
+        answers with the rollout that it started."""
+        digest = hashlib.sha256(rollout.model_dump_json().encode()).hexdigest()
+        return rollouts.create(rollout, Origin(by, request=RequestKey(key, digest) if key else None))
 
     @routes.get("/rollouts/{rollout}", summary="Show one rollout")
     def show(rollout: str) -> RolloutView:
@@ -37,19 +51,19 @@ def router(rollouts: RolloutService) -> APIRouter:
         return rollouts.decisions(rollout, page)
 
     @routes.post("/rollouts/{rollout}/pause", summary="Pause a rollout")
-    def pause(rollout: str, said: VerbIn | None = None) -> RolloutView:
+    def pause(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
         """Devices that have the version keep it; no other is offered it."""
-        return rollouts.pause(rollout, said.reason if said else "")
+        return rollouts.pause(rollout, said.reason if said else "", by)
 
     @routes.post("/rollouts/{rollout}/resume", summary="Resume a paused or stopped rollout")
-    def resume(rollout: str, said: VerbIn | None = None) -> RolloutView:
+    def resume(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
         """Gates go on watching, and stop it again if they must."""
-        return rollouts.resume(rollout, said.reason if said else "")
+        return rollouts.resume(rollout, said.reason if said else "", by)
 
     @routes.post("/rollouts/{rollout}/abort", summary="Abort a rollout and revert it")
-    def abort(rollout: str, said: VerbIn | None = None) -> RolloutView:
+    def abort(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
         """Each of its devices is ordered back to what it ran before. This cannot be undone."""
-        return rollouts.abort(rollout, said.reason if said else "")
+        return rollouts.abort(rollout, said.reason if said else "", by)
 
     @routes.post(
         "/devices/{device}/models/{model}/retry",

@@ -5,8 +5,10 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
+from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict, Invalid, NotFound
@@ -15,6 +17,7 @@ from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.engine import Verb, command, decide
 from cloud_hub.rollouts.orders import Orders
+from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.shown import decision_view, latest_view, rollout_view
@@ -83,12 +86,16 @@ class RolloutService:
         with self._database.reading() as session:
             return [latest_view(decision, row) for decision, row in store.latest_decisions(session, limit)]
 
-    def create(self, wanted: RolloutIn) -> RolloutView:
-        """Starts a rollout; its first wave opens at once.
+    def create(self, wanted: RolloutIn, origin: Origin = Origin()) -> RolloutView:  # noqa: B008  (frozen)
+        """Starts a rollout; its first wave opens at once. A request that is sent again gets the rollout that it
+        started.
 
         Raises `NotFound` for an unknown model or version, `Invalid` ("artifact-missing") when the version has no
-        artifact for a device that the policy selects.
+        artifact for a device that the policy selects, and "request-key-reused" for a request key that came with
+        something else; `Conflict` when a rollout of this manifest or request was made in the same moment.
         """
+        if origin.request is not None and (made := self._made_by(origin.request)) is not None:
+            return made
         _refuse_what_comes_later(wanted.policy)
         now = self._now()
         with self._database.session() as session:
@@ -112,23 +119,39 @@ class RolloutService:
                 seen=nothing_seen(),
                 created_at=now,
                 updated_at=now,
+                created_by=origin.by,
+                manifest=origin.manifest.name if origin.manifest else None,
+                manifest_generation=origin.manifest.generation if origin.manifest else None,
+                request_key=origin.request.key if origin.request else None,
+                request_digest=origin.request.digest if origin.request else None,
             )
-            store.create(session, row)
+            try:
+                store.create(session, row)
+            except IntegrityError as error:
+                raise Conflict(
+                    "Another request has just started this rollout.", "Send it again.", code="rollout-raced"
+                ) from error
         logger.info("Rollout %s: %s", row.id, row.because_sentence)
         self._tell(row.id)
         return self.get(row.id)
 
-    def pause(self, rollout: str, reason: str = "") -> RolloutView:
+    def newest_of_manifest(self, name: str) -> RolloutView | None:
+        """The newest rollout that was made from the manifest of this name."""
+        with self._database.reading() as session:
+            row = store.newest_of_manifest(session, name)
+        return None if row is None else rollout_view(row)
+
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
         """No further device is offered the version. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "pause", reason)
+        return self._command(rollout, "pause", reason, by)
 
-    def resume(self, rollout: str, reason: str = "") -> RolloutView:
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
         """A paused or stopped rollout goes on. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "resume", reason)
+        return self._command(rollout, "resume", reason, by)
 
-    def abort(self, rollout: str, reason: str = "") -> RolloutView:
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
         """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "abort", reason)
+        return self._command(rollout, "abort", reason, by)
 
     def retry(self, device: str, model: str, slot: str = DEFAULT_SLOT) -> RetryView:
         """Asks `device` to try again the version of `model` that it has rejected.
@@ -196,12 +219,23 @@ class RolloutService:
             logger.info("Rollout %s is %s: %s", row.id, decided.state, decided.because)
         self._changes.bump("rollouts", f"rollout:{row.id}")
 
-    def _command(self, rollout: str, verb: Verb, reason: str) -> RolloutView:
+    def _made_by(self, request: RequestKey) -> RolloutView | None:
+        with self._database.reading() as session:
+            row = store.made_by_request(session, request.key)
+        if row is not None and row.request_digest != request.digest:
+            raise Invalid(
+                f"The request key {request.key!r} came before, and asked for something else: it started {row.id}.",
+                "Use a new key for each thing that is asked for.",
+                code="request-key-reused",
+            )
+        return None if row is None else rollout_view(row)
+
+    def _command(self, rollout: str, verb: Verb, reason: str, by: str) -> RolloutView:
         for _ in range(_ATTEMPTS):
             row = self._row(rollout)
             decided = command(store.rollout_of(row), verb, reason).rollout
             with self._database.session() as session:
-                saved = store.save(session, row, decided, row.seen, self._now())
+                saved = store.save(session, row, decided, row.seen, self._now(), by)
             if saved:
                 logger.info("Rollout %s is %s: %s", rollout, decided.state, decided.because)
                 self._tell(rollout)

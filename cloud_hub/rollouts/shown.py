@@ -13,6 +13,7 @@ from cloud_hub.rollouts.views import (
     DecisionView,
     GateView,
     LatestDecisionView,
+    ManifestVersionView,
     RolloutView,
     WaveView,
 )
@@ -37,6 +38,8 @@ def rollout_view(row: RolloutRow) -> RolloutView:
         created_at=row.created_at,
         updated_at=row.updated_at,
         revision=row.revision,
+        created_by=row.created_by,
+        manifest=_manifest(row),
     )
 
 
@@ -47,6 +50,7 @@ def decision_view(row: DecisionRow) -> DecisionView:
         state=row.state,
         wave=row.wave,
         because=BecauseView(code=row.because_code, sentence=row.because_sentence),
+        by=row.made_by,
         **_seen(row.evidence),
     )
 
@@ -61,7 +65,14 @@ def latest_view(decision: DecisionRow, row: RolloutRow) -> LatestDecisionView:
         state=decision.state,
         wave=decision.wave,
         because=BecauseView(code=decision.because_code, sentence=decision.because_sentence),
+        by=decision.made_by,
     )
+
+
+def _manifest(row: RolloutRow) -> ManifestVersionView | None:
+    if row.manifest is None or row.manifest_generation is None:
+        return None
+    return ManifestVersionView(name=row.manifest, generation=row.manifest_generation)
 
 
 def _seen(seen: dict[str, Any]) -> dict[str, Any]:

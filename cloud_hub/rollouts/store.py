@@ -21,6 +21,18 @@ def find(session: Session, rollout: str) -> RolloutRow | None:
     return session.execute(select(RolloutRow).where(col(RolloutRow.id) == rollout)).scalar_one_or_none()
 
 
+def made_by_request(session: Session, key: str) -> RolloutRow | None:
+    """The rollout that the request of this name started."""
+    return session.execute(select(RolloutRow).where(col(RolloutRow.request_key) == key)).scalar_one_or_none()
+
+
+def newest_of_manifest(session: Session, manifest: str) -> RolloutRow | None:
+    """The newest rollout that was made from the manifest of this name."""
+    statement = select(RolloutRow).where(col(RolloutRow.manifest) == manifest)
+    newest = statement.order_by(col(RolloutRow.manifest_generation).desc()).limit(1)
+    return session.execute(newest).scalar_one_or_none()
+
+
 def page_of_rollouts(session: Session, request: PageRequest, model: str | None, state: str | None) -> Rows:
     """A page of `RolloutRow`, the newest first."""
     statement = select(RolloutRow)
@@ -102,7 +114,7 @@ def create(session: Session, row: RolloutRow) -> None:
     """Adds a rollout with its first decision."""
     session.add(row)
     session.flush()
-    session.add(_decision(row.id, row.revision, rollout_of(row), row.seen, row.created_at))
+    session.add(_decision(row.id, row.revision, rollout_of(row), row.seen, row.created_at, row.created_by))
 
 
 def same(row: RolloutRow, rollout: Rollout, seen: dict[str, Any]) -> bool:
@@ -110,8 +122,16 @@ def same(row: RolloutRow, rollout: Rollout, seen: dict[str, Any]) -> bool:
     return rollout_of(row) == rollout and row.seen == seen
 
 
-def save(session: Session, row: RolloutRow, rollout: Rollout, seen: dict[str, Any], now: datetime) -> bool:
-    """Makes `row` what was decided on it. False when another has changed it since it was read: decide again.
+def save(
+    session: Session,
+    row: RolloutRow,
+    rollout: Rollout,
+    seen: dict[str, Any],
+    now: datetime,
+    by: str | None = None,
+) -> bool:
+    """Makes `row` what was decided on it, `by` whom, or by the hub itself. False when another has changed it since it
+    was read: decide again.
 
     Whatever changes more than the numbers in the reason's sentence is a decision, and is kept with what it rested on.
     """
@@ -149,7 +169,7 @@ def save(session: Session, row: RolloutRow, rollout: Rollout, seen: dict[str, An
     if changed.rowcount != 1:  # type: ignore[attr-defined]  # an UPDATE's result is a CursorResult
         return False
     if decided:
-        session.add(_decision(row.id, row.revision + 1, rollout, seen, now))
+        session.add(_decision(row.id, row.revision + 1, rollout, seen, now, by))
     return True
 
 
@@ -215,7 +235,9 @@ def policy_of(row: RolloutRow) -> Policy:
     return Policy.model_validate(row.policy)
 
 
-def _decision(rollout_id: str, number: int, rollout: Rollout, seen: dict[str, Any], at: datetime) -> DecisionRow:
+def _decision(
+    rollout_id: str, number: int, rollout: Rollout, seen: dict[str, Any], at: datetime, by: str | None
+) -> DecisionRow:
     return DecisionRow(
         rollout=rollout_id,
         number=number,
@@ -224,5 +246,6 @@ def _decision(rollout_id: str, number: int, rollout: Rollout, seen: dict[str, An
         wave=rollout.wave,
         because_code=rollout.because.code,
         because_sentence=rollout.because.sentence,
+        made_by=by,
         evidence=seen,
     )

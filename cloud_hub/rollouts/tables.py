@@ -13,7 +13,10 @@ class RolloutRow(SQLModel, table=True):
     """One rollout. `revision` rises with every decision that changes it, and guards each write."""
 
     __tablename__ = "rollouts"
-    __table_args__ = (Index("ix_rollouts_model_number", "model", "number"),)
+    __table_args__ = (
+        Index("ix_rollouts_model_number", "model", "number"),
+        Index("ix_rollouts_manifest", "manifest", "manifest_generation", unique=True),
+    )
 
     number: int | None = Field(default=None, primary_key=True)
     """Rises with every rollout of this hub: of two of one model, the higher is the newer."""
@@ -48,6 +51,13 @@ class RolloutRow(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
     revision: int = 1
+    created_by: str
+    manifest: str | None = None
+    """The name of the manifest that it was made from, or None. Of one name, the highest generation is the newest."""
+    manifest_generation: int | None = None
+    request_key: str | None = Field(default=None, unique=True, index=True)
+    """What the caller named the request by, to send it again without starting a second rollout."""
+    request_digest: str | None = None
 
 
 class DecisionRow(SQLModel, table=True):
@@ -62,6 +72,8 @@ class DecisionRow(SQLModel, table=True):
     wave: int
     because_code: str
     because_sentence: str
+    made_by: str | None = None
+    """Who made it; None for the hub itself."""
     evidence: dict[str, Any] = Field(sa_type=JSON)
 
 

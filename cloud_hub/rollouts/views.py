@@ -59,8 +59,16 @@ class GateView(_View):
     threshold: float
 
 
+class ManifestVersionView(_View):
+    """The manifest that a rollout was made from: its name, and the how manieth rollout of that name it is."""
+
+    name: str
+    generation: int
+
+
 class RolloutView(_View):
-    """One rollout. `wave` is the newest open wave, from 0, or -1 before the first."""
+    """One rollout. `wave` is the newest open wave, from 0, or -1 before the first. `created_by` says who asked for it,
+    by their own account."""
 
     id: str
     model: str
@@ -77,23 +85,26 @@ class RolloutView(_View):
     created_at: datetime
     updated_at: datetime
     revision: int
+    created_by: str
+    manifest: ManifestVersionView | None = None
 
 
 class DecisionView(_View):
-    """One decision on a rollout, and what it rested on."""
+    """One decision on a rollout, and what it rested on. `by` says who made it, or is null for the hub itself."""
 
     number: int
     at: datetime
     state: str
     wave: int
     because: BecauseView
+    by: str | None = None
     counts: CountsView
     evidence: CohortsView
     gates: list[GateView]
 
 
 class LatestDecisionView(_View):
-    """One decision, told among those of other rollouts."""
+    """One decision, told among those of other rollouts. `by` says who made it, or is null for the hub itself."""
 
     rollout: str
     model: str
@@ -103,6 +114,7 @@ class LatestDecisionView(_View):
     state: str
     wave: int
     because: BecauseView
+    by: str | None = None
 
 
 class RolloutIn(BaseModel):

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pwd
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +53,20 @@ def hub_command(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def connect(hub_url: str | None) -> Client:
-    """The hub at `hub_url`, else at VEDETTE_HUB, else on this machine; with the token in VEDETTE_API_TOKEN."""
+    """The hub at `hub_url`, else at VEDETTE_HUB, else on this machine; with the token in VEDETTE_API_TOKEN, in the name
+    of VEDETTE_ACTOR, else of who is logged in."""
     # The token is not an option: other users of this machine can read command lines.
     url = hub_url or os.environ.get("VEDETTE_HUB") or DEFAULT_HUB
-    return Client(url, os.environ.get("VEDETTE_API_TOKEN") or None)
+    return Client(url, os.environ.get("VEDETTE_API_TOKEN") or None, actor=os.environ.get("VEDETTE_ACTOR") or _login())
+
+
+def _login() -> str | None:
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # In a container under a number that no user has.
+        return None
+    return name.encode("ascii", "replace").decode()[:64]
 
 
 def labels_of(texts: Iterable[str]) -> dict[str, str]:

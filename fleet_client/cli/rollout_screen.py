@@ -18,6 +18,7 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
                 f"{rollout.id}: {rollout.model} version {rollout.version}"
                 f"{'' if rollout.slot == 'default' else f', as a {rollout.slot}'}",
             ),
+            ("created", f"{ago(rollout.created_at)} by {rollout.created_by}{_of_manifest(rollout)}"),
             ("state", f"{rollout.state}, changed {ago(rollout.updated_at)}"),
             ("because", str(rollout.because)),
             (
@@ -38,6 +39,11 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
     if rollout.gates:
         output.line("")
         output.table(["gate", "verdict", "because"], [[g.name, g.verdict, g.sentence] for g in rollout.gates])
+
+
+def _of_manifest(rollout: Rollout) -> str:
+    made_from = rollout.manifest
+    return f", from the manifest {made_from.name}, {made_from.generation}" if made_from else ""
 
 
 def _agreement(rollout: Rollout) -> list[tuple[str, str]]:

@@ -145,10 +145,19 @@ def decisions(session: Session, rollout: str, limit: int) -> None:
         session.output.document(found)
         return
     session.output.table(
-        ["number", "at (UTC)", "state", "wave", "because"],
-        [[str(one.number), f"{one.at:%Y-%m-%d %H:%M:%S}", one.state, str(one.wave + 1), str(one.because)]
-         for one in found],
-    )  # fmt: skip
+        ["number", "at (UTC)", "by", "state", "wave", "because"],
+        [
+            [
+                str(one.number),
+                f"{one.at:%Y-%m-%d %H:%M:%S}",
+                one.by or "the hub",
+                one.state,
+                str(one.wave + 1),
+                str(one.because),
+            ]
+            for one in found
+        ],
+    )
 
 
 @rollouts.command()

@@ -45,6 +45,21 @@ def test_all_pages_are_asked_for_one_after_the_other_and_only_when_needed(hub: F
     assert second.query == {**first.query, "cursor": ["after b"]}
 
 
+def test_a_create_whose_answer_is_lost_is_sent_again_under_the_same_name(hub: FakeHub, client: Client) -> None:
+    answers = iter([Answer(b"", 201, owed=10), Answer(rollout(), 201)])
+    hub.on("POST /api/v1/rollouts", lambda _: next(answers))
+    assert client.rollouts.create("digits", 2).id == "digits-v2-0a1b2c"
+    first, second = hub.asked
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+
+
+def test_a_verb_whose_answer_is_lost_is_not_sent_again(hub: FakeHub, client: Client) -> None:
+    hub.on("POST /api/v1/rollouts/r1/pause", Answer(b"", 200, owed=10))
+    with pytest.raises(HubUnreachable):
+        client.rollouts.pause("r1")
+    assert len(hub.asked) == 1
+
+
 def test_a_problem_becomes_an_error_with_the_hubs_code_words_and_remedy(hub: FakeHub, client: Client) -> None:
     hub.on("POST /api/v1/rollouts", problem(422, "artifact-missing", "No artifact for cpu-avx2.", "Build one."))
     with pytest.raises(HubRefused) as refused:

@@ -97,3 +97,38 @@ def test_a_device_is_asked_to_try_again_what_it_rejected(http: TestClient, fleet
 def test_an_unknown_rollout_is_not_found(http: TestClient) -> None:
     for method, path in (("GET", ""), ("GET", "/decisions"), ("POST", "/pause")):
         assert http.request(method, f"/api/v1/rollouts/nothing{path}").json()["code"] == "rollout-unknown"
+
+
+BODY: dict[str, Any] = {"model": "digits", "version": 1}
+
+
+def test_the_history_says_who_asked_and_who_decided(http: TestClient, fleet: PaperGateways) -> None:
+    made = http.post("/api/v1/rollouts", json=BODY, headers={"Vedette-Actor": "ada"}).json()
+    fleet.rollouts.tick()
+    http.post(f"/api/v1/rollouts/{made['id']}/pause", headers={"Vedette-Actor": "grace hopper"})
+    http.post(f"/api/v1/rollouts/{made['id']}/resume")
+    decisions = http.get(f"/api/v1/rollouts/{made['id']}/decisions").json()["items"]
+    assert made["created_by"] == "ada"
+    assert [one["by"] for one in decisions] == ["operator", "grace hopper", None, "ada"]
+
+
+@pytest.mark.parametrize("name", ["", " ada", "a" * 65, "ad\x00a"])
+def test_who_acts_has_a_name_that_fits_into_a_line(http: TestClient, name: str) -> None:
+    answer = http.post("/api/v1/rollouts", json=BODY, headers={"Vedette-Actor": name})
+    assert (answer.status_code, answer.json()["code"]) == (422, "actor-wrong")
+
+
+def test_a_create_that_is_sent_again_starts_nothing_twice(http: TestClient) -> None:
+    first, second = (http.post("/api/v1/rollouts", json=BODY, headers={"Idempotency-Key": "k1"}) for _ in range(2))
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["id"] == second.json()["id"]
+    other = http.post("/api/v1/rollouts", json=BODY, headers={"Idempotency-Key": "k2"}).json()
+    assert other["id"] != first.json()["id"]
+    assert http.get("/api/v1/rollouts").json()["total"] == 2
+
+
+def test_a_key_that_comes_with_something_else_is_refused(http: TestClient) -> None:
+    http.post("/api/v1/rollouts", json=BODY, headers={"Idempotency-Key": "k1"})
+    answer = http.post("/api/v1/rollouts", json=BODY | {"version": 2}, headers={"Idempotency-Key": "k1"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "request-key-reused")
+    assert http.post("/api/v1/rollouts", json=BODY, headers={"Idempotency-Key": "a b"}).status_code == 422

@@ -1,6 +1,8 @@
 """Every command against a hub's API: what it asks, what it prints, how it ends."""
 
 import json
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -185,12 +187,14 @@ def test_what_is_watched_as_json_is_one_document_a_line(hub: FakeHub, capsys: Ca
 def test_rollouts_and_their_decisions_are_listed(hub: FakeHub, capsys: Captured) -> None:
     hub.on("GET /api/v1/rollouts", page(rollout()))
     decision = {"number": 4, "at": AT, "state": "running", "wave": 0, "because": because("wave-opened", "Wave 1 of 3.")}
-    hub.on("GET /api/v1/rollouts/r1/decisions", page(decision))
+    held = decision | {"number": 5, "because": because("paused", "Lunch."), "by": "ada"}
+    hub.on("GET /api/v1/rollouts/r1/decisions", page(held, decision))
     assert main(["rollouts", "list", "--model", "digits", "--state", "running"]) == 0
     assert main(["rollouts", "decisions", "r1"]) == 0
     out = capsys.readouterr().out
     assert "digits-v2-0a1b2c\tdigits\t2\trunning\t1 of 2\t1 of 6" in out
-    assert "4\t2026-11-22 20:00:00\trunning\t1\tWave 1 of 3. [wave-opened]" in out
+    assert "5\t2026-11-22 20:00:00\tada\trunning\t1\tLunch. [paused]" in out
+    assert "4\t2026-11-22 20:00:00\tthe hub\trunning\t1\tWave 1 of 3. [wave-opened]" in out
     assert hub.asked[0].query == {"model": ["digits"], "state": ["running"], "limit": ["50"]}
 
 
@@ -200,6 +204,14 @@ def test_a_verb_says_why(hub: FakeHub, capsys: Captured, verb: str) -> None:
     assert main(["rollouts", verb, "r1", "--reason", "lunch"]) == 0
     assert hub.asked[0].json == {"reason": "lunch"}
     assert "paused" in capsys.readouterr().out
+
+
+def test_who_acts_is_who_is_logged_in_unless_told(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.on("GET /api/v1/rollouts", page())
+    main(["rollouts", "list"])
+    monkeypatch.setenv("VEDETTE_ACTOR", "ada")
+    main(["rollouts", "list"])
+    assert [one.headers["Vedette-Actor"] for one in hub.asked] == [pwd.getpwuid(os.getuid()).pw_name, "ada"]
 
 
 def test_sql_comes_from_the_command_line_or_standard_input(
