@@ -20,7 +20,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 #: In °C: from where nothing is colder to where no sensor is left.
-Temperature = Annotated[float, msgspec.Meta(ge=-273.15, le=2000.0)]
+COLDEST_C, HOTTEST_C = -273.15, 2000.0
+Temperature = Annotated[float, msgspec.Meta(ge=COLDEST_C, le=HOTTEST_C)]
 
 #: Names and labels in telemetry. `check_names` does the rest, once for each that a batch has, for it is on the path
 #: of every window.

@@ -82,12 +82,14 @@ def build(name: str, out: Path, train_images: int | None, seed: int, targets: st
 @click.argument("name")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The .npz file to write.")
 def replay(name: str, out: Path) -> None:
-    """Exports the held-out records of the model NAME for an agent to replay: an .npz with inputs/<name> arrays."""
+    """Exports the held-out records of the model NAME for an agent to replay: an .npz with inputs/<name> arrays and
+    their true labels, by number."""
     with _errors("table"):
         records = catalog.find(name).recipe().held_out()
         import numpy as np
 
         arrays: dict[str, Any] = {f"inputs/{key}": values for key, values in records.inputs.items()}
+        arrays["labels"] = records.labels
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             with out.open("wb") as file:

@@ -50,6 +50,10 @@ SCHEMA = pa.schema(
         pa.field("slot", pa.string()),
         pa.field("compared", _count),
         pa.field("agreed", _count),
+        pa.field("memory_bytes", _count),
+        pa.field("temperature_c", pa.float64()),
+        pa.field("labelled", _count),
+        pa.field("correct", _count),
     ]
 )
 
@@ -104,6 +108,11 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
         "slot": [window.slot for window in windows],
         "compared": [window.compared for window in windows],
         "agreed": [window.agreed for window in windows],
+        # 0 is "nobody knows", which an average must not take for a size.
+        "memory_bytes": [window.memory_bytes or None for window in windows],
+        "temperature_c": [window.temperature_c for window in windows],
+        "labelled": [window.labelled for window in windows],
+        "correct": [window.correct for window in windows],
     }
     return pa.table(
         [

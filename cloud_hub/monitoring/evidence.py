@@ -4,9 +4,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
+from math import log2
 from typing import NamedTuple
 
 from fleet_contract.histogram import add_latency, add_sparse, latency_quantile
+
+_NOTHING: Mapping[str, tuple[int, ...]] = {}
+#: Of memory, so many buckets for each doubling: some 4 % wide.
+_MEMORY_BUCKETS = 16
+
+
+def memory_bucket(size_bytes: int) -> int:
+    """The bucket of a memory size; each holds sizes within some 4 % of each other."""
+    return round(log2(max(1, size_bytes)) * _MEMORY_BUCKETS)
+
+
+def memory_of(bucket: int) -> float:
+    """The size, in bytes, that stands for a bucket."""
+    return float(2.0 ** (bucket / _MEMORY_BUCKETS))
 
 
 class Counted(NamedTuple):
@@ -22,6 +37,11 @@ class Counted(NamedTuple):
     error_codes: Mapping[str, int]
     compared: int = 0
     agreed: int = 0
+    features: Mapping[str, tuple[int, ...]] = _NOTHING
+    labelled: int = 0
+    correct: int = 0
+    memory_bytes: int = 0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,16 @@ class Tally:
     """Of a shadow: records whose label was compared with that of the version that answered."""
     agreed: int = 0
     """Of those, how many had the same."""
+    features: Mapping[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)
+    """Counts over the edges of the manifest's reference, by artifact digest and feature."""
+    labelled: int = 0
+    """Records whose true label became known."""
+    correct: int = 0
+    """Of those, how many had been predicted right."""
+    memory: Mapping[int, int] = field(default_factory=dict)
+    """Windows by the `memory_bucket` of what the agent's processes took; those that did not say are not counted."""
+    temperature: Mapping[int, int] = field(default_factory=dict)
+    """Windows by the device's temperature in whole degrees Celsius; those that did not say are not counted."""
 
     @property
     def agreement(self) -> float | None:
@@ -64,6 +94,8 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
     start = start or Tally()
     windows, records, errors = start.windows, start.records, start.errors
     compared, agreed = start.compared, start.agreed
+    labelled, correct = start.labelled, start.correct
+    features, memory, temperature = dict(start.features), dict(start.memory), dict(start.temperature)
     latency, predictions, codes = dict(start.latency), dict(start.predictions), dict(start.error_codes)
     confidence = dict(start.confidence)
     for one in counted:
@@ -72,6 +104,16 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
         errors += one.errors
         compared += one.compared
         agreed += one.agreed
+        labelled += one.labelled
+        correct += one.correct
+        if one.memory_bytes:
+            bucket = memory_bucket(one.memory_bytes)
+            memory[bucket] = memory.get(bucket, 0) + 1
+        if one.temperature is not None:
+            degrees = round(one.temperature)
+            temperature[degrees] = temperature.get(degrees, 0) + 1
+        for name, counts in one.features.items():
+            features[one.digest, name] = _add(features.get((one.digest, name), ()), counts)
         for bucket, count in one.latency.items():
             latency[bucket] = latency.get(bucket, 0) + count
         for label, count in one.predictions.items():
@@ -80,7 +122,22 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
             codes[code] = codes.get(code, 0) + count
         if one.confidence:
             confidence[one.digest] = _add(confidence.get(one.digest, ()), one.confidence)
-    return Tally(windows, records, errors, latency, predictions, confidence, codes, compared, agreed)
+    return Tally(
+        windows,
+        records,
+        errors,
+        latency,
+        predictions,
+        confidence,
+        codes,
+        compared,
+        agreed,
+        features,
+        labelled,
+        correct,
+        memory,
+        temperature,
+    )
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:
@@ -90,6 +147,10 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     for one in all_of:
         for digest, counts in one.confidence.items():
             confidence[digest] = _add(confidence.get(digest, ()), counts)
+    features: dict[tuple[str, str], tuple[int, ...]] = {}
+    for one in all_of:
+        for key, counts in one.features.items():
+            features[key] = _add(features.get(key, ()), counts)
     return Tally(
         sum(one.windows for one in all_of),
         sum(one.records for one in all_of),
@@ -100,6 +161,11 @@ def merge(tallies: Iterable[Tally]) -> Tally:
         add_sparse(one.error_codes for one in all_of),
         sum(one.compared for one in all_of),
         sum(one.agreed for one in all_of),
+        features,
+        sum(one.labelled for one in all_of),
+        sum(one.correct for one in all_of),
+        add_latency(one.memory for one in all_of),
+        add_latency(one.temperature for one in all_of),
     )
 
 

@@ -29,6 +29,7 @@ CLOCK_AHEAD = timedelta(hours=1)
 _buckets = msgspec.json.Decoder(dict[int, int])
 _counts = msgspec.json.Decoder(dict[str, int])
 _dense = msgspec.json.Decoder(tuple[int, ...])
+_features = msgspec.json.Decoder(dict[str, tuple[int, ...]])
 _W = TelemetryWindow
 _COUNTED: tuple[Any, ...] = (
     _W.device,
@@ -41,6 +42,11 @@ _COUNTED: tuple[Any, ...] = (
     _W.error_codes,
     _W.compared,
     _W.agreed,
+    _W.features,
+    _W.labelled,
+    _W.correct,
+    _W.memory_bytes,
+    _W.temperature_c,
 )
 
 
@@ -222,6 +228,11 @@ def _row(one: Arrived) -> dict[str, Any]:
         "error_codes": _text(window.error_codes),
         "compared": window.compared,
         "agreed": window.agreed,
+        "features": _text(window.features),
+        "labelled": window.labelled,
+        "correct": window.correct,
+        "memory_bytes": window.memory_bytes,
+        "temperature_c": window.temperature_c,
     }
 
 
@@ -238,6 +249,11 @@ def _counted(one: Arrived) -> Counted:
         window.error_codes,
         window.compared,
         window.agreed,
+        window.features,
+        window.labelled,
+        window.correct,
+        window.memory_bytes,
+        window.temperature_c,
     )
 
 
@@ -253,6 +269,11 @@ def _read(row: Row[Any]) -> Counted:
         _counts.decode(row.error_codes),
         row.compared,
         row.agreed,
+        _features.decode(row.features),
+        row.labelled,
+        row.correct,
+        row.memory_bytes,
+        row.temperature_c,
     )
 
 
@@ -265,7 +286,7 @@ def _tally_of(row: TelemetrySlice) -> Tally:
     )
 
 
-def _text(histogram: Mapping[Any, int] | Sequence[int]) -> str:
+def _text(histogram: Mapping[Any, Any] | Sequence[int]) -> str:
     return msgspec.json.encode(histogram).decode()
 
 

@@ -47,6 +47,14 @@ class TelemetryWindow(SQLModel, table=True):
     compared: int = Field(default=0, sa_type=BigInteger)
     """Of a shadow: records whose label was compared with the live version's; of those, as many `agreed`."""
     agreed: int = Field(default=0, sa_type=BigInteger)
+    features: str = Field(default="{}", sa_type=Text)
+    memory_bytes: int = Field(default=0, sa_type=BigInteger)
+    """The agent's peak in the window; 0 where nobody knows."""
+    temperature_c: float | None = None
+    """Of the hottest sensor; null on a device that has none."""
+    labelled: int = Field(default=0, sa_type=BigInteger)
+    """Records whose true label is known; of those, as many were `correct`."""
+    correct: int = Field(default=0, sa_type=BigInteger)
 
 
 class TelemetrySlice(SQLModel, table=True):

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,22 +21,27 @@ _LOOK_SECONDS = 0.25
 #: How many files are looked at closely at a time: what a camera has piled up in a week must not fill the memory.
 _BATCH = 256
 _MAX_FILE_BYTES = 64 * 1024 * 1024
+#: Where pictures go that were answered, and that could not be read.
+_PUT_AWAY = ("done", "failed")
 #: How programs name what they have not finished.
 _UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", "~")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _File:
-    """A file as it is now; what writes to it makes another."""
+    """A file as it is now; what writes to it makes another. `name` is the path below the watched folder, and `label`
+    that of the folder in between."""
 
     modified_ns: int
     name: str
     size_bytes: int
     inode: int
+    label: str = ""
 
 
 class FolderSource:
-    """A `Source` of the pictures in a folder. It takes no folder below it, and no name that begins with a dot."""
+    """A `Source` of the pictures in a folder. It takes no folder below it but, where that is set, those that are named
+    after a label of the model; and no name that begins with a dot."""
 
     def __init__(self, settings: Folder, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.model = settings.model
@@ -48,11 +54,13 @@ class FolderSource:
         self._left: dict[str, _File] = {}
         #: Seen as they are since then, by name: what changes no more is whole.
         self._settling: dict[str, tuple[_File, float]] = {}
+        self._labels: tuple[str, ...] = ()
         self._unreadable = 0
         self._stored: dict[Path, int] = {}
 
     def records(self, manifest: Manifest) -> Records:
         preparation = Preparation(self._settings.picture, manifest)
+        self._labels = tuple(filter(_is_folder_name, manifest.labels)) if self._settings.labelled else ()
         self._look()
         return self._feed(preparation)
 
@@ -73,8 +81,10 @@ class FolderSource:
     def _look(self) -> list[_File]:
         """The oldest files that wait. Raises `SourceWrong`."""
         try:
-            with os.scandir(self._folder) as entries:
-                there = [file for entry in entries if (file := _file(entry)) is not None]
+            there = _files(self._folder)
+            for label in self._labels:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    there += _files(self._folder / label, label)
         except OSError as error:
             raise SourceWrong(
                 f"The folder {self._folder} cannot be watched: {error.strerror}.",
@@ -108,7 +118,7 @@ class FolderSource:
             self._told(Because("picture-unreadable", sentence))
             self._put_away(file, answered=False)
             return None
-        return Record(inputs, lambda answered: self._done(file, answered))
+        return Record(inputs, lambda answered: self._done(file, answered), (file.label,) if file.label else ())
 
     def _done(self, file: _File, answered: bool) -> None:
         if answered:
@@ -128,7 +138,7 @@ class FolderSource:
             if answered and self._settings.done == "delete":
                 path.unlink()
             else:
-                self._store(path, self._folder / ("done" if answered else "failed"))
+                self._store(path, self._folder / _PUT_AWAY[0 if answered else 1])
         except FileNotFoundError:
             return
         except OSError as error:
@@ -156,7 +166,17 @@ class FolderSource:
         self.trouble = trouble
 
 
-def _file(entry: "os.DirEntry[str]") -> _File | None:
+def _is_folder_name(label: str) -> bool:
+    return "/" not in label and not label.startswith(".") and label not in (*_PUT_AWAY, "")
+
+
+def _files(folder: Path, label: str = "") -> list[_File]:
+    """Those in `folder` that are to be read. Raises OSError."""
+    with os.scandir(folder) as entries:
+        return [file for entry in entries if (file := _file(entry, label)) is not None]
+
+
+def _file(entry: "os.DirEntry[str]", label: str = "") -> _File | None:
     """What `entry` is, when it is a file to be read."""
     if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED):
         return None
@@ -167,13 +187,13 @@ def _file(entry: "os.DirEntry[str]") -> _File | None:
     except OSError:
         # Gone between listing and looking.
         return None
-    return _File(status.st_mtime_ns, entry.name, status.st_size, status.st_ino)
+    name = f"{label}/{entry.name}" if label else entry.name
+    return _File(status.st_mtime_ns, name, status.st_size, status.st_ino, label)
 
 
 def _trim(folder: Path, most: int) -> int:
     """Deletes the oldest files above `most`, and says how many are left."""
-    with os.scandir(folder) as entries:
-        files = sorted(file for entry in entries if (file := _file(entry)) is not None)
+    files = sorted(_files(folder))
     for file in files[: max(0, len(files) - most)]:
         (folder / file.name).unlink(missing_ok=True)
     return min(len(files), most)

@@ -36,6 +36,17 @@ def reading(settings: Mqtt, manifest: Manifest) -> Reading:
             assert_never(settings.payload)
 
 
+class _Labelled(msgspec.Struct):
+    label: Any = None
+
+
+def label_of(payload: bytes, manifest: Manifest) -> Any:
+    """What a JSON `payload` that was read says of its record's true label; None when it says nothing."""
+    if any(tensor.name == "label" for tensor in manifest.inputs):
+        return None
+    return msgspec.json.decode(payload, type=_Labelled).label
+
+
 def _pictures(preparation: Preparation) -> Reading:
     def read(payload: bytes) -> Mapping[str, Array]:
         try:

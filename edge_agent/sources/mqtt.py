@@ -15,7 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.errors import SourceWrong
-from edge_agent.sources.message import MessageWrong, Reading, reading
+from edge_agent.sources.message import MessageWrong, Reading, label_of, reading
 from edge_agent.sources.settings import Mqtt
 from edge_agent.sources.source import GLANCE_SECONDS, Record, Records
 from fleet_contract.because import Because
@@ -62,13 +62,13 @@ class MqttSource:
         read = reading(self._settings, manifest)
         if self._subscription is None:
             self._subscription = _Subscription(self._settings)
-        return self._feed(read, self._subscription)
+        return self._feed(read, self._subscription, manifest)
 
     def close(self) -> None:
         if self._subscription is not None:
             self._subscription.close()
 
-    def _feed(self, read: Reading, subscription: "_Subscription") -> Records:
+    def _feed(self, read: Reading, subscription: "_Subscription", manifest: Manifest) -> Records:
         while True:
             message = subscription.first(GLANCE_SECONDS)
             if message is None:
@@ -82,11 +82,16 @@ class MqttSource:
                 subscription.dealt_with(message)
                 yield None
                 continue
+            label = label_of(message.payload, manifest) if self._settings.payload == "json" else None
+            truth = (label,) if label in manifest.labels else ()
             verdict: list[bool] = []
-            yield Record(inputs, verdict.append)
+            yield Record(inputs, verdict.append, truth)
             if verdict:
                 subscription.dealt_with(message)
                 self._wrong = None
+                if label is not None and not truth:
+                    said = f"has the label {str(label)[:80]!r}, which {self.model} never gives"
+                    self._wrong = Because("labels-unusable", f"A message on {message.topic} {said}.")
 
 
 class _Subscription:

@@ -33,7 +33,8 @@ class Picture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Replay(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="replay"):
     """Feeds `model` with the rows of an .npz, shuffled by `seed`, over and over, `rate_per_second` at most.
 
-    The file holds one array `inputs/<tensor name>` for each input of the model, one row a record.
+    The file holds one array `inputs/<tensor name>` for each input of the model, one row a record, and may hold an array
+    `labels`: the true label of each, by its name or by its number among the model's labels.
     """
 
     model: str
@@ -52,6 +53,9 @@ class Folder(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     inferred again after a restart). One that cannot be read is moved to `failed/`, or left."""
     keep_files: int = 1000
     """How many `done/` and `failed/` may each hold; the oldest above that are deleted."""
+    labelled: bool = False
+    """Whether to take the pictures in the sub folders that have the names of the model's labels, too: those are their
+    true labels."""
     settle_seconds: float = 1.0
     """How long a picture must not have changed, to be whole. 0 when they are only ever moved in."""
     rate_per_second: float = math.inf
@@ -64,8 +68,9 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
     model: str
     topic: str
     payload: Literal["json", "raw", "picture"] = "json"
-    """`json`: {"inputs": [...]} as in the Open Inference Protocol, or {"<input>": [[...]]}. `raw`: the little-endian
-    bytes of the only input, one record. `picture`: a JPEG, PNG or the like."""
+    """`json`: {"inputs": [...]} as in the Open Inference Protocol, or {"<input>": [[...]]}, with the true label as
+    "label" where it is known. `raw`: the little-endian bytes of the only input, one record. `picture`: a JPEG, PNG or
+    the like."""
     host: str = "127.0.0.1"
     port: int = 1883
     username: str = ""

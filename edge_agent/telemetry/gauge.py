@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from edge_agent import inventory
 from edge_agent.update.footprint import resident_bytes
+from fleet_contract.bounds import COLDEST_C, HOTTEST_C
 
 _PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 #: Has the kernel count the peak afresh.
@@ -29,7 +30,8 @@ class Gauge:
 
     def read(self) -> Strain:
         """The strain since the last reading, or since the start of the process."""
-        degrees = inventory.temperatures(self._root).values()
+        # A sensor that is broken may say anything, and must not have a whole window refused.
+        degrees = [one for one in inventory.temperatures(self._root).values() if COLDEST_C <= one <= HOTTEST_C]
         return Strain(self._peak_bytes(), max(degrees, default=None))
 
     def _peak_bytes(self) -> int:

@@ -109,9 +109,17 @@ class Served:
         self.known[key] = None
         self.slot(key).switch(Loaded(manifest, session, **more))  # type: ignore[arg-type]
 
-    def ask(self, label: int = 1, *, model: str = "digits", rows: int = 1, version: str = "") -> Answers:
+    def ask(
+        self,
+        label: int = 1,
+        *,
+        model: str = "digits",
+        rows: int = 1,
+        version: str = "",
+        truth: tuple[str, ...] = (),
+    ) -> Answers:
         answers = Answers()
-        self.engine.submit(Call(model, an_image(label, rows), version=version), answers)
+        self.engine.submit(Call(model, an_image(label, rows), version=version, truth=truth), answers)
         return answers
 
     def windows(self) -> list[Window]:

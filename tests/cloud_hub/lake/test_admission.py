@@ -57,6 +57,9 @@ def test_a_boot_with_a_name_that_the_log_cannot_hold_is_refused(boot: str) -> No
         ("predictions", {str(number): 1 for number in range(4097)}, "4097 labels"),
         ("slot", "elsewhere", "the slot 'elsewhere'"),
         ("agreed", 1, "1 records that agreed of 0 compared"),
+        ("correct", 1, "1 right records of 0 labelled"),
+        ("labelled", 11, "0 right records of 11 labelled of 10"),
+        ("temperature_c", 1e9, "<= 2000"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(field: str, value: object, said: str) -> None:

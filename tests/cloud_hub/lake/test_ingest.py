@@ -94,6 +94,19 @@ def test_what_a_shadow_did_is_in_the_lake_and_is_evidence_of_the_shadow_alone(hu
     assert (shadow.compared, shadow.agreed) == (18, 14)
 
 
+def test_what_nobody_knows_of_memory_and_temperature_is_null_in_the_lake(hub: Hub, open_table: Open) -> None:
+    said: dict[str, object] = {"memory_bytes": 90_000_000, "temperature_c": 61.4, "labelled": 8, "correct": 6}
+    ingest = hub.start()
+    ingest.offer(ADDRESS, message(0, 1, **said))
+    hub.link.wait_for_acks(1)
+    ingest.offer(ADDRESS, message(1, 2))
+    hub.link.wait_for_acks(2)
+    table = open_table(hub.location).dataset().to_table(columns=["sequence", *said])
+    first, second = sorted(table.to_pylist(), key=lambda row: row["sequence"])
+    assert first == {"sequence": 1, **said}
+    assert second == {"sequence": 2, "memory_bytes": None, "temperature_c": None, "labelled": 0, "correct": 0}
+
+
 def test_it_works_the_same_on_s3(s3: Any, database: Database, clock: StoppedClock, open_table: Open) -> None:
     clock.now = NOW
     hub = Hub(Location.of(f"{s3.url}/lake", "windows", s3.endpoint), database, clock)

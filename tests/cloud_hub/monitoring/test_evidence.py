@@ -16,6 +16,15 @@ counted = st.builds(
     predictions=st.dictionaries(st.sampled_from("0123"), counts, max_size=4),
     confidence=st.lists(counts, max_size=4).map(tuple),
     error_codes=st.dictionaries(st.sampled_from(["timeout", "shape"]), counts, max_size=2),
+    compared=counts,
+    agreed=counts,
+    features=st.dictionaries(
+        st.sampled_from(["image.mean", "image.std"]), st.lists(counts, max_size=4).map(tuple), max_size=2
+    ),
+    labelled=counts,
+    correct=counts,
+    memory_bytes=st.integers(0, 2**40),
+    temperature=st.none() | st.floats(-273, 2000),
 )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete
 
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
-from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.evidence import Evidence, memory_of
 from cloud_hub.monitoring.service import EvidenceReader
 from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
@@ -50,6 +50,16 @@ def test_what_is_written_is_evidence(database: Database) -> None:
     assert found.predictions == {"3": 14, "8": 6}
     assert found.total.error_codes == {"output-shape": 2}
     assert list(found.confidence.values()) == [(0, 8, 12)]
+
+
+def test_what_windows_say_of_features_labels_memory_and_temperature_is_evidence(database: Database) -> None:
+    said = {"memory_bytes": 1 << 26, "temperature_c": 61.4, "labelled": 8, "correct": 6}
+    insert(database, [*arrived(1, 2, **said), *arrived(3)])
+    total = evidence(database).total
+    assert [counts for (_, name), counts in total.features.items() if name == "image.mean"] == [(3, 27)]
+    assert (total.labelled, total.correct) == (16, 12)
+    assert [memory_of(bucket) for bucket in total.memory] == [1 << 26], "who does not know it says nothing of it"
+    assert total.temperature == {61: 2}
 
 
 def test_what_is_written_again_counts_once(database: Database) -> None:

@@ -45,6 +45,16 @@ def test_agreement_with_the_live_model_goes_into_windows_of_the_shadows_own():
     assert shadow.latency.keys() != {0}
 
 
+def test_a_shadow_is_judged_by_the_true_labels_too():
+    with serving() as world:
+        world.runs(FakeSession(1), a_manifest(1))
+        world.runs(FakeSession(2), a_manifest(2), key=SHADOW)
+        world.ask(rows=2, truth=("1", "2")).wait()
+        until(lambda: world.slot(SHADOW).health().count == 2)
+    live, shadow = sorted(world.windows(), key=lambda one: one.slot)
+    assert (live.labelled, live.correct) == (shadow.labelled, shadow.correct) == (2, 1)
+
+
 def test_a_shadow_never_answers():
     with serving() as world:
         world.runs(FakeSession(1), a_manifest(1))

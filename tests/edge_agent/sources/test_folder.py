@@ -240,3 +240,36 @@ def test_the_pixels_are_those_of_the_file(watched):
     one = watched()
     one.put("a.png", 33)
     assert np.array_equal(one.next().inputs["image"], np.full((1, 64), 33, np.float32))
+
+
+def test_folders_that_are_named_after_labels_say_the_true_ones(watched):
+    one = watched(labelled=True)
+    for label in ("0", "2", "7"):
+        (one.path / label).mkdir()
+    one.put("plain", 1, modified=1)
+    one.put("0/scan", 2, modified=2)
+    one.put("2/scan", 3, modified=3)
+    one.put("7/scan", 4, modified=4)  # the model gives no 7
+    seen = []
+    while (record := one.next()) is not None:
+        seen.append((int(record.inputs["image"][0, 0]), record.truth))
+        record.done(True)
+    assert seen == [(1, ()), (2, ("0",)), (3, ("2",))]
+    assert len(one.names("done")) == 3, "two of one name do not replace each other"
+    assert (one.names("0"), one.names("2"), one.names("7")) == (set(), set(), {"scan"})
+
+
+def test_unless_it_is_set_folders_are_left_alone(watched):
+    one = watched()
+    (one.path / "0").mkdir()
+    one.put("0/scan", 2)
+    assert one.answered() == []
+
+
+def test_labelled_pictures_that_are_kept_are_given_once(watched):
+    one = watched(labelled=True, done="keep")
+    (one.path / "0").mkdir()
+    one.put("0/scan", 2)
+    one.put("scan", 3)
+    assert sorted(one.answered()) == [2, 3]
+    assert one.answered() == []

@@ -15,6 +15,7 @@ from edge_agent.errors import SourceWrong
 from edge_agent.sources.mqtt import MqttSource
 from edge_agent.sources.settings import Mqtt
 from edge_agent.sources.source import GLANCE_SECONDS, Record, Records
+from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 from tests.fakes.rumqttd import free_port, rumqttd
 from tests.fakes.waiting import until
@@ -184,3 +185,34 @@ def test_closing_one_that_holds_messages_back_takes_no_time(tmp_path, port, sour
         began = time.monotonic()
         one.close()
         assert time.monotonic() - began < 2
+
+
+def test_a_message_may_say_its_true_label_and_one_that_no_answer_can_be_is_said(tmp_path, port, source):
+    def send(app: Application, number: int, label: object) -> None:
+        payload = json.dumps({"image": [number, 0, 0, 0], "label": label})
+        app.client.publish(TOPIC, payload, qos=1).wait_for_publish(5)
+
+    with rumqttd(tmp_path, port), application(port) as app:
+        one = source()
+        records = one.records(a_manifest())
+        subscribed(one, records)
+        for number, label in enumerate(["2", "seven", 2, None]):
+            send(app, number, label)
+        truths, troubles = [], []
+        for _ in range(4):
+            record = first(records)
+            truths.append(record.truth)
+            record.done(True)
+            next(records)
+            troubles.append(one.trouble.code if one.trouble else "")
+        assert truths == [("2",), (), (), ()]
+        assert troubles == ["", "labels-unusable", "labels-unusable", ""]
+
+
+def test_an_input_that_is_called_label_is_no_true_label(tmp_path, port, source):
+    with rumqttd(tmp_path, port), application(port) as app:
+        one = source()
+        records = one.records(a_manifest(inputs=(Tensor("label", "FP32", (-1, 1)),)))
+        subscribed(one, records)
+        app.client.publish(TOPIC, json.dumps({"label": [2]}), qos=1).wait_for_publish(5)
+        assert first(records).truth == ()

@@ -46,6 +46,40 @@ def test_a_record_is_one_row_of_each_input_together(tmp_path):
         assert record.inputs["image"][0, 0] == record.inputs["place"][0, 0] * 4
 
 
+TWENTY = np.arange(80, dtype=np.float32).reshape(20, 4)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.arange(20) % 3, (np.arange(20) % 3).astype(np.uint8), np.array([str(row % 3) for row in range(20)])],
+)
+def test_true_labels_go_with_their_records_by_number_or_by_name(tmp_path, labels):
+    np.savez(tmp_path / "replay.npz", **{"inputs/image": TWENTY}, labels=labels)
+    source = ReplaySource("digits", tmp_path / "replay.npz", 10, 0)
+    for record in islice(source.records(a_manifest()), 40):
+        assert record.truth == (str(int(record.inputs["image"][0, 0]) // 4 % 3),)
+    assert source.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.arange(20), "has 3, and model digits gives 0, 1, 2"),
+        (np.full(20, "seven"), "has 'seven'"),
+        (np.arange(19) % 3, "int64[19], and 20 numbers or names are needed"),
+        (np.zeros((20, 1), np.int64), "int64[20, 1]"),
+        (np.zeros(20), "float64[20]"),
+    ],
+)
+def test_labels_that_do_not_fit_the_model_cost_no_inference_and_are_said(tmp_path, labels, words):
+    np.savez(tmp_path / "replay.npz", **{"inputs/image": TWENTY}, labels=labels)
+    source = ReplaySource("digits", tmp_path / "replay.npz", 10, 0)
+    assert {record.truth for record in islice(source.records(a_manifest()), 20)} == {()}
+    assert source.trouble is not None
+    assert source.trouble.code == "labels-unusable"
+    assert words in source.trouble.sentence
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

@@ -155,6 +155,19 @@ def test_features_take_a_share_of_a_core_and_no_more():
     assert tally.wants(manifest_of(), large), "and it goes on"
 
 
+def test_where_true_labels_are_known_it_is_counted_how_many_were_right():
+    recorder = Recorder(60_000)
+    tally, slot = Tally(recorder), a_slot(manifest_of())
+    ones = np.array([[0, 9, 0], [0, 9, 0], [9, 0, 0]], np.float32)
+    for truth in (("1", "2", "0"), (), ("1", "1", "1"), ("1",)):
+        one = seen(slot, ones)
+        one.truth = truth
+        tally.answered(one)
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert (window.count, window.labelled, window.correct) == (12, 6, 4), "labels that fit no record count for none"
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_a_shadow_is_compared_by_label_with_what_it_ran_beside(same):
     recorder = Recorder(60_000)

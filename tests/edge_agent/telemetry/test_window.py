@@ -11,6 +11,7 @@ import pytest
 from edge_agent.errors import OutputWrong
 from edge_agent.telemetry import features
 from edge_agent.telemetry.answer import Answer, answers
+from edge_agent.telemetry.gauge import Strain
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.histogram import latency_bucket
 from fleet_contract.manifest import Histogram, Reference, Tensor
@@ -92,6 +93,34 @@ def test_a_clock_that_is_set_back_closes_the_window_and_makes_none_that_ends_bef
     recorder.answered(manifest_of(), IMAGE, [Answer("1", 0.9)], 1.0, 5_000_000)
     (window,) = recorder.collect(1_000)
     assert window.ended_at_ms == window.started_at_ms == 5_000_000
+
+
+def test_a_window_has_borne_the_worst_of_all_readings_while_it_was_open():
+    given = iter([Strain(70, 50.0), Strain(90, None), Strain(60, 55.0)])
+    recorder, long = Recorder(10_000, lambda: next(given)), manifest_of(model="long")
+    recorder.failed(long, "x", 0)
+    for version, at in ((1, 0), (2, 2_000), (3, 4_000)):
+        # Another version closes the window of the one before.
+        recorder.failed(manifest_of(version, "short"), "x", at)
+    told = {(one.model, one.version): (one.memory_bytes, one.temperature_c) for one in recorder.collect(11_000)}
+    assert told == {("short", 1): (70, 50.0), ("short", 2): (90, None), ("long", 1): (90, 55.0)}
+
+
+def test_windows_that_close_together_are_read_for_once():
+    readings = []
+
+    def read() -> Strain:
+        readings.append(1)
+        return Strain(100, 40.0)
+
+    recorder = Recorder(10_000, read)
+    for number in range(5):
+        recorder.failed(manifest_of(model=f"model-{number}"), "x", number)
+    assert {one.memory_bytes for one in recorder.collect(11_000)} == {100}
+    recorder.failed(manifest_of(), "x", 11_100)
+    (late,) = recorder.collect(11_500, everything=True)
+    assert late.memory_bytes == 100, "a window of a moment has that of the reading just before"
+    assert len(readings) == 1
 
 
 def test_nothing_is_lost_between_threads():

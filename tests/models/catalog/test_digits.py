@@ -123,6 +123,7 @@ def test_it_cannot_be_trained_on_images_that_it_does_not_have(recipe: Recipe, co
 
 def test_the_replay_holds_real_scans_of_all_digits(digits: Digits, recipe: Recipe) -> None:
     replay = np.load(io.BytesIO(digits.replay.read_bytes()), allow_pickle=False)
-    assert replay.files == ["inputs/pixels"]
+    assert replay.files == ["inputs/pixels", "labels"]
+    assert np.array_equal(replay["labels"], recipe.held_out().labels)
     assert replay["inputs/pixels"].dtype == np.float32
     assert np.array_equal(replay["inputs/pixels"], recipe.held_out().inputs["pixels"])

@@ -1,0 +1,50 @@
+"""What the agent takes and how hot the device is, of this process for real, and of sensors as Linux shows them."""
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.telemetry.gauge import Gauge
+from edge_agent.update.footprint import resident_bytes
+
+MEGABYTE = 1 << 20
+
+
+def with_sensors(root: Path, **millidegrees: str) -> Path:
+    for number, (name, value) in enumerate(millidegrees.items()):
+        zone = root / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(name)
+        (zone / "temp").write_text(value)
+    return root
+
+
+def test_it_reads_the_peak_since_the_reading_before_and_not_that_of_the_whole_life() -> None:
+    gauge = Gauge()
+    gauge.read()
+    before = gauge.read().memory_bytes
+    large = bytearray(b"x") * (64 * MEGABYTE)
+    del large
+    assert gauge.read().memory_bytes >= before + 48 * MEGABYTE
+    assert gauge.read().memory_bytes < before + 48 * MEGABYTE
+
+
+def test_where_the_kernel_tells_no_peak_it_is_what_is_taken_now(tmp_path: Path) -> None:
+    assert abs(Gauge(tmp_path).read().memory_bytes - resident_bytes()) < 16 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("sensors", "degrees"),
+    [
+        ({}, None),
+        ({"cpu": "51234", "soc": "48000"}, 51.2),
+        ({"cpu": "-40000"}, -40.0),
+        ({"cpu": "not a number"}, None),
+        ({"broken": "99999999", "cpu": "48000"}, 48.0),
+        ({"broken": "-274000"}, None),
+    ],
+)
+def test_the_hottest_sensor_counts_and_one_that_is_broken_does_not(
+    tmp_path: Path, sensors: dict[str, str], degrees: float | None
+) -> None:
+    assert Gauge(with_sensors(tmp_path, **sensors)).read().temperature_c == degrees
