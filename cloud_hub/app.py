@@ -41,6 +41,7 @@ from cloud_hub.lake.location import Location
 from cloud_hub.lake.schema import TABLE
 from cloud_hub.lake.service import LakeService
 from cloud_hub.manifests import api as manifests_api
+from cloud_hub.manifests.service import ManifestService
 from cloud_hub.monitoring import api as monitoring_api
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.refusals import Refusals
@@ -124,7 +125,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         blobs_api.router(blobs, settings.max_blob_bytes),
         releases_api.router(releases),
         rollouts_api.router(rollouts),
-        manifests_api.router(),
+        manifests_api.router(ManifestService(rollouts)),
         monitoring_api.router(monitoring),
         lake_api.router(lake),
         stream.router(changes),

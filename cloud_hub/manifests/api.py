@@ -4,13 +4,28 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from cloud_hub.access.actor import Actor
+from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.errors import NotFound
 from cloud_hub.manifests.kinds import KINDS, schema
+from cloud_hub.manifests.service import ManifestService
+from cloud_hub.manifests.views import ApplyIn, ApplyView, DiffView, ManifestsIn
 
 
-def router() -> APIRouter:
+def router(manifests: ManifestService) -> APIRouter:
     """The routes /schemas and /manifests."""
     routes = APIRouter(tags=["manifests"])
+
+    @routes.post("/manifests/diff", summary="Show what applying manifests would change")
+    def diff(wanted: ManifestsIn) -> DiffView:
+        """Changes nothing. All that is wrong with the files is told at once, with line and column."""
+        return manifests.diff(wanted.files)
+
+    @routes.post("/manifests/apply", summary="Apply manifests")
+    def apply(wanted: ApplyIn, by: Actor, key: RequestKeyHeader = None) -> ApplyView:
+        """A manifest whose spec is what its newest rollout has changes nothing; one with another spec starts a rollout
+        that takes over. Nothing is started when anything is wrong with any file."""
+        return manifests.apply(wanted.files, by, again=wanted.again, key=key)
 
     @routes.get("/schemas/{kind}.json", summary="Show the JSON Schema of a kind of manifest")
     def show_schema(kind: str) -> dict[str, Any]:

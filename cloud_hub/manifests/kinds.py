@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.views import RolloutIn
 
-API_VERSION = "vedette/v1"
+API_VERSION: Literal["vedette/v1"] = "vedette/v1"
 
 #: A manifest's own name: stable over its versions, and what `apply` finds it by.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]

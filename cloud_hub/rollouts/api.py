@@ -3,23 +3,15 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, status
+from fastapi import APIRouter, Query, status
 
 from cloud_hub.access.actor import Actor
+from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.page import Page, PageQuery
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import DecisionView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
-
-RequestKeyHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,128}$",
-        description="Names this request: sent again, it does nothing twice",
-    ),
-]
 
 
 def router(rollouts: RolloutService) -> APIRouter:

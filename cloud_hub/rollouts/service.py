@@ -135,6 +135,14 @@ class RolloutService:
         self._tell(row.id)
         return self.get(row.id)
 
+    def check(self, wanted: RolloutIn) -> None:
+        """Raises what `create` would for `wanted`, and starts nothing."""
+        _refuse_what_comes_later(wanted.policy)
+        with self._database.reading() as session:
+            releases.version(session, wanted.model, wanted.version)
+            targets = releases.targets(session, wanted.model, wanted.version)
+            _check_targets(wanted, targets, offers.count_by_target(session, wanted.policy.selector))
+
     def newest_of_manifest(self, name: str) -> RolloutView | None:
         """The newest rollout that was made from the manifest of this name."""
         with self._database.reading() as session:

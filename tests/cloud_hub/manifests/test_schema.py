@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -13,6 +13,7 @@ from cloud_hub import problems
 from cloud_hub.manifests import api
 from cloud_hub.manifests.kinds import KINDS
 from cloud_hub.manifests.reading import read
+from cloud_hub.manifests.service import ManifestService
 from cloud_hub.manifests.source import Lines, documents
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +29,7 @@ EXAMPLES = [
 def http() -> TestClient:
     app = FastAPI()
     problems.install(app)
-    app.include_router(api.router(), prefix="/api/v1")
+    app.include_router(api.router(cast("ManifestService", None)), prefix="/api/v1")
     return TestClient(app)
 
 

@@ -1,0 +1,71 @@
+"""Manifests as they are sent, and what the API says of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cloud_hub.rollouts.views import RolloutView
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ManifestFile(_In):
+    """A file of manifests in YAML, one or several. `name` is what errors call it."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    text: str
+
+
+class ManifestsIn(_In):
+    """Files to compare with what is there, or to apply."""
+
+    files: tuple[ManifestFile, ...] = Field(min_length=1, max_length=200)
+
+
+class ApplyIn(ManifestsIn):
+    """Files to apply."""
+
+    again: bool = Field(default=False, description="Start also what has not changed: after a revert, to try once more")
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DifferenceView(_View):
+    """A manifest against what is there: "none", "new" or "changed". `diff` is a unified diff of both with all defaults
+    written out, or empty. `sentence` says what applying it does."""
+
+    file: str
+    kind: str
+    name: str
+    change: Literal["none", "new", "changed"]
+    diff: str
+    sentence: str
+    rollout: str | None = Field(description="The rollout that is there")
+
+
+class DiffView(_View):
+    """`differs` when any of them does."""
+
+    differs: bool
+    manifests: list[DifferenceView]
+
+
+class AppliedView(_View):
+    """What became of a manifest: "unchanged", "created" or "changed"; and the rollout that is there now."""
+
+    file: str
+    kind: str
+    name: str
+    outcome: Literal["unchanged", "created", "changed"]
+    sentence: str
+    rollout: RolloutView
+
+
+class ApplyView(_View):
+    """Each manifest, in the order in which they were applied."""
+
+    manifests: list[AppliedView]

@@ -1,0 +1,168 @@
+"""Manifests against a hub: what would change, what then changes, and what never does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from cloud_hub import problems
+from cloud_hub.database import Database
+from cloud_hub.manifests import api
+from cloud_hub.manifests.service import ManifestService
+from tests.fakes.clock import StoppedClock
+from tests.fakes.paper_gateways import PaperGateways
+
+MANIFEST = """\
+apiVersion: vedette/v1
+kind: Rollout
+metadata: {name: digits-lyon}
+spec:
+  model: digits
+  version: 1
+  waves: [{devices: 1}, {percent: 100}]
+"""
+FASTER = MANIFEST + "  soak_seconds: 5\n"
+
+
+@pytest.fixture
+def fleet(database: Database, tmp_path: Path, clock: StoppedClock) -> PaperGateways:
+    fleet = PaperGateways(database, tmp_path / "blobs", clock)
+    fleet.join("a", "b")
+    fleet.join("c", target="cpu-avx2")
+    fleet.register()
+    fleet.register(targets=("cpu-vnni",))
+    return fleet
+
+
+@pytest.fixture
+def http(fleet: PaperGateways) -> Iterator[TestClient]:
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(api.router(ManifestService(fleet.rollouts)), prefix="/api/v1")
+    with TestClient(app) as client:
+        yield client
+
+
+def files(*texts: str) -> dict[str, Any]:
+    return {"files": [{"name": f"{'abc'[number]}.yaml", "text": text} for number, text in enumerate(texts)]}
+
+
+def told(http: TestClient, *texts: str) -> dict[str, Any]:
+    answer = http.post("/api/v1/manifests/diff", json=files(*texts))
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def applied(http: TestClient, *texts: str, headers: dict[str, str] | None = None, **more: Any) -> list[dict[str, Any]]:
+    answer = http.post("/api/v1/manifests/apply", json=files(*texts) | more, headers=headers)
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["manifests"]
+    return found
+
+
+def test_a_new_manifest_is_told_with_all_its_defaults_and_nothing_is_started(http: TestClient, fleet: Any) -> None:
+    found = told(http, MANIFEST)
+    (one,) = found["manifests"]
+    assert (found["differs"], one["change"], one["rollout"]) == (True, "new", None)
+    assert one["diff"].startswith("--- /dev/null\n+++ a.yaml\n@@ -0,0 +1,")
+    assert "\n+  success_percent: 95.0\n" in one["diff"]
+    assert one["sentence"] == "digits-lyon is new: a rollout starts."
+    assert fleet.rollouts.page().total == 0
+
+
+def test_applied_again_it_changes_nothing_whatever_became_of_its_rollout(http: TestClient, fleet: Any) -> None:
+    (first,) = applied(http, MANIFEST, headers={"Vedette-Actor": "ada"})
+    assert (first["outcome"], first["rollout"]["created_by"]) == ("created", "ada")
+    assert first["rollout"]["manifest"] == {"name": "digits-lyon", "generation": 1}
+    fleet.rollouts.abort(first["rollout"]["id"])
+    fleet.rollouts.tick()
+    reordered = MANIFEST.replace("version: 1", "soak_seconds: 60.0\n  version: 1") + "  # a comment\n"
+    (second,) = applied(http, reordered)
+    assert second["outcome"] == "unchanged"
+    assert second["rollout"]["id"] == first["rollout"]["id"]
+    assert "has not changed: digits-v1-" in second["sentence"]
+    found = told(http, reordered)
+    assert (found["differs"], found["manifests"][0]["diff"]) == (False, "")
+
+
+def test_a_changed_spec_is_told_line_by_line_and_starts_a_rollout_that_takes_over(http: TestClient, fleet: Any) -> None:
+    (first,) = applied(http, MANIFEST)
+    (difference,) = told(http, FASTER)["manifests"]
+    was = first["rollout"]["id"]
+    assert difference["diff"].startswith(f"--- {was} (running)\n+++ a.yaml\n")
+    changes = [line for line in difference["diff"].splitlines()[2:] if line[0] in "+-"]
+    assert changes == ["-  soak_seconds: 60.0", "+  soak_seconds: 5.0"]
+    takes_over = f"it takes over from {was} (version 1, running)."
+    assert difference["sentence"] == f"digits-lyon has changed: a rollout starts; {takes_over}"
+    (second,) = applied(http, FASTER)
+    assert (second["outcome"], second["rollout"]["manifest"]["generation"]) == ("changed", 2)
+    assert second["sentence"].endswith(f"has started; {takes_over}")
+    fleet.rollouts.tick()
+    assert fleet.rollouts.get(was).state == "superseded"
+
+
+def test_again_starts_what_has_not_changed_once_a_key(http: TestClient, fleet: Any) -> None:
+    applied(http, MANIFEST)
+    (one,), (two,) = (applied(http, MANIFEST, again=True, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert one["rollout"]["id"] == two["rollout"]["id"]
+    assert one["sentence"].startswith("digits-lyon is started again: ")
+    assert fleet.rollouts.page().total == 2
+
+
+def test_what_the_hub_does_not_have_is_a_fault_at_its_line(http: TestClient) -> None:
+    for text, where, what in (
+        (MANIFEST.replace("digits\n", "faces\n"), (5, "spec.model"), "There is no model 'faces'."),
+        (MANIFEST.replace("version: 1", "version: 9"), (6, "spec.version"), "9"),
+        (MANIFEST.replace("version: 1", "version: 2"), (6, "spec.version"), "no artifact for 1 of the devices"),
+    ):
+        answer = http.post("/api/v1/manifests/diff", json=files(text))
+        assert (answer.status_code, answer.json()["code"]) == (422, "manifest-wrong")
+        (fault,) = answer.json()["errors"]
+        assert (fault["file"], fault["line"], fault["column"], fault["where"]) == ("a.yaml", where[0], 3, where[1])
+        assert what in fault["what"]
+        assert fault["excerpt"] == text.splitlines()[where[0] - 1]
+
+
+def test_nothing_is_started_when_anything_is_wrong(http: TestClient, fleet: Any) -> None:
+    other = MANIFEST.replace("digits-lyon", "other").replace("version: 1", "version: one")
+    assert http.post("/api/v1/manifests/apply", json=files(MANIFEST, other)).status_code == 422
+    assert fleet.rollouts.page().total == 0
+
+
+def test_a_manifest_keeps_its_model_and_slot(http: TestClient) -> None:
+    applied(http, MANIFEST)
+    answer = http.post("/api/v1/manifests/apply", json=files(MANIFEST + "  slot: shadow\n"))
+    (fault,) = answer.json()["errors"]
+    assert (fault["line"], fault["where"]) == (8, "spec.slot")
+    assert "rolls out digits in the slot default" in fault["what"]
+
+
+def test_two_manifests_of_one_slot_of_a_model_are_rivals(http: TestClient) -> None:
+    answer = http.post("/api/v1/manifests/diff", json=files(MANIFEST, MANIFEST.replace("lyon", "paris")))
+    (fault,) = answer.json()["errors"]
+    assert (fault["file"], fault["line"]) == ("b.yaml", 5)
+    assert "'digits-lyon' in a.yaml" in fault["what"]
+
+
+def test_of_two_that_apply_the_same_in_one_moment_one_is_told_to_try_again(fleet: PaperGateways) -> None:
+    class Late(ManifestService):
+        """Does not see the rollout that another has just started."""
+
+        def _plan(self, files: Any) -> Any:
+            planned = super()._plan(files)
+            if fleet.rollouts.page().total == 0:
+                ManifestService(fleet.rollouts).apply(files)
+            return planned
+
+    app = FastAPI()
+    problems.install(app)
+    app.include_router(api.router(Late(fleet.rollouts)), prefix="/api/v1")
+    with TestClient(app) as client:
+        answer = client.post("/api/v1/manifests/apply", json=files(MANIFEST))
+        assert (answer.status_code, answer.json()["code"]) == (409, "rollout-raced")
+        assert client.post("/api/v1/manifests/apply", json=files(MANIFEST)).status_code == 200
+    assert fleet.rollouts.page().total == 1
