@@ -11,7 +11,7 @@ from cloud_hub.page import Page, PageQuery
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
+from cloud_hub.rollouts.views import DecisionView, PreviewView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
 
 
 def router(rollouts: RolloutService) -> APIRouter:
@@ -26,6 +26,15 @@ def router(rollouts: RolloutService) -> APIRouter:
     ) -> Page[RolloutView]:
         """Sorts: created_at, updated_at, model, state."""
         return rollouts.page(page, model=model, state=state.value if state else None)
+
+    @routes.post("/rollouts/preview", summary="Show what a rollout would do, without starting it")
+    def preview(
+        rollout: RolloutIn,
+        wave: Annotated[int, Query(ge=0, description="Whose devices are listed, from 0")] = 0,
+        limit: Annotated[int, Query(ge=0, le=500)] = 100,
+    ) -> PreviewView:
+        """Create it with the salt that this gives, and each wave has the devices that are shown here."""
+        return rollouts.preview(rollout, wave, limit)
 
     @routes.post("/rollouts", status_code=status.HTTP_201_CREATED, summary="Start a rollout")
     def create(rollout: RolloutIn, by: Actor, key: RequestKeyHeader = None) -> RolloutView:
@@ -56,6 +65,11 @@ def router(rollouts: RolloutService) -> APIRouter:
     def abort(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
         """Each of its devices is ordered back to what it ran before. This cannot be undone."""
         return rollouts.abort(rollout, said.reason if said else "", by)
+
+    @routes.post("/rollouts/{rollout}/approve", summary="Approve the wave that waits for it")
+    def approve(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
+        """It opens at once. Where the policy asks for a second person, it is not who created the rollout."""
+        return rollouts.approve(rollout, said.reason if said else "", by)
 
     @routes.post(
         "/devices/{device}/models/{model}/retry",

@@ -8,8 +8,8 @@ What holds: exposure never rises on missing evidence; it falls only to 0, and th
 nothing ever blocks a newer rollout.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
@@ -17,15 +17,18 @@ from cloud_hub.errors import Conflict
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import FOLLOWING, State
-from cloud_hub.rollouts.waves import BUCKETS
+from cloud_hub.rollouts.waves import names
 from fleet_contract.because import Because
 
-Verb = Literal["pause", "resume", "abort"]
+Verb = Literal["pause", "resume", "abort", "approve"]
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One rollout, as far as deciding needs it; fields as in `tables.RolloutRow`."""
+    """One rollout, as far as deciding needs it; fields as in `tables.RolloutRow`.
+
+    `exposed` waves are open to devices: `wave` + 1, or 0 once it is taken back. `approved` have been approved.
+    """
 
     id: str
     model: str
@@ -35,6 +38,8 @@ class Rollout:
     wave: int = -1
     exposed: int = 0
     aborted: bool = False
+    approved: int = 0
+    created_by: str = ""
     wave_started_at: datetime | None = None
     soaking_since: datetime | None = None
     cause: Because | None = None
@@ -42,12 +47,14 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Counts:
-    """Devices. Heard from are those that spoke since they were offered the version, or that are connected now."""
+    """Devices. Heard from are those that spoke since they were offered the version, or were connected then. `waiting`
+    of those pending wait for their maintenance window."""
 
     offered: int = 0
     heard: int = 0
     succeeded: int = 0
     failed: int = 0
+    waiting: int = 0
 
     @property
     def pending(self) -> int:
@@ -56,10 +63,6 @@ class Counts:
     @property
     def unheard(self) -> int:
         return self.offered - self.heard
-
-    @property
-    def heard_percent(self) -> float:
-        return 100 * self.heard / self.offered if self.offered else 0.0
 
     @property
     def success_percent(self) -> float:
@@ -74,23 +77,26 @@ class Counts:
 class Snapshot:
     """What is known now.
 
-    `reach(n)` is the exposure that covers exactly n of the eligible devices; it is asked only when a wave opens.
-    `counts` are of all devices that this rollout has offered its version to, `fresh` of those that the open wave
-    added (of all, where it added none); `wave_records` came from the treated since it opened. `returning` are
-    heard-from devices that still have the version after a revert, `unreachable` those not heard from.
-    `carried_out`: orders are where exposure is.
+    `waves` are how many devices each wave covered when its line was drawn; empty until there was a device to draw it
+    for. `eligible` are so many now. `counts` are of all devices that this rollout has offered its version to, `fresh`
+    of those that the open wave added (of all, where it added none); `wave_records` came from the treated since it
+    opened. `held` are exposed devices that have no order yet, by what they wait for. `returning` are heard-from
+    devices that still have the version after a revert, `unreachable` those not heard from. `carried_out`: orders are
+    where exposure is. `frozen` is why nothing in the fleet may move, if so.
     """
 
     eligible: int = 0
-    reach: Callable[[int], int] = lambda _count: 0
+    waves: tuple[int, ...] = ()
     counts: Counts = Counts()
     fresh: Counts = Counts()
     wave_records: int = 0
     gates: tuple[Gate, ...] = ()
     newer: str | None = None
     carried_out: bool = True
+    held: Mapping[str, int] = field(default_factory=dict)
     returning: int = 0
     unreachable: int = 0
+    frozen: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,26 @@ class VerbRefused(Conflict):
     """This rollout's state has no such way out."""
 
     code = "rollout-state"
+
+
+class SamePerson(Conflict):
+    """Who created a rollout cannot be the second person who approves it."""
+
+    code = "same-person"
+
+
+#: What keeps an exposed device from its order, as `admission.py` says, in words.
+AWAY = "away"
+_HELD: Mapping[str, str] = {
+    "frozen": "for the fleet to be let go",
+    "rate": "for the rate",
+    "cap": "for one in flight to be done",
+    "group": "for another of their group",
+    "jitter": "for their moment",
+    AWAY: "to be connected",
+}
+#: What a rollout says that is held by nothing but a person.
+APPROVAL_WANTED = "approval-wanted"
 
 
 def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
@@ -133,22 +159,28 @@ def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) 
             assert_never(never)
 
 
-def command(rollout: Rollout, verb: Verb, reason: str = "") -> Decision:
-    """What a person's `verb` makes of `rollout`. Raises `VerbRefused` where its state does not allow it."""
+def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person") -> Decision:
+    """What the `verb` of `by` makes of `rollout`. Raises `VerbRefused` where its state does not allow it."""
     said = f": {reason.rstrip('.')}." if reason else "."
     match verb:
         case "pause" if rollout.state is State.RUNNING:
-            sentence = (
-                f"Paused by a person{said} Devices that have version {rollout.version} keep it, no other gets it."
-            )
+            sentence = f"Paused by {by}{said} Devices that have version {rollout.version} keep it, no other gets it."
             return _to(rollout, State.PAUSED, Because("paused", sentence))
         case "resume" if rollout.state in (State.PAUSED, State.STOPPED):
-            because = Because("resumed", f"Resumed by a person{said}")
+            because = Because("resumed", f"Resumed by {by}{said}")
             # What soaked before was perhaps left to itself for long: it soaks anew.
             return _to(replace(rollout, soaking_since=None, cause=None), State.RUNNING, because)
         case "abort" if rollout.state in (State.RUNNING, State.PAUSED, State.STOPPED):
-            return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by a person{said}"))
-        case "pause" | "resume" | "abort":
+            return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by {by}{said}"))
+        case "approve" if rollout.state is State.RUNNING and rollout.because.code == APPROVAL_WANTED:
+            because = Because("approved", f"Wave {rollout.wave + 2} is approved by {by}{said}")
+            return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
+        case "approve" if rollout.state is State.RUNNING:
+            raise VerbRefused(
+                f"Rollout {rollout.id} waits for no approval: {rollout.because.sentence}",
+                "Approve a wave once all else is there for it.",
+            )
+        case "pause" | "resume" | "abort" | "approve":
             raise VerbRefused(
                 f"Rollout {rollout.id} is {rollout.state}, and cannot {verb}.", _REMEDIES.get(rollout.state, "")
             )
@@ -156,7 +188,17 @@ def command(rollout: Rollout, verb: Verb, reason: str = "") -> Decision:
             assert_never(never)
 
 
+def check_second_person(rollout: Rollout, policy: Policy, by: str) -> None:
+    """Raises `SamePerson` where `policy` wants another than who created `rollout`, and `by` is not."""
+    if policy.approval.second_person and by == rollout.created_by:
+        raise SamePerson(
+            f"{by} created rollout {rollout.id}, and its policy asks for a second person.", "Have another approve it."
+        )
+
+
 _REMEDIES: Mapping[State, str] = {
+    State.PAUSED: "Resume it first.",
+    State.STOPPED: "Resume it first, or abort it.",
     State.COMPLETED: "To go back, roll out the version that was there before.",
     State.REVERTING: "It is on its way back already; a new rollout may start at any time.",
     State.REVERTED: "Start a new rollout.",
@@ -166,51 +208,63 @@ _REMEDIES: Mapping[State, str] = {
 
 
 def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
+    soaking_since = rollout.soaking_since
     if rollout.wave < 0:
-        return _open_next(rollout, policy, snapshot, now)
-    soaking_since = None
-    held = _unproven(policy, snapshot)
-    if held is None:
+        held = None if snapshot.waves else Because("nobody-eligible", "No device is eligible for it yet.")
+    elif (held := _unproven(policy, snapshot)) is not None:
+        soaking_since = None
+    else:
         soaking_since = rollout.soaking_since or now
         held = _unseen(policy, snapshot, now - soaking_since)
+    following = _following(rollout, snapshot)
     rollout = replace(rollout, soaking_since=soaking_since)
+    if held is None and following is not None:
+        held = _not_allowed(rollout, policy, snapshot, following)
     if held is not None:
         return Decision(replace(rollout, because=held))
-    if rollout.wave + 1 < len(policy.waves):
-        if rollout.exposed < snapshot.reach(snapshot.eligible):
-            return _open_next(rollout, policy, snapshot, now)
-        # Later waves would add no device that is here, and so no evidence: they are done with this one.
-        last = len(policy.waves) - 1
-        exposed = BUCKETS if policy.waves[last].everyone else rollout.exposed
-        rollout = replace(rollout, wave=last, exposed=exposed)
-    counts = snapshot.counts
+    if following is not None:
+        return _open(rollout, policy, snapshot, following, now)
+    counts, last = snapshot.counts, len(snapshot.waves) - 1
     sentence = (
-        f"All {len(policy.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
+        f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
         f"{counts.heard} devices heard from, and every gate is passed."
     )
     if counts.unheard:
         sentence += f" {counts.unheard} more were not heard from, and get it when they come."
-    return _to(rollout, State.COMPLETED, Because("completed", sentence))
+    # Later waves would add no device that is here, and so no evidence: they are done with this one.
+    done = replace(rollout, wave=last, exposed=last + 1)
+    return _to(done, State.COMPLETED, Because("completed", sentence))
 
 
-def _open_next(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
-    if snapshot.eligible == 0:
-        return Decision(replace(rollout, because=Because("nobody-eligible", "No device is eligible for it yet.")))
-    wave, exposed = rollout.wave, rollout.exposed
-    # A wave that adds nobody proves nothing: in a small fleet, 1 % and 5 % are the same device.
-    while exposed <= rollout.exposed and wave + 1 < len(policy.waves):
-        wave += 1
-        size = policy.waves[wave]
-        reached = BUCKETS if size.everyone else snapshot.reach(size.covers(snapshot.eligible))
-        exposed = max(exposed, reached)
-    covers = policy.waves[wave].covers(snapshot.eligible)
+def _following(rollout: Rollout, snapshot: Snapshot) -> int | None:
+    """The next wave that adds somebody: in a small fleet, 1 % and 5 % are the same device, which proves nothing new."""
+    covered = snapshot.waves[rollout.wave] if rollout.wave >= 0 else 0
+    return next((wave for wave in range(rollout.wave + 1, len(snapshot.waves)) if snapshot.waves[wave] > covered), None)
+
+
+def _not_allowed(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int) -> Because | None:
+    """What keeps `wave` from being opened although all that is asked for was seen, if anything does."""
+    if snapshot.frozen is not None:
+        return Because("frozen", f"Nothing in the fleet may move: {snapshot.frozen} Wave {wave + 1} opens after that.")
+    if policy.approval.asked_for(wave) and rollout.approved <= wave:
+        other = f", and who is not {rollout.created_by}" if policy.approval.second_person else ""
+        why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
+        return Because(
+            APPROVAL_WANTED,
+            f"Wave {wave + 1} of {len(snapshot.waves)} ({snapshot.waves[wave]} devices) waits for somebody who "
+            f"approves it{other}.{why}",
+        )
+    return None
+
+
+def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: datetime) -> Decision:
     why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
     because = Because(
         "wave-opened",
-        f"Wave {wave + 1} of {len(policy.waves)} ({policy.waves[wave].name}) is open: {covers} of "
+        f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]} of "
         f"{snapshot.eligible} eligible devices are offered version {rollout.version}.{why}",
     )
-    opened = replace(rollout, wave=wave, exposed=exposed, wave_started_at=now, soaking_since=None, because=because)
+    opened = replace(rollout, wave=wave, exposed=wave + 1, wave_started_at=now, soaking_since=None, because=because)
     return Decision(opened)
 
 
@@ -242,31 +296,44 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
     """What is missing on devices before the wave may soak, if anything is."""
     fresh = snapshot.fresh
     if not snapshot.carried_out:
-        return Because("orders-owed", f"{fresh.offered} devices of this wave have their order; others wait for theirs.")
+        return Because("orders-owed", f"{fresh.offered} devices of this wave have their order; {_waits(snapshot)}.")
     if fresh.heard == 0:
         return Because(
             "nobody-heard",
             f"None of the {fresh.offered} devices that this wave adds has been heard from since; no evidence promotes "
             "nothing.",
         )
-    if fresh.heard_percent < policy.heard_percent:
+    # Who is held back for being away has no offer that it could be silent on, and is as silent.
+    asked = fresh.offered + snapshot.held.get(AWAY, 0)
+    if 100 * fresh.heard < policy.heard_percent * asked:
         return Because(
             "quorum-wanted",
-            f"{fresh.heard} of the {fresh.offered} devices of this wave have been heard from since "
-            f"({fresh.heard_percent:.1f} %); {policy.heard_percent:g} % must be, for silence is no good news.",
+            f"{fresh.heard} of the {asked} devices of this wave have been heard from since "
+            f"({100 * fresh.heard / asked:.1f} %); {policy.heard_percent:g} % must be, for silence is no good news.",
         )
     for counts in (fresh, snapshot.counts):
         if counts.success_percent < policy.success_percent:
             return Because(
                 "devices-pending",
                 f"{counts.succeeded} of {counts.heard} devices heard from run it ({counts.success_percent:.1f} %), "
-                f"{counts.failed} failed and {counts.pending} are on their way; {policy.success_percent:g} % must.",
+                f"{counts.failed} failed and {counts.pending} are on their way{_windows(counts)}; "
+                f"{policy.success_percent:g} % must.",
             )
     # A wave that is smaller than the minimum must succeed as a whole: it has no more to show.
     minimum = min(policy.minimum_devices, fresh.offered)
     if fresh.succeeded < minimum:
         return Because("devices-wanted", f"{fresh.succeeded} devices of this wave run it; at least {minimum} must.")
     return None
+
+
+def _windows(counts: Counts) -> str:
+    return f", {counts.waiting} of them until their maintenance window" if counts.waiting else ""
+
+
+def _waits(snapshot: Snapshot) -> str:
+    if not snapshot.held:
+        return "others wait for theirs"
+    return "others wait: " + ", ".join(f"{count} {_HELD[code]}" for code, count in sorted(snapshot.held.items()))
 
 
 def _unseen(policy: Policy, snapshot: Snapshot, soaked: timedelta) -> Because | None:
@@ -312,6 +379,9 @@ def _revert(rollout: Rollout, cause: Because) -> Decision:
 
 def _reverting(rollout: Rollout, snapshot: Snapshot) -> Decision:
     cause = rollout.cause or rollout.because
+    if snapshot.frozen is not None:
+        sentence = f"{cause.sentence} It goes back once the fleet may move again: {snapshot.frozen}"
+        return Decision(replace(rollout, because=Because(cause.code, sentence)))
     away = f" {snapshot.unreachable} not heard from will be, when they come back." if snapshot.unreachable else ""
     if snapshot.returning or not snapshot.carried_out:
         sentence = f"{cause.sentence} Reverting: {snapshot.returning} devices still have version {rollout.version}."

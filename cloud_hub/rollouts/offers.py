@@ -1,6 +1,6 @@
 """All SQL on what devices are offered and ordered: candidates, offers, orders, and what became of them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,8 +14,11 @@ from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.policy import Selector
 from cloud_hub.rollouts.tables import Offer, Order
 from cloud_hub.rollouts.wanted import Candidate, Place
+from cloud_hub.rollouts.waves import Stander
 from fleet_contract.desired import DEFAULT_SLOT
 
+#: So many devices are read at once where all are.
+_ROWS = 10_000
 _ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
 
 
@@ -28,6 +31,11 @@ class Standing:
     reported: int
     order: Order | None
     offers: Mapping[Place, Offer]
+
+    @property
+    def followed(self) -> dict[Place, tuple[str, ...]]:
+        """The rollouts that it follows or followed, the newest first."""
+        return {place: (offer.rollout, *offer.before) for place, offer in self.offers.items()}
 
 
 def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[ColumnElement[bool]]:
@@ -51,9 +59,19 @@ def count_by_target(session: Session, selector: Selector) -> dict[str, int]:
     return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).all())
 
 
-def ids(session: Session, selector: Selector, targets: Iterable[str]) -> list[str]:
+def standing(session: Session, selector: Selector, targets: Iterable[str]) -> Iterator[Stander]:
     """The devices that are eligible for an artifact on one of `targets`."""
-    return list(session.execute(select(col(Device.id)).where(*selected(selector, targets))).scalars())
+    statement = select(col(Device.id), col(Device.target)).where(*selected(selector, targets))
+    for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
+        yield Stander(device, target)
+
+
+def not_offered(session: Session, selector: Selector, targets: Iterable[str], rollout: str) -> Iterator[Stander]:
+    """Those of `standing` that `rollout` has not offered its version to."""
+    offered = exists().where(col(Offer.device) == col(Device.id), col(Offer.rollout) == rollout)
+    statement = select(col(Device.id), col(Device.target)).where(*selected(selector, targets), ~offered)
+    for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
+        yield Stander(device, target)
 
 
 def offered_ids(session: Session, rollout: str) -> list[str]:

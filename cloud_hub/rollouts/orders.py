@@ -25,7 +25,7 @@ from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.offers import Standing, Written
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.wanted import Claim, Place, wanted
-from cloud_hub.rollouts.waves import bucket
+from cloud_hub.rollouts.waves import place as place_of
 from fleet_contract.because import Because
 from fleet_contract.desired import SHADOW_SLOT, Assignment, Desired, sign_desired
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode, encode
@@ -48,6 +48,8 @@ class _Change:
 
     standing: Standing
     claims: dict[Place, Claim]
+    in_force: frozenset[str]
+    """The rollouts that a device can follow."""
     retry: Place | None = None
     """What to try again although the device has rejected it."""
 
@@ -109,10 +111,13 @@ class Orders:
         """Asks `device` to try again what it has rejected. None when it is offered nothing there."""
         with self._database.session() as session:
             standing = next(iter(offers.standings(session, [device], lock=True)), None)
-            claims = {} if standing is None else wanted(standing.device, store.claims(session))
-            if standing is None or place not in claims:
+            if standing is None or place not in standing.offers:
                 return None
-            written = self._written(_Change(standing, claims, place))
+            claims = store.claims(session)
+            want = wanted(standing.device, claims, standing.followed)
+            if place not in want:
+                return None
+            written = self._written(_Change(standing, want, frozenset(claim.rollout for claim in claims), place))
             if written is None:
                 return None
             offers.save(session, [written])
@@ -207,7 +212,7 @@ class Orders:
                 )
             )
             if not same or place == change.retry:
-                given.append(_offer(device.id, claim, artifact.digest, generation, now, retry))
+                given.append(_offer(device.id, claim, artifact.digest, generation, now, retry, _before(change, place)))
         desired = Desired(standing.fleet, device.id, generation, now, expires_at, tuple(assignments))
         signed = encode(sign_desired(desired, self._hub_key))
         if not self._fits(device.id, signed):
@@ -251,29 +256,40 @@ def _changes(session: Session, devices: Sequence[str], renew: bool, *, lock: boo
     claims = store.claims(session)
     changes = []
     for standing in found:
-        want = wanted(standing.device, claims)
+        want = wanted(standing.device, claims, standing.followed)
         target, given = standing.device.target, standing.offers
         same = want.keys() == given.keys() and all(_same(given[place], want[place], target) for place in want)
         if renew or not same or (want and standing.order is None):
-            changes.append(_Change(standing, want))
+            changes.append(_Change(standing, want, frozenset(claim.rollout for claim in claims)))
     return changes
 
 
 def _moved(session: Session, row: RolloutRow) -> list[str]:
-    """The devices between where orders are and where the exposure of `row` is."""
-    if row.exposed <= row.ordered:
+    """The devices that are not where the exposure of `row` is."""
+    if row.exposed == 0:
         return offers.offered_ids(session, row.id)
-    selector = store.policy_of(row).selector
+    line = store.lines_of(row)[row.exposed - 1]
     targets = releases.targets(session, row.model, row.version)
-    eligible = offers.ids(session, selector, targets)
-    return [device for device in eligible if row.ordered <= bucket(row.salt, device) < row.exposed]
+    waiting = offers.not_offered(session, store.policy_of(row).selector, targets, row.id)
+    return [one.id for one in waiting if line.covers(one.target, place_of(row.salt, one.id, lab=False))]
 
 
 def _same(offer: Offer | None, claim: Claim, target: str) -> bool:
     return offer is not None and (offer.rollout, offer.digest) == (claim.rollout, claim.artifacts[target])
 
 
-def _offer(device: str, claim: Claim, digest: str, generation: int, now: datetime, retry: int) -> Offer:
+def _before(change: _Change, place: Place) -> list[str]:
+    followed = change.standing.followed.get(place, ())
+    claim = change.claims[place]
+    if claim.rollout in followed:
+        # It goes back to that one, or stays there.
+        followed = followed[followed.index(claim.rollout) + 1 :]
+    return [rollout for rollout in followed if rollout in change.in_force]
+
+
+def _offer(
+    device: str, claim: Claim, digest: str, generation: int, now: datetime, retry: int, before: list[str]
+) -> Offer:
     return Offer(
         device=device,
         model=claim.model,
@@ -283,6 +299,7 @@ def _offer(device: str, claim: Claim, digest: str, generation: int, now: datetim
         rollout=claim.rollout,
         wave=claim.wave,
         generation=generation,
+        before=before,
         retry=retry,
         offered_at=now,
     )

@@ -20,7 +20,7 @@ from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import CohortsView, CountsView, GateView
 from cloud_hub.rollouts.wanted import Place
-from cloud_hub.rollouts.waves import reach
+from cloud_hub.rollouts.waves import Line, draw
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Outlook:
 
     snapshot: Snapshot
     seen: dict[str, Any]
+    lines: tuple[Line, ...] = ()
+    """The lines of its waves; drawn now, where it had none and there is a device to draw them for."""
 
 
 class Observer:
@@ -39,7 +41,7 @@ class Observer:
         self._evidence = EvidenceReader()
 
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
-        """What is known of `row` now. The snapshot asks `session` once more when it is asked how far to go."""
+        """What is known of `row` now."""
         silent_before = now - self._silent_after
         newer, carried_out = store.newer(session, row), not row.owed
         if State(row.state) is State.REVERTING:
@@ -52,9 +54,13 @@ class Observer:
         by_wave = offers.counts(session, row.id, silent_before)
         total = _sum(by_wave.values())
         treated, control, gates, wave_records = self._telemetry(session, row, policy.gates)
+        eligible = sum(count for target, count in by_target.items() if target in targets)
+        lines = store.lines_of(row)
+        if not lines and eligible:
+            lines = draw(policy, row.salt, offers.standing(session, policy.selector, targets))
         snapshot = Snapshot(
-            eligible=sum(count for target, count in by_target.items() if target in targets),
-            reach=partial(_reach, session, row.salt, policy, targets),
+            eligible=eligible,
+            waves=tuple(line.total for line in lines),
             counts=total,
             fresh=by_wave.get(row.wave, total),
             wave_records=wave_records,
@@ -62,7 +68,7 @@ class Observer:
             newer=newer,
             carried_out=carried_out,
         )
-        return Outlook(snapshot, _seen(snapshot, treated, control))
+        return Outlook(snapshot, _seen(snapshot, treated, control), lines)
 
     def _telemetry(
         self, session: Session, row: RolloutRow, asked: Gates
@@ -128,7 +134,3 @@ def _sum(many: Iterable[Counts]) -> Counts:
         succeeded=sum(one.succeeded for one in counts),
         failed=sum(one.failed for one in counts),
     )
-
-
-def _reach(session: Session, salt: str, policy: Policy, targets: list[str], count: int) -> int:
-    return reach(salt, offers.ids(session, policy.selector, targets), count)

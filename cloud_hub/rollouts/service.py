@@ -4,6 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import islice
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
@@ -15,22 +16,24 @@ from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, store
-from cloud_hub.rollouts.engine import Verb, command, decide
+from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.shown import decision_view, latest_view, rollout_view
+from cloud_hub.rollouts.shown import decision_view, latest_view, preview_view, rollout_view
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import (
     DecisionView,
     LatestDecisionView,
+    PreviewView,
     RetryView,
     RolloutIn,
     RolloutView,
 )
 from cloud_hub.rollouts.wanted import Place, hides
+from cloud_hub.rollouts.waves import Line, added, draw
 from fleet_contract.desired import DEFAULT_SLOT
 
 logger = logging.getLogger(__name__)
@@ -86,6 +89,25 @@ class RolloutService:
         with self._database.reading() as session:
             return [latest_view(decision, row) for decision, row in store.latest_decisions(session, limit)]
 
+    def preview(self, wanted: RolloutIn, wave: int = 0, limit: int = 100) -> PreviewView:
+        """What each wave of `wanted` would cover if it were created now with the salt that this gives, and the first
+        `limit` of the devices that `wave` adds. Nothing is kept. Raises as `create` does."""
+        salt = wanted.salt or secrets.token_hex(8)
+        with self._database.reading() as session:
+            lines = _drawn(session, wanted, salt)
+            if not 0 <= wave < len(lines):
+                raise Invalid(
+                    f"There is no wave {wave}.", f"Ask for one of 0 to {len(lines) - 1}.", code="wave-unknown"
+                )
+            targets = releases.targets(session, wanted.model, wanted.version)
+            adds = (
+                one.id
+                for one in offers.standing(session, wanted.policy.selector, targets)
+                if added(lines, wave, salt, one)
+            )
+            devices = sorted(islice(adds, limit))
+        return preview_view(salt, lines, wave, devices)
+
     def create(self, wanted: RolloutIn, origin: Origin = Origin()) -> RolloutView:  # noqa: B008  (frozen)
         """Starts a rollout; its first wave opens at once. A request that is sent again gets the rollout that it
         started.
@@ -97,34 +119,33 @@ class RolloutService:
         if origin.request is not None and (made := self._made_by(origin.request)) is not None:
             return made
         _refuse_what_comes_later(wanted.policy)
-        now = self._now()
+        now, salt = self._now(), wanted.salt or secrets.token_hex(8)
+        # Not in the transaction that writes: a million devices take seconds to line up.
+        with self._database.reading() as session:
+            lines = _drawn(session, wanted, salt)
+        eligible = lines[-1].total if lines[-1].everyone else None
+        whom = f"{eligible} devices" if eligible is not None else f"{lines[-1].total} devices at the most"
+        row = RolloutRow(
+            id=f"{wanted.model}-v{wanted.version}-{secrets.token_hex(3)}",
+            model=wanted.model,
+            slot=wanted.slot,
+            version=wanted.version,
+            salt=salt,
+            state=State.RUNNING.value,
+            lines=store.stored(lines) if lines[-1].total else [],
+            created_by=origin.by,
+            manifest=origin.manifest.name if origin.manifest else None,
+            manifest_generation=origin.manifest.generation if origin.manifest else None,
+            request_key=origin.request.key if origin.request else None,
+            request_digest=origin.request.digest if origin.request else None,
+            because_code="created",
+            because_sentence=f"Created by {origin.by} for {whom}, in {len(lines)} waves; the first is about to open.",
+            policy=wanted.policy.model_dump(mode="json"),
+            seen=nothing_seen(),
+            created_at=now,
+            updated_at=now,
+        )
         with self._database.session() as session:
-            releases.version(session, wanted.model, wanted.version)
-            targets = releases.targets(session, wanted.model, wanted.version)
-            counts = offers.count_by_target(session, wanted.policy.selector)
-            _check_targets(wanted, targets, counts)
-            eligible = sum(counts.values())
-            row = RolloutRow(
-                id=f"{wanted.model}-v{wanted.version}-{secrets.token_hex(3)}",
-                model=wanted.model,
-                slot=wanted.slot,
-                version=wanted.version,
-                salt=secrets.token_hex(8),
-                state=State.RUNNING.value,
-                because_code="created",
-                because_sentence=(
-                    f"Created for {eligible} devices, in {len(wanted.policy.waves)} waves; the first is about to open."
-                ),
-                policy=wanted.policy.model_dump(mode="json"),
-                seen=nothing_seen(),
-                created_at=now,
-                updated_at=now,
-                created_by=origin.by,
-                manifest=origin.manifest.name if origin.manifest else None,
-                manifest_generation=origin.manifest.generation if origin.manifest else None,
-                request_key=origin.request.key if origin.request else None,
-                request_digest=origin.request.digest if origin.request else None,
-            )
             try:
                 store.create(session, row)
             except IntegrityError as error:
@@ -160,6 +181,10 @@ class RolloutService:
     def abort(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
         """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`."""
         return self._command(rollout, "abort", reason, by)
+
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+        """The wave that waits for it may open. Raises `NotFound`, `VerbRefused`, `SamePerson`."""
+        return self._command(rollout, "approve", reason, by)
 
     def retry(self, device: str, model: str, slot: str = DEFAULT_SLOT) -> RetryView:
         """Asks `device` to try again the version of `model` that it has rejected.
@@ -219,7 +244,7 @@ class RolloutService:
         if store.same(row, decided, outlook.seen):
             return
         with self._database.session() as session:
-            if not store.save(session, row, decided, outlook.seen, now):
+            if not store.save(session, row, decided, outlook.seen, now, lines=outlook.lines):
                 return
             if decided.state is State.COMPLETED:
                 _retire_hidden(session, row.id)
@@ -241,7 +266,9 @@ class RolloutService:
     def _command(self, rollout: str, verb: Verb, reason: str, by: str) -> RolloutView:
         for _ in range(_ATTEMPTS):
             row = self._row(rollout)
-            decided = command(store.rollout_of(row), verb, reason).rollout
+            if verb == "approve":
+                check_second_person(store.rollout_of(row), store.policy_of(row), by)
+            decided = command(store.rollout_of(row), verb, reason, by).rollout
             with self._database.session() as session:
                 saved = store.save(session, row, decided, row.seen, self._now(), by)
             if saved:
@@ -265,7 +292,7 @@ class RolloutService:
 
 
 def _refuse_what_comes_later(policy: Policy) -> None:
-    names = ("lab", "rate", "max_in_flight", "group", "approval", "window", "deadline_seconds", "retries")
+    names = ("lab", "rate", "max_in_flight", "group", "window", "deadline_seconds", "retries")
     ahead = [name for name in names if getattr(policy, name) != getattr(Policy(), name)]
     if ahead:
         raise Invalid(
@@ -273,6 +300,13 @@ def _refuse_what_comes_later(policy: Policy) -> None:
             "Leave it out.",
             code="policy-ahead",
         )
+
+
+def _drawn(session: Session, wanted: RolloutIn, salt: str) -> tuple[Line, ...]:
+    releases.version(session, wanted.model, wanted.version)
+    targets = releases.targets(session, wanted.model, wanted.version)
+    _check_targets(wanted, targets, offers.count_by_target(session, wanted.policy.selector))
+    return draw(wanted.policy, salt, offers.standing(session, wanted.policy.selector, targets))
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

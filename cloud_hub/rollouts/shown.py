@@ -1,11 +1,12 @@
 """Rows of rollouts and decisions as they are shown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cloud_hub.because import BecauseView
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.store import policy_of
+from cloud_hub.rollouts.store import lines_of, policy_of
 from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
 from cloud_hub.rollouts.views import (
     CohortsView,
@@ -14,9 +15,12 @@ from cloud_hub.rollouts.views import (
     GateView,
     LatestDecisionView,
     ManifestVersionView,
+    PreviewView,
+    PreviewWaveView,
     RolloutView,
     WaveView,
 )
+from cloud_hub.rollouts.waves import Line, names
 
 _BACK = frozenset({State.REVERTING, State.REVERTED, State.ABORTED})
 _HELD = frozenset({State.STOPPED, State.SUPERSEDED})
@@ -86,19 +90,29 @@ def _seen(seen: dict[str, Any]) -> dict[str, Any]:
 def _waves(row: RolloutRow, policy: Policy) -> list[WaveView]:
     eligible: int = row.seen["counts"]["eligible"]
     state = State(row.state)
-    views = []
-    for number, wave in enumerate(policy.waves):
-        covers = wave.covers(eligible)
-        percent = 100 * covers / eligible if eligible else wave.percent or 0.0
-        views.append(
-            WaveView(
-                name=wave.name,
-                exposed_percent=round(percent, 2),
-                covers=covers,
-                state=_wave_state(number, row.wave, state),
-            )
+    covers = [line.total for line in lines_of(row)] or [0] * len(names(policy))
+    return [
+        WaveView(
+            name=name,
+            exposed_percent=round(100 * covers[number] / eligible, 2) if eligible else 0.0,
+            covers=covers[number],
+            state=_wave_state(number, row.wave, state),
         )
-    return views
+        for number, name in enumerate(names(policy))
+    ]
+
+
+def preview_view(salt: str, lines: Sequence[Line], wave: int, devices: list[str]) -> PreviewView:
+    totals = [0, *(line.total for line in lines)]
+    return PreviewView(
+        salt=salt,
+        waves=[
+            PreviewWaveView(name=line.name, covers=line.total, added=line.total - before, by_target=dict(line.devices))
+            for line, before in zip(lines, totals, strict=False)
+        ],
+        wave=wave,
+        devices=devices,
+    )
 
 
 def _wave_state(number: int, open_wave: int, state: State) -> str:

@@ -30,5 +30,7 @@ FOLLOWING: dict[State, frozenset[State]] = {
 
 #: Something may still happen by itself: what the clock looks at.
 UNFINISHED = frozenset(state for state, following in FOLLOWING.items() if following)
+#: Exposed devices are won by a rollout in one of these; by others in force those are kept that follow it.
+TAKING = frozenset({State.RUNNING, State.COMPLETED})
 #: Devices that are exposed to a rollout in one of these run its version. Reverting ones have an exposure of 0.
 IN_FORCE = frozenset({State.RUNNING, State.PAUSED, State.STOPPED, State.COMPLETED, State.SUPERSEDED})

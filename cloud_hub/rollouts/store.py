@@ -1,5 +1,6 @@
 """All SQL on rollouts and decisions. Each write names the revision that it was decided on."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +12,10 @@ from cloud_hub.page import PageRequest, Rows, fetch
 from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.states import UNFINISHED, State
+from cloud_hub.rollouts.states import TAKING, UNFINISHED, State
 from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
 from cloud_hub.rollouts.wanted import Claim
+from cloud_hub.rollouts.waves import Line
 from fleet_contract.because import Because
 
 
@@ -101,8 +103,9 @@ def claims(session: Session) -> list[Claim]:
             slot=row.slot,
             version=row.version,
             salt=row.salt,
-            exposed=row.exposed,
+            line=lines_of(row)[row.exposed - 1],
             wave=row.wave,
+            taking=State(row.state) in TAKING,
             selector=policy_of(row).selector,
             artifacts=artifacts.get((row.model, row.version), {}),
         )
@@ -129,9 +132,12 @@ def save(
     seen: dict[str, Any],
     now: datetime,
     by: str | None = None,
+    lines: Sequence[Line] | None = None,
 ) -> bool:
     """Makes `row` what was decided on it, `by` whom, or by the hub itself. False when another has changed it since it
     was read: decide again.
+
+    `lines` are those that were drawn for it, where it had none.
 
     Whatever changes more than the numbers in the reason's sentence is a decision, and is kept with what it rested on.
     """
@@ -150,13 +156,16 @@ def save(
             "wave": rollout.wave,
             "exposed": rollout.exposed,
             "aborted": rollout.aborted,
+            "approved": rollout.approved,
             "wave_started_at": rollout.wave_started_at,
             "soaking_since": rollout.soaking_since,
             "cause": None if rollout.cause is None else asdict(rollout.cause),
             "updated_at": now,
             "revision": row.revision + 1,
         }
-    if rollout.exposed != before.exposed:
+    if lines and not row.lines:
+        values["lines"] = stored(lines)
+    if rollout.exposed != before.exposed or (rollout.state in TAKING and before.state not in TAKING):
         values["owed"] = True
     if rollout.state in (State.REVERTED, State.ABORTED):
         values["in_force"] = False
@@ -173,7 +182,7 @@ def save(
     return True
 
 
-_DECIDED = ("state", "wave", "exposed", "aborted", "wave_started_at", "soaking_since", "cause")
+_DECIDED = ("state", "wave", "exposed", "aborted", "approved", "wave_started_at", "soaking_since", "cause")
 
 
 def set_ordered(session: Session, rollout: str, exposed: int) -> None:
@@ -181,7 +190,7 @@ def set_ordered(session: Session, rollout: str, exposed: int) -> None:
     session.execute(
         update(RolloutRow)
         .where(col(RolloutRow.id) == rollout, col(RolloutRow.exposed) == exposed)
-        .values(ordered=exposed, owed=False)
+        .values(owed=False)
         .execution_options(synchronize_session=False)
     )
 
@@ -225,6 +234,8 @@ def rollout_of(row: RolloutRow) -> Rollout:
         wave=row.wave,
         exposed=row.exposed,
         aborted=row.aborted,
+        approved=row.approved,
+        created_by=row.created_by,
         wave_started_at=row.wave_started_at,
         soaking_since=row.soaking_since,
         cause=None if row.cause is None else Because(**row.cause),
@@ -233,6 +244,15 @@ def rollout_of(row: RolloutRow) -> Rollout:
 
 def policy_of(row: RolloutRow) -> Policy:
     return Policy.model_validate(row.policy)
+
+
+def lines_of(row: RolloutRow) -> tuple[Line, ...]:
+    return tuple(Line(**line) for line in row.lines)
+
+
+def stored(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """`lines` as they are stored."""
+    return [{"name": line.name, "below": dict(line.below), "devices": dict(line.devices)} for line in lines]
 
 
 def _decision(

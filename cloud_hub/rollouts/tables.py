@@ -30,12 +30,13 @@ class RolloutRow(SQLModel, table=True):
     wave: int = -1
     """The newest wave that is open, from 0; -1 before the first."""
     exposed: int = Field(default=0, sa_type=BigInteger)
-    """Devices whose bucket is below are offered the version."""
-    ordered: int = Field(default=0, sa_type=BigInteger)
-    """All devices below this have had their orders brought to what they should run."""
+    """How many waves are open to devices: who stands below the line of the last of them is offered the version."""
+    lines: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSON)
+    """The waves' lines (`waves.Line`), once there was a device to draw them for."""
     owed: bool = Field(default=False, index=True)
-    """The exposure has changed, and perhaps not every order yet. A flag of its own: an exposure that rose and fell
-    again is back at `ordered`, and may still have reached a device in between."""
+    """The exposure has changed, and perhaps not every order yet."""
+    approved: int = 0
+    """So many waves have been approved by a person, where the policy asks for it."""
     aborted: bool = False
     in_force: bool = Field(default=True, index=True)
     """False once nothing can depend on it: it exposes nobody, or a newer one has taken all of its devices."""
@@ -92,6 +93,8 @@ class Offer(SQLModel, table=True):
     rollout: str
     wave: int
     generation: int
+    before: list[str] = Field(default_factory=list, sa_type=JSON)
+    """The rollouts that it followed before, the newest first, as far as they could be followed again."""
     retry: int = 0
     """The generation in which an operator last asked to try again what the device rejected; 0 when nobody has."""
     offered_at: datetime = Field(sa_type=UtcDateTime)

@@ -89,6 +89,25 @@ class RolloutView(_View):
     manifest: ManifestVersionView | None = None
 
 
+class PreviewWaveView(_View):
+    """One wave: so many devices are exposed once it is open, by target, and so many of them `added` by it."""
+
+    name: str
+    covers: int
+    added: int
+    by_target: dict[str, int]
+
+
+class PreviewView(_View):
+    """What a rollout that is created with `salt` does while the fleet stays as it is. `devices` are the first of those
+    that `wave` adds."""
+
+    salt: str
+    waves: list[PreviewWaveView]
+    wave: int
+    devices: list[str]
+
+
 class DecisionView(_View):
     """One decision on a rollout, and what it rested on. `by` says who made it, or is null for the hub itself."""
 
@@ -128,6 +147,9 @@ class RolloutIn(BaseModel):
         default="default", description="shadow: beside the version that answers, on the same inputs, answering nobody"
     )
     policy: Policy = Policy()
+    salt: str | None = Field(
+        default=None, pattern="^[0-9a-f]{8,64}$", description="Of a preview: what it showed is what happens"
+    )
 
 
 class RetryView(_View):
@@ -149,7 +171,7 @@ class RetryIn(BaseModel):
 
 
 class VerbIn(BaseModel):
-    """Why a person pauses, resumes or aborts."""
+    """Why a person pauses, resumes, aborts or approves."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -39,7 +39,7 @@ def test_a_rollout_is_started_shown_and_listed(http: TestClient, fleet: PaperGat
     fleet.rollouts.tick()
     shown = http.get(f"/api/v1/rollouts/{rollout['id']}").json()
     assert (shown["model"], shown["version"], shown["state"], shown["wave"]) == ("digits", 1, "running", 0)
-    assert (shown["counts"]["eligible"], shown["counts"]["offered"]) == (3, 1)
+    assert (shown["counts"]["eligible"], shown["counts"]["offered"]) == (3, 2)
     assert shown["because"]["code"] == "nobody-heard"
     assert shown["policy"]["success_percent"] == 95
     assert [wave["state"] for wave in shown["waves"]] == ["open", "waiting", "waiting", "waiting"]
@@ -83,7 +83,7 @@ def test_what_cannot_be_is_a_problem_with_a_code(
 def test_a_device_is_asked_to_try_again_what_it_rejected(http: TestClient, fleet: PaperGateways) -> None:
     created(http)
     fleet.rollouts.tick()
-    (canary,) = fleet.published()
+    canary, *_ = fleet.published()
     fleet.obey(canary, phase=Phase.REJECTED)
     where = f"/api/v1/devices/{canary}/models/digits/retry"
     answer = http.post(where)
@@ -92,6 +92,33 @@ def test_a_device_is_asked_to_try_again_what_it_rejected(http: TestClient, fleet
     assert http.post(where, json={"slot": "side"}).json()["code"] == "invalid"
     fleet.obey(canary)
     assert http.post(where).json()["code"] == "not-rejected"
+
+
+def test_a_preview_is_kept_by_its_salt_and_starts_nothing(http: TestClient) -> None:
+    asked = {"model": "digits", "version": 1}
+    shown = http.post("/api/v1/rollouts/preview?wave=3", json=asked).json()
+    assert http.post("/api/v1/rollouts/preview?wave=3", json={**asked, "salt": shown["salt"]}).json() == shown
+    assert http.post("/api/v1/rollouts/preview?wave=4", json=asked).json()["code"] == "wave-unknown"
+    assert http.get("/api/v1/rollouts").json()["total"] == 0
+
+
+def test_a_wave_is_approved_by_a_second_person(http: TestClient, fleet: PaperGateways) -> None:
+    policy = {"approval": {"waves": "all", "second_person": True}}
+    made = http.post(
+        "/api/v1/rollouts", json={"model": "digits", "version": 1, "policy": policy}, headers={"Vedette-Actor": "ann"}
+    ).json()
+    assert made["created_by"] == "ann"
+    where = f"/api/v1/rollouts/{made['id']}"
+    fleet.rollouts.tick()
+    assert http.get(where).json()["because"]["code"] == "approval-wanted"
+    refused = http.post(f"{where}/approve", headers={"Vedette-Actor": "ann"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "same-person")
+    approved = http.post(f"{where}/approve", json={"reason": "looks fine"}, headers={"Vedette-Actor": "bob"}).json()
+    assert approved["because"]["sentence"] == "Wave 1 is approved by bob: looks fine."
+    fleet.rollouts.tick()
+    assert http.get(where).json()["wave"] == 0
+    by = [one["by"] for one in http.get(f"{where}/decisions").json()["items"] if one["because"]["code"] == "approved"]
+    assert by == ["bob"]
 
 
 def test_an_unknown_rollout_is_not_found(http: TestClient) -> None:

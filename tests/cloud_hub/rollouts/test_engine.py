@@ -7,10 +7,19 @@ from typing import Any
 import pytest
 
 from cloud_hub.monitoring.gates import Gate, Verdict
-from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
-from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.engine import (
+    Counts,
+    Rollout,
+    SamePerson,
+    Snapshot,
+    Verb,
+    VerbRefused,
+    check_second_person,
+    command,
+    decide,
+)
+from cloud_hub.rollouts.policy import Approval, Policy
 from cloud_hub.rollouts.states import FOLLOWING, State
-from cloud_hub.rollouts.waves import BUCKETS
 from fleet_contract.because import Because
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -21,9 +30,9 @@ PASSED = Gate("errors", Verdict.PASS, "Fine.", 0.0, -0.01, 0.01, 0.02)
 UNDECIDED = replace(PASSED, name="predictions", verdict=Verdict.NOT_ENOUGH_EVIDENCE, sentence="Who knows.")
 FAILED = replace(PASSED, name="predictions", verdict=Verdict.FAIL, sentence="All predictions are 3.")
 DONE = Counts(offered=1, heard=1, succeeded=1)
-#: A canary with which all is well; six devices, whose exposures are their numbers.
+#: A canary with which all is well, of six devices.
 GOOD = Snapshot(
-    eligible=6, reach=lambda count: count, counts=DONE, fresh=DONE, wave_records=500, gates=(PASSED,)
+    eligible=6, waves=(1, 3, 6), counts=DONE, fresh=DONE, wave_records=500, gates=(PASSED,)
 )  # fmt: skip
 SOAKED = replace(CANARY, soaking_since=NOW - timedelta(seconds=60))
 
@@ -45,7 +54,7 @@ def test_a_rollout_for_nobody_waits() -> None:
 
 def test_a_wave_that_proved_itself_opens_the_next() -> None:
     rollout = after(SOAKED, GOOD)
-    assert (rollout.wave, rollout.exposed, rollout.wave_started_at) == (1, 3, NOW)
+    assert (rollout.wave, rollout.exposed, rollout.wave_started_at) == (1, 2, NOW)
     assert rollout.soaking_since is None
     assert "3 of 6 eligible" in rollout.because.sentence
     assert "1 of 1 devices heard from run it" in rollout.because.sentence
@@ -83,7 +92,7 @@ def test_devices_never_heard_from_hold_nothing_back() -> None:
 
 
 def test_the_last_wave_completes_the_rollout_for_those_that_join_later_too() -> None:
-    last = replace(SOAKED, wave=2, exposed=BUCKETS)
+    last = replace(SOAKED, wave=2, exposed=3)
     rollout = after(last, replace(GOOD, counts=Counts(6, 5, 5)))
     assert (rollout.state, rollout.because.code) == (State.COMPLETED, "completed")
     assert "5 of the 5 devices" in rollout.because.sentence
@@ -91,22 +100,48 @@ def test_the_last_wave_completes_the_rollout_for_those_that_join_later_too() -> 
 
 
 def test_waves_that_would_add_nobody_are_done_with_the_one_before() -> None:
-    alone = after(SOAKED, replace(GOOD, eligible=1))
-    assert (alone.state, alone.wave, alone.exposed) == (State.COMPLETED, 2, BUCKETS)
-    small = Policy.model_validate({"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}]})
-    opened = after(SOAKED, GOOD, small)
-    assert (opened.wave, opened.exposed) == (2, 2)
+    alone = after(SOAKED, replace(GOOD, eligible=1, waves=(1, 1, 1)))
+    assert (alone.state, alone.wave, alone.exposed) == (State.COMPLETED, 2, 3)
+    opened = after(SOAKED, replace(GOOD, waves=(1, 1, 2, 6)), Policy())
+    assert (opened.wave, opened.exposed) == (2, 3)
 
 
-def test_a_rollout_that_is_not_for_everyone_does_not_reach_those_who_join_later() -> None:
-    canaries_only = Policy.model_validate({"waves": [{"devices": 1}]})
-    rollout = after(SOAKED, GOOD, canaries_only)
-    assert (rollout.state, rollout.exposed) == (State.COMPLETED, 1)
+def test_the_next_wave_waits_for_who_must_approve_it() -> None:
+    policy = POLICY.model_copy(update={"approval": Approval(waves="after-first", second_person=True)})
+    assert after(BORN, GOOD, policy).wave == 0
+    held = after(replace(SOAKED, created_by="ann"), GOOD, policy)
+    assert (held.wave, held.because.code) == (0, "approval-wanted")
+    assert "Wave 2 of 3 (3 devices) waits for somebody who approves it, and who is not ann." in held.because.sentence
+    with pytest.raises(SamePerson, match="second person"):
+        check_second_person(held, policy, "ann")
+    check_second_person(held, policy, "bob")
+    approved = command(held, "approve", "seen it", "bob").rollout
+    assert approved.because.sentence == "Wave 2 is approved by bob: seen it."
+    opened = after(approved, GOOD, policy)
+    assert opened.wave == 1
+    with pytest.raises(VerbRefused, match="waits for no approval"):
+        command(opened, "approve")
 
 
-def test_exposure_does_not_fall_when_devices_leave() -> None:
-    rollout = after(replace(SOAKED, exposed=1_000), replace(GOOD, reach=lambda count: 500 * count))
-    assert rollout.exposed == 1_500
+def test_what_was_approved_still_needs_its_evidence_and_harm_stops_what_waits_for_approval() -> None:
+    policy = POLICY.model_copy(update={"approval": Approval(waves="all")})
+    first = after(BORN, GOOD, policy)
+    assert (first.wave, first.because.code) == (-1, "approval-wanted")
+    held = after(SOAKED, GOOD, policy)
+    approved = command(held, "approve").rollout
+    assert after(approved, replace(GOOD, wave_records=0), policy).wave == 0
+    assert after(held, replace(GOOD, gates=(FAILED,)), policy).state is State.REVERTING
+
+
+def test_while_the_fleet_is_frozen_no_wave_opens_and_nothing_goes_back() -> None:
+    frozen = replace(GOOD, frozen="Ann froze it until Monday.")
+    for rollout in (BORN, SOAKED):
+        held = after(rollout, frozen)
+        assert (held.exposed, held.because.code) == (rollout.exposed, "frozen")
+        assert "Ann froze it until Monday." in held.because.sentence
+    reverting = after(SOAKED, replace(frozen, gates=(FAILED,)))
+    assert reverting.state is State.REVERTING
+    assert "goes back once the fleet may move again" in after(reverting, frozen).because.sentence
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED])

@@ -15,14 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, UNFINISHED, State
+from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, TAKING, UNFINISHED, State
 from cloud_hub.rollouts.wanted import Candidate, Claim, Place, newest_first, wanted
-from cloud_hub.rollouts.waves import BUCKETS, bucket, reach
+from cloud_hub.rollouts.waves import Line, Stander, draw
 from fleet_contract.because import Because
 
 # Finding the shortest way to a broken law takes longer than finding that one is broken.
 pytestmark = pytest.mark.timeout(400)
 
+NOBODY = Line("nobody", {}, {})
 TARGETS = ("cpu-vnni", "cpu-avx2")
 
 
@@ -33,6 +34,7 @@ class Device:
     candidate: Candidate
     online: bool = True
     offer: Claim | None = None
+    followed: tuple[str, ...] = ()
     generation: int = 0
     received: int = 0
     received_claim: Claim | None = None
@@ -53,6 +55,8 @@ class Running:
     owed: bool = False
     records: int = 0
     gates: tuple[Gate, ...] = ()
+    lines: tuple[Line, ...] = ()
+    approved_by: set[str] = field(default_factory=set)
     #: What each device would have been offered instead, when it was offered this rollout's version.
     before: dict[str, Claim | None] = field(default_factory=dict)
 
@@ -66,8 +70,9 @@ class Running:
             slot="default",
             version=one.version,
             salt=self.salt,
-            exposed=one.exposed,
+            line=self.lines[one.exposed - 1] if one.exposed else NOBODY,
             wave=one.wave,
+            taking=one.state in TAKING,
             selector=self.policy.selector,
             artifacts=dict.fromkeys(self.targets, f"sha256:{one.version}"),
         )
@@ -212,7 +217,7 @@ class Laws(RuleBasedStateMachine):
         before = running.rollout
         try:
             running.rollout = command(before, verb, "because").rollout
-            running.owed |= running.rollout.exposed != before.exposed
+            running.owed |= running.rollout.exposed != before.exposed or verb == "resume"
         except VerbRefused as refused:
             assert refused.what
             return
@@ -271,9 +276,11 @@ class Laws(RuleBasedStateMachine):
             and self.version(one.offer) != running.rollout.version
         ]
         eligible = self.eligible(running)
+        if not running.lines and eligible:
+            running.lines = draw(running.policy, running.salt, [Stander(one.id, one.target) for one in eligible])
         return Snapshot(
             eligible=len(eligible),
-            reach=lambda count: reach(running.salt, eligible, count),
+            waves=tuple(line.total for line in running.lines),
             counts=self.count(mine),
             fresh=self.count(fresh or mine),
             wave_records=running.records,
@@ -297,13 +304,17 @@ class Laws(RuleBasedStateMachine):
     def order(self, devices: list[Device]) -> None:
         claims = newest_first(one.claim for one in self.rollouts)
         for device in devices:
-            found = wanted(device.candidate, claims).get(DIGITS)
+            found = wanted(device.candidate, claims, {DIGITS: device.followed}).get(DIGITS)
             if self.named(found) == self.named(device.offer):
                 continue
-            if found is not None:
-                older = [claim for claim in claims if claim.number < found.number]
-                fallback = wanted(device.candidate, older).get(DIGITS)
-                self.rollouts[found.number - 1].before[device.candidate.id] = fallback
+            if found is not None and found.rollout not in device.followed:
+                self.rollouts[found.number - 1].before[device.candidate.id] = device.offer
+            if found is None:
+                device.followed = ()
+            elif found.rollout in device.followed:
+                device.followed = device.followed[device.followed.index(found.rollout) :]
+            else:
+                device.followed = (found.rollout, *device.followed)
             device.offer = found
             device.generation += 1
 
@@ -325,13 +336,13 @@ class Laws(RuleBasedStateMachine):
             running = by_id[device.offer.rollout]
             assert device.candidate.target in running.targets
             if not running.owed:
-                assert bucket(running.salt, device.candidate.id) < running.rollout.exposed
+                assert running.claim.covers(device.candidate)
 
     @invariant()
     def nobody_is_offered_less_than_the_newest_that_covers_them(self) -> None:
         for device in self.devices.values():
             for running in self.rollouts:
-                if running.claim.covers(device.candidate) and not running.owed:
+                if running.claim.taking and running.claim.covers(device.candidate) and not running.owed:
                     assert device.offer is not None
                     assert device.offer.number >= running.number
 
@@ -366,8 +377,8 @@ class Laws(RuleBasedStateMachine):
             if one.received_claim is not None and one.received_claim.version != one.runs and not one.rejected
         ]
 
-    def eligible(self, running: Running) -> list[str]:
-        return [one.candidate.id for one in self.devices.values() if running.claim.eligible(one.candidate)]
+    def eligible(self, running: Running) -> list[Candidate]:
+        return [one.candidate for one in self.devices.values() if running.claim.eligible(one.candidate)]
 
     @staticmethod
     def version(claim: Claim | None) -> int | None:
@@ -399,6 +410,6 @@ def test_a_rollout_with_good_devices_and_good_telemetry_always_completes() -> No
         laws.rollouts[0] = replace(laws.rollouts[0], records=500, gates=(a_gate(Verdict.PASS),))
         laws.time_passes(30)
     assert laws.rollouts[0].rollout.state is State.COMPLETED
-    assert sorted(set(waves)) == [0, 1, 2]
+    assert sorted(set(waves)) == [0, 2, 3]
     assert all(device.runs == 1 for device in laws.devices.values())
-    assert laws.rollouts[0].rollout.exposed == BUCKETS
+    assert laws.rollouts[0].rollout.exposed == 4

@@ -30,10 +30,11 @@ def start(
     model: str = "digits",
     *,
     slot: Literal["default", "shadow"] = "default",
+    salt: str | None = None,
     **policy: object,
 ) -> RolloutView:
     policy = {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], **policy}
-    wanted = RolloutIn(model=model, version=version, slot=slot, policy=Policy.model_validate(policy))
+    wanted = RolloutIn(model=model, version=version, slot=slot, salt=salt, policy=Policy.model_validate(policy))
     return fleet.rollouts.create(wanted)
 
 
@@ -63,10 +64,10 @@ def test_a_good_version_reaches_everyone_in_waves(fleet: PaperGateways) -> None:
     fleet.play(each=lambda: reached.append(sum(version == 1 for version in fleet.versions().values())))
 
     found = fleet.rollouts.get(rollout.id)
-    assert sorted(set(reached)) == [1, 3, 6]
+    assert sorted(set(reached)) == [2, 3, 6]
     assert found.state == "completed"
     assert [wave.state for wave in found.waves] == ["done", "done", "done"]
-    assert [wave.covers for wave in found.waves] == [1, 3, 6]
+    assert [wave.covers for wave in found.waves] == [2, 3, 6]
     assert found.counts.model_dump() == {
         "eligible": 6, "offered": 6, "heard": 6, "succeeded": 6, "failed": 0, "pending": 0, "unheard": 0,
     }  # fmt: skip
@@ -153,7 +154,7 @@ def test_a_first_version_that_is_reverted_is_taken_away(fleet: PaperGateways) ->
     fleet.rollouts.tick()
     found = fleet.rollouts.get(rollout.id)
     assert found.state == "aborted"
-    assert "Aborted by a person: not yet." in found.because.sentence
+    assert "Aborted by operator: not yet." in found.because.sentence
 
 
 def test_silence_promotes_nothing(fleet: PaperGateways) -> None:
@@ -206,7 +207,7 @@ def test_a_device_that_was_lost_on_the_way_holds_the_wave_back(fleet: PaperGatew
 
 def test_devices_that_join_late_obey_the_wave(fleet: PaperGateways) -> None:
     settled_on_version_1(fleet)
-    start(fleet, 2, waves=[{"percent": 50}, {"percent": 100}])
+    start(fleet, 2, salt="5a175a17", waves=[{"percent": 50}, {"percent": 100}])
     fleet.rollouts.tick()
     late = [f"late-{number}" for number in range(20)]
     fleet.join(*late)
@@ -273,6 +274,56 @@ def test_a_newer_rollout_takes_over_at_once_and_leaves_what_is_out(fleet: PaperG
     fleet.rollouts.abort(newer.id)
     fleet.rollouts.tick()
     assert {name for name, version in fleet.versions().items() if version == 2} == with_2
+
+
+def test_what_a_newer_rollout_takes_over_is_offered_to_nobody_else(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    fleet.register()
+    start(fleet, 2, waves=[{"devices": 5}, {"percent": 100}])
+    fleet.rollouts.tick()
+    start(fleet, 3)
+    late = [f"late-{number}" for number in range(20)]
+    fleet.join(*late)
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    assert {fleet.version(name) for name in late} <= {1, 3}
+
+
+def test_who_joins_while_a_rollout_is_paused_gets_it_when_it_goes_on(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2, waves=[{"percent": 100}])
+    fleet.rollouts.tick()
+    fleet.rollouts.pause(rollout.id)
+    fleet.join("late")
+    fleet.rollouts.tick()
+    assert fleet.version("late") == 1
+    fleet.rollouts.resume(rollout.id)
+    fleet.rollouts.tick()
+    assert fleet.version("late") == 2
+
+
+def test_what_a_preview_shows_is_what_happens(fleet: PaperGateways) -> None:
+    fleet.join(*SIX)
+    fleet.join(*(f"avx-{number}" for number in range(3)), target="cpu-avx2")
+    fleet.register()
+    wanted = RolloutIn(model="digits", version=1, policy=Policy())
+    shown = fleet.rollouts.preview(wanted)
+    assert fleet.rollouts.page().items == []
+    waves = [fleet.rollouts.preview(wanted.model_copy(update={"salt": shown.salt}), wave).devices for wave in range(4)]
+    assert [wave.by_target for wave in shown.waves][:2] == [{"cpu-avx2": 1, "cpu-vnni": 1}] * 2
+    assert [(wave.covers, wave.added) for wave in shown.waves] == [(2, 2), (2, 0), (3, 1), (9, 6)]
+    assert sorted(name for wave in waves for name in wave) == sorted(fleet.gateways)
+    fleet.rollouts.create(wanted.model_copy(update={"salt": shown.salt}))
+    reached: list[str] = []
+    steps: list[list[str]] = []
+
+    def note() -> None:
+        now = sorted(name for name, version in fleet.versions().items() if version == 1 and name not in reached)
+        reached.extend(now)
+        steps.extend([now] if now else [])
+
+    fleet.play(each=note)
+    assert steps == [wave for wave in waves if wave]
 
 
 def test_two_models_roll_out_beside_each_other(fleet: PaperGateways) -> None:

@@ -1,8 +1,9 @@
 """What a device should run follows from the rollouts in force, and from nothing else."""
 
 from cloud_hub.rollouts.policy import Selector
-from cloud_hub.rollouts.wanted import Candidate, Claim, hides, wanted
-from cloud_hub.rollouts.waves import BUCKETS, bucket
+from cloud_hub.rollouts.wanted import Candidate, Claim, Place, hides, wanted
+from cloud_hub.rollouts.waves import BUCKETS, ELSEWHERE, Line
+from cloud_hub.rollouts.waves import place as place_of
 
 VNNI = {"cpu-vnni": "sha256:a"}
 BOTH = VNNI | {"cpu-avx2": "sha256:b"}
@@ -13,13 +14,15 @@ def claim(number: int, *, model: str = "digits", exposed: int = BUCKETS, **field
         "salt": "salt",
         "slot": "default",
         "wave": 0,
+        "taking": True,
         "selector": Selector(),
         "artifacts": BOTH,
         "version": number,
         "rollout": f"r{number}",
         **fields,
     }
-    return Claim(number=number, model=model, exposed=exposed, **values)  # type: ignore[arg-type]
+    line = Line("all", {ELSEWHERE: exposed}, {})
+    return Claim(number=number, model=model, line=line, **values)  # type: ignore[arg-type]
 
 
 def versions(device: Candidate, *claims: Claim) -> dict[str, int]:
@@ -30,18 +33,32 @@ def versions(device: Candidate, *claims: Claim) -> dict[str, int]:
 
 
 DEVICE = Candidate("gateway-1", "cpu-vnni", {"site": "lyon"})
-BUCKET = bucket("salt", "gateway-1")
+PLACE = place_of("salt", "gateway-1", lab=False)
 
 
 def test_the_newest_rollout_that_covers_a_device_wins() -> None:
-    assert versions(DEVICE, claim(3, exposed=BUCKET), claim(2), claim(1)) == {"digits": 2}
-    assert versions(DEVICE, claim(3, exposed=BUCKET + 1), claim(2), claim(1)) == {"digits": 3}
+    assert versions(DEVICE, claim(3, exposed=PLACE), claim(2), claim(1)) == {"digits": 2}
+    assert versions(DEVICE, claim(3, exposed=PLACE + 1), claim(2), claim(1)) == {"digits": 3}
 
 
 def test_a_rollout_that_is_reverted_gives_back_what_was_there_before() -> None:
     assert versions(DEVICE, claim(2), claim(1)) == {"digits": 2}
     assert versions(DEVICE, claim(2, exposed=0), claim(1)) == {"digits": 1}
     assert versions(DEVICE, claim(1, exposed=0)) == {}
+
+
+def test_a_rollout_that_takes_nobody_keeps_those_that_follow_it() -> None:
+    held = claim(2, taking=False)
+    assert versions(DEVICE, held, claim(1)) == {"digits": 1}
+    found = wanted(DEVICE, (held, claim(1)), {Place("digits", "default"): ("r2", "r1")})
+    assert [one.version for one in found.values()] == [2]
+
+
+def test_a_device_goes_back_to_a_rollout_that_it_followed_and_to_no_other() -> None:
+    superseded = claim(2, taking=False)
+    for followed, version in ((("r3", "r2", "r1"), 2), (("r3", "r1"), 1)):
+        found = wanted(DEVICE, (superseded, claim(1)), {Place("digits", "default"): followed})
+        assert [one.version for one in found.values()] == [version]
 
 
 def test_a_device_that_is_not_selected_or_has_no_artifact_keeps_the_older_one() -> None:

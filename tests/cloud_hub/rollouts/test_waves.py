@@ -3,23 +3,95 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_hub.rollouts.policy import Wave
-from cloud_hub.rollouts.waves import BUCKETS, bucket, reach
+from cloud_hub.rollouts.policy import Policy, Wave
+from cloud_hub.rollouts.waves import BUCKETS, Line, Stander, added, bucket, draw, names, place, shared_out
 
-DEVICES = st.sets(st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), max_size=60)
+TARGETS = st.sampled_from(["cpu-vnni", "cpu-avx2", "tpu"])
 SALTS = st.text("0123456789abcdef", min_size=4, max_size=16)
 
 
-@given(SALTS, DEVICES, st.integers(0, 80))
-def test_reach_covers_exactly_the_count_asked_for(salt: str, devices: set[str], count: int) -> None:
-    exposed = reach(salt, devices, count)
-    assert sum(bucket(salt, device) < exposed for device in devices) == min(count, len(devices))
+FLEETS = st.dictionaries(
+    st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), st.tuples(TARGETS, st.booleans()), max_size=60
+)
+POLICIES = st.builds(
+    lambda lab, waves: Policy.model_validate({"lab": "site=lab" if lab else None, "waves": waves}),
+    st.booleans(),
+    st.sampled_from(
+        [
+            [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
+            [{"devices": 1}, {"percent": 50}, {"percent": 100}],
+            [{"devices": 4}, {"percent": 30}],
+            [{"percent": 100}],
+        ]
+    ),
+)
 
 
-@given(SALTS, DEVICES, st.integers(0, 80), st.integers(0, 80))
-def test_a_larger_wave_covers_all_of_a_smaller_one(salt: str, devices: set[str], a: int, b: int) -> None:
-    small, large = sorted((a, b))
-    assert reach(salt, devices, small) <= reach(salt, devices, large) <= BUCKETS
+def standing(fleet: dict[str, tuple[str, bool]], *, lab: bool) -> list[Stander]:
+    return [Stander(name, target, lab and in_lab) for name, (target, in_lab) in fleet.items()]
+
+
+def covered(line: Line, salt: str, devices: list[Stander]) -> set[str]:
+    return {one.id for one in devices if line.covers(one.target, place(salt, one.id, lab=one.lab))}
+
+
+@given(SALTS, FLEETS, POLICIES)
+def test_each_wave_covers_what_it_said_before_the_start_and_all_of_the_wave_before(
+    salt: str, fleet: dict[str, tuple[str, bool]], policy: Policy
+) -> None:
+    devices = standing(fleet, lab=policy.lab is not None)
+    lines = draw(policy, salt, devices)
+    assert tuple(line.name for line in lines) == names(policy)
+    before: set[str] = set()
+    for number, line in enumerate(lines):
+        now = covered(line, salt, devices)
+        of = {target: 0 for _, target in ((one.id, one.target) for one in devices if one.id in now)}
+        for one in devices:
+            if one.id in now:
+                of[one.target] += 1
+        assert of == {target: count for target, count in line.devices.items() if count}
+        assert before <= now
+        assert {one.id for one in devices if added(lines, number, salt, one)} == now - before
+        before = now
+
+
+@given(SALTS, FLEETS)
+def test_the_lab_is_the_first_wave_and_nobody_else_is(salt: str, fleet: dict[str, tuple[str, bool]]) -> None:
+    devices = standing(fleet, lab=True)
+    lines = draw(Policy(lab="site=lab"), salt, devices)
+    assert covered(lines[0], salt, devices) == {one.id for one in devices if one.lab}
+
+
+@given(SALTS, FLEETS, st.sampled_from([1, 5, 50]))
+def test_a_wave_is_rounded_up_and_has_one_of_each_target(
+    salt: str, fleet: dict[str, tuple[str, bool]], percent: int
+) -> None:
+    devices = standing(fleet, lab=False)
+    (line,) = draw(Policy(waves=(Wave(percent=percent),)), salt, devices)
+    targets = {one.target for one in devices}
+    assert line.total == max(-(-len(devices) * percent // 100), len(targets))
+    assert {target for target, count in line.devices.items() if count} == targets
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1), st.integers(0, 100))
+def test_a_larger_count_takes_no_device_from_any_target(among: dict[str, int], count: int) -> None:
+    fewer, more = shared_out(count, among), shared_out(count + 1, among)
+    assert sum(fewer.values()) == min(max(count, len(among)), sum(among.values()))
+    assert all(1 <= fewer[one] <= more[one] <= among[one] for one in among)
+
+
+def test_targets_are_given_their_share() -> None:
+    assert shared_out(10, {"a": 700, "b": 290, "c": 10}) == {"a": 6, "b": 3, "c": 1}
+    assert shared_out(100, {"a": 700, "b": 290, "c": 10}) == {"a": 70, "b": 29, "c": 1}
+
+
+def test_devices_that_join_late_obey_the_lines() -> None:
+    early = [Stander(f"early-{number}", "cpu-vnni") for number in range(1_000)]
+    late = [Stander(f"late-{target}-{number}", target) for number in range(1_000) for target in ("cpu-vnni", "new")]
+    tenth, everyone = draw(Policy(waves=(Wave(percent=10), Wave(percent=100))), "salt", early)
+    assert tenth.total == 100
+    assert 160 < len(covered(tenth, "salt", late)) < 240
+    assert len(covered(everyone, "salt", late)) == 2_000
 
 
 def test_a_bucket_never_changes() -> None:
@@ -37,9 +109,8 @@ def test_buckets_are_spread_evenly() -> None:
 
 def test_canaries_differ_between_rollouts() -> None:
     devices = [f"device-{number}" for number in range(1_000)]
-    first, second = (
-        {device for device in devices if bucket(salt, device) < reach(salt, devices, 10)} for salt in ("a", "b")
-    )
+    there = [Stander(device, "cpu-vnni") for device in devices]
+    first, second = (covered(draw(Policy(), salt, there)[0], salt, there) for salt in ("a", "b"))
     assert len(first & second) <= 3
 
 
