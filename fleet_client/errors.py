@@ -1,5 +1,7 @@
 """The errors of the client: whose fault it is, and what to do next."""
 
+from dataclasses import dataclass
+
 from fleet_contract.errors import VedetteError
 
 
@@ -27,14 +29,34 @@ class AnswerWrong(ClientError):
     code = "answer-wrong"
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a text that was sent, at a line and column counted from 1, in the field `where`."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    what: str
+    excerpt: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
 class HubRefused(ClientError):
-    """The hub answered, and said no. `code`, `what` and `remedy` are the hub's; `status` is the HTTP status."""
+    """The hub answered, and said no. `code`, `what` and `remedy` are the hub's; `status` is the HTTP status, `faults`
+    all that is wrong with a manifest."""
 
     code = "hub-refused"
 
-    def __init__(self, what: str, remedy: str = "", *, code: str | None = None, status: int) -> None:
+    def __init__(
+        self, what: str, remedy: str = "", *, code: str | None = None, status: int, faults: tuple[Fault, ...] = ()
+    ) -> None:
         super().__init__(what, remedy, code=code)
         self.status = status
+        self.faults = faults
 
 
 class BuildWrong(ClientError):
@@ -47,6 +69,12 @@ class PolicyWrong(ClientError):
     """A rollout policy that cannot be read."""
 
     code = "policy-wrong"
+
+
+class ManifestUnreadable(ClientError):
+    """A file of manifests that is not there, or no text."""
+
+    code = "manifest-unreadable"
 
 
 class ExtraMissing(ClientError):

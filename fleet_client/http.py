@@ -9,7 +9,7 @@ import msgspec
 import urllib3
 
 from fleet_client import __version__
-from fleet_client.errors import AnswerWrong, HubAddressWrong, HubRefused, HubUnreachable
+from fleet_client.errors import AnswerWrong, Fault, HubAddressWrong, HubRefused, HubUnreachable
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | list[str] | None]
@@ -21,6 +21,15 @@ _RETRIES = urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0, backo
 _DEAD = (urllib3.exceptions.HTTPError, OSError)
 
 
+class _Fault(msgspec.Struct, frozen=True):
+    where: str = ""
+    what: str = ""
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    excerpt: str | None = None
+
+
 class _Problem(msgspec.Struct, frozen=True):
     """RFC 9457, with the code and remedy that every Vedette error has."""
 
@@ -28,6 +37,16 @@ class _Problem(msgspec.Struct, frozen=True):
     detail: str = ""
     code: str = "hub-refused"
     remedy: str = ""
+    errors: tuple[_Fault, ...] | None = None
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Those that have a place in a text."""
+        return tuple(
+            Fault(one.file, one.line, one.column or 1, one.where, one.what, one.excerpt or "")
+            for one in self.errors or ()
+            if one.file is not None and one.line is not None
+        )
 
 
 class Readable(Protocol):
@@ -132,7 +151,7 @@ class Http:
         remedy = problem.remedy
         if answer.status == 401 and not remedy:
             remedy = "Set VEDETTE_API_TOKEN to the hub's API token."
-        return HubRefused(what, remedy, code=problem.code, status=answer.status)
+        return HubRefused(what, remedy, code=problem.code, status=answer.status, faults=problem.faults)
 
 
 def _checked(url: str) -> str:

@@ -1,11 +1,9 @@
 """`vedette`: its commands, and what becomes of their errors."""
 
-import os
-import sys
-
 import click
 
 from fleet_client.cli.lazy import HELP, LazyGroup
+from fleet_client.cli.output import complain
 from fleet_contract.errors import VedetteError
 
 _EXAMPLES = """\b
@@ -56,10 +54,3 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return 130
     return outcome if isinstance(outcome, int) else 0
-
-
-def complain(error: VedetteError) -> None:
-    """Says on stderr what went wrong and what to do."""
-    bold, end = ("\033[1;31m", "\033[0m") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
-    remedy = f"\n  {error.remedy}" if error.remedy else ""
-    click.echo(f"{bold}Error:{end} {error.what} [{error.code}]{remedy}", err=True)

@@ -1,5 +1,6 @@
 """Answers for people and for programs: tables on a terminal, tab-separated when piped, JSON when asked for."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Any
 
 import click
 import msgspec
+
+from fleet_client.errors import HubRefused
+from fleet_contract.errors import VedetteError
 
 #: Colours of what a word means, in rich's names; all that is not here stays plain.
 STYLES = {
@@ -45,6 +49,10 @@ class Output:
     @property
     def terminal(self) -> bool:
         return not self.json and sys.stdout.isatty()
+
+    @property
+    def coloured(self) -> bool:
+        return self.terminal and not os.environ.get("NO_COLOR")
 
     def document(self, value: Any) -> None:
         """`value`, anything that msgspec encodes, as JSON."""
@@ -92,6 +100,23 @@ class Output:
         """Clears the screen of a terminal; elsewhere what came before stays."""
         if self.terminal:
             click.clear()
+
+
+def complain(error: VedetteError) -> None:
+    """Says on stderr what went wrong and what to do; of a text with faults, each at its line."""
+    bold, end = ("\033[1;31m", "\033[0m") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+    remedy = f"\n  {error.remedy}" if error.remedy else ""
+    faults = error.faults if isinstance(error, HubRefused) else ()
+    if not faults:
+        click.echo(f"{bold}Error:{end} {error.what} [{error.code}]{remedy}", err=True)
+        return
+    for fault in faults:
+        number = str(fault.line)
+        click.echo(f"{bold}{fault.file}:{fault.line}:{fault.column}:{end} {fault.sentence}", err=True)
+        click.echo(f"  {number} | {fault.excerpt}", err=True)
+        click.echo(f"  {' ' * len(number)} | {' ' * (fault.column - 1)}^", err=True)
+    told = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    click.echo(f"{bold}Error:{end} {told}. [{error.code}]{remedy}", err=True)
 
 
 def ago(at: datetime | None) -> str:

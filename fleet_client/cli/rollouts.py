@@ -7,6 +7,7 @@ import click
 
 from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
+from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
 from fleet_client.cli.output import ago
 from fleet_client.cli.rollout_screen import follow, show_rollout
 from fleet_client.policy import policy_of, read_policy
@@ -46,10 +47,12 @@ Examples:
   vedette rollouts create digits 2 --label site=lyon --on-stop pause
   vedette rollouts create digits 2 --policy careful.json
   vedette rollouts create digits 3 --shadow             compare it with what answers, before it may
+  vedette rollouts create -f rollout.yaml               as the manifest says, also when it has not changed
 """
 )
-@click.argument("model")
-@click.argument("version", type=int)
+@click.argument("model", required=False)
+@click.argument("version", type=int, required=False)
+@files_option
 @click.option("--wave", "waves", multiple=True, metavar="N|N%", help="A wave: so many devices, or a share of them. "
               "[default: 1, 50%, 100%]")  # fmt: skip
 @click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only devices with this label.")
@@ -70,8 +73,9 @@ Examples:
 @hub_command
 def create(
     session: Session,
-    model: str,
-    version: int,
+    model: str | None,
+    version: int | None,
+    files: tuple[Path, ...],
     waves: tuple[str, ...],
     labels: tuple[str, ...],
     targets: tuple[str, ...],
@@ -81,6 +85,12 @@ def create(
     **settings: Any,
 ) -> int:
     """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
+    if files:
+        if model is not None or _given(waves, labels, targets, file, shadow, *settings.values()):
+            raise click.UsageError("With --file, the manifest says all: leave out MODEL, VERSION and other options.")
+        return _create_from(session, files, watch)
+    if model is None or version is None:
+        raise click.UsageError("Name MODEL and VERSION, or a manifest with --file FILE.")
     policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings)
     made = session.client.rollouts.create(model, version, policy, slot="shadow" if shadow else "default")
     if watch:
@@ -89,6 +99,21 @@ def create(
     if session.output.terminal:
         session.output.line(f"\nNext: vedette rollouts watch {made.id}")
     return 0
+
+
+def _given(*options: Any) -> bool:
+    return any(option not in (None, (), False) for option in options)
+
+
+def _create_from(session: Session, files: tuple[Path, ...], watch: bool) -> int:
+    manifests = manifests_of(files)
+    if watch and (several := len(session.client.manifests.diff(manifests).manifests)) > 1:
+        raise click.UsageError(f"One rollout can be watched, and these are {several}: leave out --watch.")
+    applied = session.client.manifests.apply(manifests, again=True)
+    if not watch:
+        show_applied(session.output, applied)
+        return 0
+    return follow(session.client, session.output, applied[0].rollout.id)
 
 
 @rollouts.command()
@@ -160,11 +185,8 @@ def decisions(session: Session, rollout: str, limit: int) -> None:
     )
 
 
-@rollouts.command()
-@hub_command
-def schema(session: Session) -> None:
-    """Print the JSON Schema of rollout manifests, for an editor that checks them as you write."""
-    session.output.document(session.client.manifests.schema())
+for _command in (diff, apply, schema):
+    rollouts.add_command(_command)
 
 
 def _row(rollout: Rollout) -> list[str]:
