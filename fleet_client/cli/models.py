@@ -2,14 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import size
-from fleet_client.cli.program import become
+from fleet_client.cli.program import PASSED_ON, become
 from fleet_client.views import Version
 
 
@@ -82,21 +81,14 @@ def show(session: Session, model: str, version: int | None) -> None:
     )
 
 
-#: For a command of the toolchain, which parses its own options and explains itself.
-_PASSED_ON: dict[str, Any] = {
-    "context_settings": {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    "add_help_option": False,
-}
-
-
-@models.command(**_PASSED_ON)
+@models.command(**PASSED_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def build(arguments: tuple[str, ...]) -> None:
     """Train a model of the catalogue, compile it for each target, and check it against its golden set."""
     become("models", ["build", *arguments], needs="onnx", extra="compile")
 
 
-@models.command(**_PASSED_ON)
+@models.command(**PASSED_ON)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def replay(arguments: tuple[str, ...]) -> None:
     """Export a model's held-out records to a file that an agent can replay."""

@@ -4,9 +4,15 @@ import os
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fleet_client.errors import ExtraMissing
+
+#: For a command of another program, which parses its own options and explains itself.
+PASSED_ON: dict[str, Any] = {
+    "context_settings": {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    "add_help_option": False,
+}
 
 
 def become(module: str, arguments: Iterable[str], *, needs: str, extra: str) -> NoReturn:

@@ -9,6 +9,7 @@ from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
 from fleet_client.cli.output import ago
+from fleet_client.cli.program import PASSED_ON, become
 from fleet_client.cli.rollout_screen import follow, show_rollout
 from fleet_client.policy import policy_of, read_policy
 from fleet_client.views import Rollout
@@ -114,6 +115,14 @@ def _create_from(session: Session, files: tuple[Path, ...], watch: bool) -> int:
         show_applied(session.output, applied)
         return 0
     return follow(session.client, session.output, applied[0].rollout.id)
+
+
+@rollouts.command(**PASSED_ON)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def simulate(arguments: tuple[str, ...]) -> None:
+    """Play a rollout before it happens, on a simulated fleet: how far would a bad version get, how long takes a good
+    one?"""
+    become("cloud_hub.simulation", arguments, needs="pydantic", extra="hub")
 
 
 @rollouts.command()

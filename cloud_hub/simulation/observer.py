@@ -1,0 +1,61 @@
+"""What the engine is shown of a simulated fleet: the same `Snapshot` that the hub counts in its database."""
+
+from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.gates import Gate, Tolerances, baseline, judge
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.states import State
+from cloud_hub.simulation.witnesses import LABEL_NAMES, Witnesses
+from cloud_hub.simulation.world import World
+
+
+class Observer:
+    """Looks at one world for one rollout, again and again."""
+
+    def __init__(self, policy: Policy, world: World, witnesses: Witnesses) -> None:
+        self._policy = policy
+        self._world = world
+        self._witnesses = witnesses
+        self._wave = -1
+        self._wave_records = 0
+        asked = policy.gates
+        self._tolerances = Tolerances(
+            error_increase=asked.errors.max_increase if asked.errors else None,
+            prediction_shift=asked.predictions.max_shift if asked.predictions else None,
+            false_alarms=asked.false_alarms,
+        )
+
+    def look(self, rollout: Rollout, new_records: int) -> Snapshot:
+        """What is known now; `new_records` of the version came in since the last look."""
+        world = self._world
+        if rollout.state is State.REVERTING:
+            return Snapshot(returning=world.returning, unreachable=world.away)
+        if rollout.wave != self._wave:
+            self._wave, self._wave_records = rollout.wave, 0
+        self._wave_records += new_records
+        by_wave = world.by_wave
+        total = _sum(by_wave)
+        return Snapshot(
+            eligible=world.fleet.devices,
+            waves=world.fleet.ends,
+            counts=total,
+            fresh=by_wave.get(rollout.wave, total),
+            wave_records=self._wave_records,
+            gates=self._gates() if rollout.wave >= 0 else (),
+        )
+
+    def _gates(self) -> tuple[Gate, ...]:
+        treated, control = self._witnesses.treated(), self._witnesses.control()
+        concurrent = sum(counts.succeeded for counts in self._world.by_wave.values()) < self._world.fleet.devices
+        against = baseline(control if control.records else Evidence(), {}, concurrent=concurrent)
+        return judge(treated, against, LABEL_NAMES, self._tolerances)
+
+
+def _sum(by_wave: dict[int, Counts]) -> Counts:
+    all_of = by_wave.values()
+    return Counts(
+        offered=sum(one.offered for one in all_of),
+        heard=sum(one.heard for one in all_of),
+        succeeded=sum(one.succeeded for one in all_of),
+        failed=sum(one.failed for one in all_of),
+    )

@@ -1,0 +1,153 @@
+"""What models show: telemetry of some devices, drawn as windows would have added it up.
+
+Gates weigh devices, and a few hundred of them decide; so those that the rollout reaches first, and those that it
+reaches last, are drawn one by one, as many of each hardware target. The others only count records.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.simulation.fleet import Fleet, Floats, Ints, device_id
+from cloud_hub.simulation.scenario import LABELS
+from cloud_hub.simulation.world import World
+from fleet_contract.histogram import latency_bucket
+
+#: Devices of each cohort.
+WITNESSES = 120
+_DIGEST = {"treated": "sha256:new", "control": "sha256:old"}
+_LATENCY_US = 8_000.0
+_LATENCY_SPREAD = 0.25
+#: How alike the label shares of devices are: the concentration of a Dirichlet distribution.
+_LIKENESS = 300.0
+_FLAKY_HEARD = 0.5
+_STEPS = np.arange(-12, 13, 2)
+
+
+class Witnesses:
+    """Telemetry of `world`, for a rollout that looks now and again."""
+
+    def __init__(self, world: World, chance: np.random.Generator) -> None:
+        self._world = world
+        self._chance = chance
+        self._at = _chosen(world.fleet, world.scenario.targets)
+        count, scenario, fleet = len(self._at), world.scenario, world.fleet
+        self.ids = [device_id(int(at)) for at in self._at]
+        self.targets = fleet.target[self._at]
+        spoilt = world.spoilt(slice(None))[self._at]
+        unlike = np.exp(chance.normal(0.0, scenario.device_spread, count) - scenario.device_spread**2 / 2)
+        new = scenario.control_error_rate if scenario.error_rate is None else scenario.error_rate
+        before = np.full(count, scenario.control_error_rate)
+        self._error_rates = {"control": before * unlike, "treated": np.where(spoilt, new, before) * unlike}
+        labels = chance.dirichlet(np.full(LABELS, _LIKENESS / LABELS), count)
+        shifted = np.where(spoilt, scenario.prediction_shift, 0.0)
+        self._labels = {"control": labels, "treated": _moved(labels, shifted, 0)}
+        self._latency = np.exp(-((_STEPS * 0.04 / _LATENCY_SPREAD) ** 2) / 2)
+        self._latency /= self._latency.sum()
+        centre = latency_bucket(_LATENCY_US) + np.rint(chance.normal(0.0, 2.0, count)).astype(np.int64)
+        self._centre = centre
+        self._seen = 0.0
+        self._sums = {role: _Sums(count) for role in ("control", "treated")}
+        self._running_records = 0
+
+    def advance(self, now_seconds: float, running: int) -> int:
+        """Draws what came in since the last time, while `running` devices ran the version. Gives how many records of
+        it that were, on all of them."""
+        minutes, self._seen = (now_seconds - self._seen) / 60, now_seconds
+        if minutes <= 0:
+            return 0
+        heard = self._heard(now_seconds)
+        asked = self._chance.poisson(self._world.scenario.records_per_minute * minutes * heard)
+        at = self._at
+        treated = (self._world.switched_at[at] <= now_seconds) & (self._world.lost_at[at] > now_seconds)
+        for role, mine in (("treated", treated), ("control", ~treated)):
+            self._draw(role, np.where(mine, asked, 0), now_seconds)
+        rate = self._world.scenario.records_per_minute * minutes * float(heard.mean())
+        return int(self._chance.poisson(rate * running))
+
+    def treated(self, target: int | None = None) -> Evidence:
+        """What devices (of `target`) that run the version have shown with it."""
+        return self._evidence("treated", target)
+
+    def control(self, target: int | None = None) -> Evidence:
+        """What devices (of `target`) have shown with the version before."""
+        return self._evidence("control", target)
+
+    def _heard(self, now_seconds: float) -> Floats:
+        fleet = self._world.fleet
+        connected = fleet.connected(self._at, now_seconds).astype(np.float64)
+        return np.where(fleet.flaky[self._at], _FLAKY_HEARD * connected, connected)
+
+    def _draw(self, role: str, asked: Ints, now_seconds: float) -> None:
+        mine = np.flatnonzero(asked)
+        if not mine.size:
+            return
+        scenario = self._world.scenario
+        changed = min(1.0, now_seconds / (3600 * scenario.drift_hours))
+        rate = np.minimum(self._error_rates[role][mine] + changed * scenario.world_error_rate, 1.0)
+        errors = self._chance.binomial(asked[mine], rate)
+        records = asked[mine] - errors
+        labels = self._labels[role][mine]
+        if scenario.drift:
+            labels = _moved(labels, np.full(len(mine), changed * scenario.drift), 1)
+        sums = self._sums[role]
+        sums.records[mine] += records
+        sums.errors[mine] += errors
+        sums.labels[mine] += self._chance.multinomial(records, labels)
+        sums.latency[mine] += self._chance.multinomial(records, self._latency)
+
+    def _evidence(self, role: str, target: int | None) -> Evidence:
+        return Evidence(dict(self._tallies(role, target)))
+
+    def _tallies(self, role: str, target: int | None) -> Iterator[tuple[str, Tally]]:
+        sums = self._sums[role]
+        for at in np.flatnonzero(sums.records + sums.errors):
+            if target is not None and self.targets[at] != target:
+                continue
+            latency = {
+                int(self._centre[at] + step): count
+                for step, count in zip(_STEPS, sums.latency[at].tolist(), strict=True)
+                if count
+            }
+            yield (
+                self.ids[at],
+                Tally(
+                    windows=1,
+                    records=int(sums.records[at]),
+                    errors=int(sums.errors[at]),
+                    latency=latency,
+                    predictions=dict(zip(LABEL_NAMES, sums.labels[at].tolist(), strict=True)),
+                ),
+            )
+
+
+LABEL_NAMES = tuple(str(number) for number in range(LABELS))
+
+
+class _Sums:
+    """What one cohort has shown, device by device."""
+
+    def __init__(self, count: int) -> None:
+        self.records = np.zeros(count, dtype=np.int64)
+        self.errors = np.zeros(count, dtype=np.int64)
+        self.labels = np.zeros((count, LABELS), dtype=np.int64)
+        self.latency = np.zeros((count, len(_STEPS)), dtype=np.int64)
+
+
+def _chosen(fleet: Fleet, targets: int) -> Ints:
+    each = max(1, WITNESSES // targets)
+    found = set()
+    for target in range(targets):
+        of = np.flatnonzero(fleet.target == target)
+        found.update(of[:each].tolist())
+        found.update(of[-each:].tolist())
+    return np.array(sorted(found), dtype=np.int64)
+
+
+def _moved(shares: Floats, by: Floats, label: int) -> Floats:
+    """`shares` of labels, a row a device, with that of `label` higher by `by`, at the cost of all others."""
+    others = 1 - shares[:, label]
+    moved = shares * ((others - by) / others)[:, np.newaxis]
+    moved[:, label] = shares[:, label] + by
+    return np.maximum(moved, 0.0)

@@ -1,0 +1,127 @@
+"""Rollouts that are only played: what the real engine and gates make of good, bad and changing worlds."""
+
+from dataclasses import replace
+
+import pytest
+
+from cloud_hub.rollouts.policy import Policy, Wave
+from cloud_hub.rollouts.states import State
+from cloud_hub.simulation.player import Played, play
+from cloud_hub.simulation.scenario import Scenario, ScenarioWrong, complaints
+
+POLICY = Policy(waves=tuple(Wave(percent=percent) for percent in (1, 5, 25, 100)), soak_seconds=60)
+FLEET = Scenario(devices=4_000, install_seconds=60)
+
+
+def played(scenario: Scenario = FLEET, policy: Policy = POLICY, seed: int = 1) -> Played:
+    return play(policy, scenario, seed)
+
+
+def test_a_good_version_reaches_every_device() -> None:
+    result = played()
+    assert (result.state, result.exposed, result.stopped) == (State.COMPLETED, 4_000, False)
+    assert [one.because.code for one in result.moments].count("wave-opened") >= 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (replace(FLEET, error_rate=0.05), "gate-errors-failed"),
+        (replace(FLEET, prediction_shift=0.25), "gate-predictions-failed"),
+        (replace(FLEET, failure_rate=0.4), "too-many-failed"),
+    ],
+    ids=["errors", "predictions", "failures"],
+)
+def test_a_bad_version_is_stopped_among_the_first_and_taken_back(bad: Scenario, code: str) -> None:
+    result = played(bad)
+    assert result.state is State.REVERTED
+    assert result.because.code == code
+    assert result.exposed_share <= 0.05
+    assert complaints(bad, POLICY)
+    assert result.points[-1].running == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_the_world_does_to_every_version_stops_none(seed: int) -> None:
+    world = replace(FLEET, drift=0.08, world_error_rate=0.01, drift_hours=0.2)
+    assert played(world, seed=seed).completed
+    assert not complaints(world, POLICY)
+
+
+def test_a_leak_shows_only_to_a_policy_that_waits_long_enough() -> None:
+    leaking = replace(FLEET, leak_hours=3)
+    assert played(leaking).completed
+    patient = played(leaking, POLICY.model_copy(update={"soak_seconds": 6 * 3600}))
+    assert patient.state is State.REVERTED
+    assert patient.exposed_share <= 0.05
+
+
+def test_who_pauses_on_a_stop_leaves_the_version_where_it_is() -> None:
+    result = played(replace(FLEET, error_rate=0.05), POLICY.model_copy(update={"on_stop": "pause"}))
+    assert result.state is State.STOPPED
+    assert result.points[-1].running > 0
+
+
+def test_devices_that_are_never_there_hold_up_nothing_and_count_for_nothing() -> None:
+    result = played(replace(FLEET, absent=0.4))
+    assert result.completed
+    assert result.points[-1].running < 0.65 * 4_000
+
+
+def test_a_wave_that_mostly_keeps_silent_is_waited_for() -> None:
+    result = played(replace(FLEET, absent=0.7, hours=3))
+    assert (result.state, result.because.code) == (State.RUNNING, "quorum-wanted")
+    assert result.exposed == 40
+
+
+def test_devices_of_the_day_get_it_in_the_morning() -> None:
+    night = replace(FLEET, by_day=1.0, absent=0.0, start_hour=20)
+    result = played(night)
+    assert result.completed
+    first = next(point.seconds for point in result.points if point.running)
+    assert 12 * 3600 < first < 13 * 3600
+
+
+def test_a_fleet_that_nobody_hears_from_gets_no_further_than_the_first_wave() -> None:
+    result = played(replace(FLEET, absent=0.9999, devices=2_000, targets=1, hours=2))
+    assert result.state is State.RUNNING
+    assert result.because.code == "nobody-heard"
+    assert result.exposed == 20
+
+
+def test_the_same_seed_plays_the_same_rollout_and_another_one_another() -> None:
+    assert played(seed=3) == played(seed=3)
+    assert played(seed=3).points != played(seed=4).points
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exposure_rises_until_it_is_taken_back_and_covers_exactly_what_a_wave_says(seed: int) -> None:
+    result = played(seed=seed)
+    offered = [point.offered for point in result.points]
+    assert offered == sorted(offered)
+    assert {40, 200, 1_000, 4_000} <= set(offered)
+
+
+def test_what_is_bad_on_one_target_is_bad_on_no_other() -> None:
+    result = played(
+        replace(FLEET, failure_rate=1.0, bad_target=2), POLICY.model_copy(update={"stop_failed_percent": 99})
+    )
+    assert 0.2 < result.points[-1].failed / 40 < 0.5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"devices": 0}, "1 to"),
+        ({"targets": 51}, "targets"),
+        ({"bad_target": 4, "error_rate": 0.1}, "no target 4"),
+        ({"bad_target": 1}, "not what is bad"),
+        ({"absent": 0.6, "by_day": 0.6}, "than there are"),
+        ({"absent": 1.0}, "ever be heard"),
+        ({"prediction_shift": 0.5, "drift": 0.5}, "at most 0.8"),
+        ({"error_rate": 0.6, "world_error_rate": 0.6}, "More than all"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_refused(wrong: dict[str, float], says: str) -> None:
+    with pytest.raises(ScenarioWrong, match=says):
+        Scenario(**wrong)  # type: ignore[arg-type]
