@@ -40,7 +40,7 @@ def main() -> int:
                 # One by one: those that started are stopped even when the next does not.
                 agents += [make_agent(hub, folder, digits.replay, f"at-work-{number}", {"site": "lyon"})]
             version = hub.client.models.register(digits.good).version
-            policy = {"waves": [{"percent": 100}], "selector": {"labels": {"site": "lyon"}}, "soak_seconds": 0}
+            policy = {"waves": [{"percent": 100}], "selector": "site = lyon", "soak_seconds": 0}
             hub.client.rollouts.create("digits", version, policy)
             eventually(lambda: any(_runs(agent, version) for agent in agents), "an agent runs digits", 60)
             time.sleep(WORK_SECONDS)

@@ -19,6 +19,7 @@ class Devices:
         *,
         q: str | None = None,
         labels: Mapping[str, str] | None = None,
+        select: str | None = None,
         target: str | None = None,
         presence: str | None = None,
         model: str | None = None,
@@ -29,8 +30,9 @@ class Devices:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Device]:
-        """A page of the devices for which all that is given holds; `sort` is a field, with "-" for falling."""
-        query = _query(q, labels, target, presence, model, version, phase, rollout, sort)
+        """A page of the devices for which all that is given holds; `select` is a selector such as
+        "site = lyon and agent < 0.2", and `sort` is a field, with "-" for falling."""
+        query = _query(q, labels, select, target, presence, model, version, phase, rollout, sort)
         return paging.page(self._http, Device, f"{API}/devices", query, limit, cursor)
 
     def all(
@@ -38,6 +40,7 @@ class Devices:
         *,
         q: str | None = None,
         labels: Mapping[str, str] | None = None,
+        select: str | None = None,
         target: str | None = None,
         presence: str | None = None,
         model: str | None = None,
@@ -47,7 +50,7 @@ class Devices:
         sort: str | None = None,
     ) -> Iterator[Device]:
         """All devices for which all that is given holds, page after page."""
-        query = _query(q, labels, target, presence, model, version, phase, rollout, sort)
+        query = _query(q, labels, select, target, presence, model, version, phase, rollout, sort)
         return paging.every(self._http, Device, f"{API}/devices", query)
 
     def get(self, device: str) -> Device:
@@ -89,6 +92,7 @@ def _path(device: str) -> str:
 def _query(
     q: str | None,
     labels: Mapping[str, str] | None,
+    select: str | None,
     target: str | None,
     presence: str | None,
     model: str | None,
@@ -100,6 +104,7 @@ def _query(
     return {
         "q": q,
         "label": [f"{key}={value}" for key, value in (labels or {}).items()],
+        "select": select,
         "target": target,
         "presence": presence,
         "model": model,

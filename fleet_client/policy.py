@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fleet_client.errors import PolicyWrong
+from fleet_client.selectors import all_of
 
 
 def read_policy(path: Path) -> dict[str, Any]:
@@ -25,18 +26,16 @@ def policy_of(
     labels: Iterable[str],
     targets: Iterable[str],
     settings: Mapping[str, Any],
+    select: str | None = None,
 ) -> dict[str, Any]:
-    """`base` with all that is given put over it; a setting that is None is not given. Raises `PolicyWrong`."""
+    """`base` with all that is given put over it; a setting that is None is not given. `select`, `labels` and `targets`
+    narrow whom `base` selects. Raises `PolicyWrong`."""
     policy = {**base, **{key: value for key, value in settings.items() if value is not None}}
     if given := [_wave(text) for text in waves]:
         policy["waves"] = given
-    selector = dict(policy.get("selector", {}))
-    if wanted := dict(_label(text) for text in labels):
-        selector["labels"] = wanted
-    if of := list(targets):
-        selector["targets"] = of
-    if selector:
-        policy["selector"] = selector
+    narrowed = all_of((str(policy.get("selector", "")), select or ""), dict(map(_label, labels)), targets)
+    if narrowed:
+        policy["selector"] = narrowed
     return policy
 
 

@@ -47,8 +47,8 @@ class Rollouts:
         with the same, the hub answers with the rollout that it started.
 
         {"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
-        "selector": {"labels": {}, "targets": []}, "success_percent": 95, "soak_seconds": 60, "minimum_records": 200,
-        "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
+        "selector": "site = lyon and not target = tpu", "success_percent": 95, "soak_seconds": 60,
+        "minimum_records": 200, "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
         """
         body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
         return self._http.send(Rollout, "POST", f"{API}/rollouts", body, key or os.urandom(16).hex())

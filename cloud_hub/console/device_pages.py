@@ -11,6 +11,8 @@ from cloud_hub.console.activity import Activity
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
+from cloud_hub.devices.selector_text import SelectorWrong, parse
+from cloud_hub.devices.selectors import EVERYONE, Selector
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
 from cloud_hub.page import Page, PageRequest
@@ -49,9 +51,12 @@ class Devices:
         self.sort = query.text("sort")
         self.seen = query.seen
         self.label_text = ",".join(f"{key}={value}" for key, value in query.labels().items())
+        self.select = query.text("select") or ""
+        self.wrong: SelectorWrong | None = None
         self.filter = DeviceFilter(
             q=query.text("q"),
             labels=query.labels(),
+            selector=self._selector(),
             target=query.text("target"),
             presence=query.text("presence"),
             model=query.text("model"),
@@ -60,12 +65,22 @@ class Devices:
             rollout=query.text("rollout"),
         )
 
+    def _selector(self) -> Selector:
+        # It is read while somebody still writes it: what is wrong with it is part of the page.
+        try:
+            return parse(self.select)
+        except SelectorWrong as error:
+            self.wrong = error
+            return EVERYONE
+
     @property
     def filtered(self) -> bool:
-        return self.filter != DeviceFilter(labels={})
+        return self.wrong is not None or self.filter != DeviceFilter(labels={})
 
     @cached_property
     def page(self) -> Page[DeviceView]:
+        if self.wrong is not None:
+            return Page(items=[], total=0, next=None)
         return self._parts.devices.page(self.filter, self._query.page())
 
     @property

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from cloud_hub.devices.labels import parse_labels
+from cloud_hub.devices.selector_text import EXAMPLE, parse
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import DeviceEventView, DeviceView, FleetSummary, LabelChange
@@ -20,6 +21,7 @@ def router(devices: DeviceService) -> APIRouter:
         page: PageQuery,
         q: Annotated[str | None, Query(description="Part of an id, a host name or a label's value")] = None,
         label: Annotated[list[str], Query(description="key=value; all that are given must hold")] = [],  # noqa: B006
+        select: Annotated[str, Query(description="A selector, as in a rollout's policy", examples=[EXAMPLE])] = "",
         target: str | None = None,
         presence: Literal["online", "silent", "closing", "lost", "never"] | None = None,
         model: Annotated[str | None, Query(description="Has this model")] = None,
@@ -28,7 +30,7 @@ def router(devices: DeviceService) -> APIRouter:
         rollout: str | None = None,
     ) -> Page[DeviceView]:
         """Sorts: id, hostname, target, presence, last_heard_at, joined_at, agent_version."""
-        wanted = DeviceFilter(q, parse_labels(label), target, presence, model, version, phase, rollout)
+        wanted = DeviceFilter(q, parse_labels(label), parse(select), target, presence, model, version, phase, rollout)
         return devices.page(wanted, page)
 
     @routes.get("/fleet", summary="Count the fleet")

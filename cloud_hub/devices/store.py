@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, 
 from sqlmodel import Session, col
 
 from cloud_hub.database import upsert
+from cloud_hub.devices.selector_sql import selected
+from cloud_hub.devices.selectors import EVERYONE, Selector
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceLabel, DeviceModel
 from cloud_hub.page import PageRequest, Rows, fetch
 from fleet_contract.desired import DEFAULT_SLOT
@@ -22,6 +24,7 @@ class DeviceFilter:
 
     q: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    selector: Selector = EVERYONE
     target: str | None = None
     presence: str | None = None
     model: str | None = None
@@ -75,6 +78,8 @@ def _filtered(statement: Select[Any], wanted: DeviceFilter, presence: ColumnElem
     for key, value in wanted.labels.items():
         label = exists().where(col(DeviceLabel.device) == col(Device.id))
         statement = statement.where(label.where(col(DeviceLabel.key) == key, col(DeviceLabel.value) == value))
+    if wanted.selector != EVERYONE:
+        statement = statement.where(selected(wanted.selector))
     if wanted.target:
         statement = statement.where(col(Device.target) == wanted.target)
     if wanted.presence:

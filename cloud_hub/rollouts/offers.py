@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, case, dele
 from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
+from cloud_hub.devices.selector_sql import selected
+from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.engine import Counts
-from cloud_hub.rollouts.policy import Selector
 from cloud_hub.rollouts.tables import Offer, Order
 from cloud_hub.rollouts.wanted import Candidate, Place
 from cloud_hub.rollouts.waves import Stander
@@ -38,38 +39,33 @@ class Standing:
         return {place: (offer.rollout, *offer.before) for place, offer in self.offers.items()}
 
 
-def selected(selector: Selector, targets: Iterable[str] | None = None) -> list[ColumnElement[bool]]:
-    """The conditions on `Device` for those that `selector` matches, on one of `targets` (None: any)."""
-    conditions: list[ColumnElement[bool]] = [
-        exists().where(
-            col(DeviceLabel.device) == col(Device.id), col(DeviceLabel.key) == key, col(DeviceLabel.value) == value
-        )
-        for key, value in selector.labels.items()
-    ]
-    if selector.targets:
-        conditions.append(col(Device.target).in_(selector.targets))
-    if targets is not None:
-        conditions.append(col(Device.target).in_(list(targets)))
-    return conditions
+def eligible(selector: Selector, rollout: str = "") -> ColumnElement[bool]:
+    """The condition on `Device` for those that `selector` means, and those that follow `rollout` and may go on."""
+    means = selected(selector)
+    if not (rollout and is_moved(selector)):
+        return means
+    return or_(means, and_(_offered(rollout), selected(loosened(selector))))
 
 
-def count_by_target(session: Session, selector: Selector) -> dict[str, int]:
-    """How many devices `selector` matches, by hardware target."""
+def count_by_target(session: Session, selector: Selector, rollout: str = "") -> dict[str, int]:
+    """How many devices are eligible, by hardware target."""
     target = col(Device.target)
-    return dict(session.execute(select(target, func.count()).where(*selected(selector)).group_by(target)).all())
+    statement = select(target, func.count()).where(eligible(selector, rollout)).group_by(target)
+    return dict(session.execute(statement).all())
 
 
 def standing(session: Session, selector: Selector, targets: Iterable[str]) -> Iterator[Stander]:
     """The devices that are eligible for an artifact on one of `targets`."""
-    statement = select(col(Device.id), col(Device.target)).where(*selected(selector, targets))
+    on_target = col(Device.target).in_(list(targets))
+    statement = select(col(Device.id), col(Device.target)).where(selected(selector), on_target)
     for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
         yield Stander(device, target)
 
 
 def not_offered(session: Session, selector: Selector, targets: Iterable[str], rollout: str) -> Iterator[Stander]:
     """Those of `standing` that `rollout` has not offered its version to."""
-    offered = exists().where(col(Offer.device) == col(Device.id), col(Offer.rollout) == rollout)
-    statement = select(col(Device.id), col(Device.target)).where(*selected(selector, targets), ~offered)
+    meant = (selected(selector), col(Device.target).in_(list(targets)), ~_offered(rollout))
+    statement = select(col(Device.id), col(Device.target)).where(*meant)
     for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
         yield Stander(device, target)
 
@@ -101,13 +97,20 @@ def standings(session: Session, devices: Sequence[str], *, lock: bool = False) -
     labels: dict[str, dict[str, str]] = {}
     for label in session.execute(select(DeviceLabel).where(col(DeviceLabel.device).in_(devices))).scalars():
         labels.setdefault(label.device, {})[label.key] = label.value
+    running = _running(session, devices)
     offers: dict[str, dict[Place, Offer]] = {}
     for offer in session.execute(select(Offer).where(col(Offer.device).in_(devices))).scalars():
         offers.setdefault(offer.device, {})[Place(offer.model, offer.slot)] = offer
     orders = {order.device: order for order in orders_of(session, devices)}
     return [
         Standing(
-            Candidate(row.id, row.target, labels.get(row.id, {})),
+            Candidate(
+                row.id,
+                row.target,
+                labels.get(row.id, {}),
+                row.agent_version,
+                running.get(row.id, {}),
+            ),
             row.fleet,
             row.generation,
             orders.get(row.id),
@@ -115,6 +118,17 @@ def standings(session: Session, devices: Sequence[str], *, lock: bool = False) -
         )
         for row in rows
     ]
+
+
+def _running(session: Session, devices: Sequence[str]) -> dict[str, dict[str, int]]:
+    model, version = col(DeviceModel.model), col(DeviceModel.running_version)
+    statement = select(col(DeviceModel.device), model, version).where(
+        col(DeviceModel.device).in_(devices), col(DeviceModel.slot) == DEFAULT_SLOT, version.is_not(None)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for device, name, running in session.execute(statement):
+        found.setdefault(device, {})[name] = running
+    return found
 
 
 def orders_of(session: Session, devices: Sequence[str]) -> list[Order]:
@@ -235,6 +249,10 @@ def others_run(session: Session, model: str, version: int) -> bool:
         col(DeviceModel.running_version) != version,
     )
     return session.execute(other.limit(1)).first() is not None
+
+
+def _offered(rollout: str) -> ColumnElement[bool]:
+    return exists().where(col(Offer.device) == col(Device.id), col(Offer.rollout) == rollout)
 
 
 def _connected(silent_before: datetime) -> ColumnElement[bool]:

@@ -154,6 +154,11 @@ class Orders:
 
     def _answer(self, devices: Sequence[str], heard: dict[str, int]) -> None:
         with self._database.reading() as session:
+            moved = any(claim.moves for claim in store.claims(session))
+        if moved:
+            # What they said of their versions may have changed who selects them.
+            self.bring(devices)
+        with self._database.reading() as session:
             found = offers.standings(session, devices)
         for standing in found:
             order, said = standing.order, heard[standing.device.id]
@@ -270,7 +275,7 @@ def _moved(session: Session, row: RolloutRow) -> list[str]:
         return offers.offered_ids(session, row.id)
     line = store.lines_of(row)[row.exposed - 1]
     targets = releases.targets(session, row.model, row.version)
-    waiting = offers.not_offered(session, store.policy_of(row).selector, targets, row.id)
+    waiting = offers.not_offered(session, store.selector_of(row), targets, row.id)
     return [one.id for one in waiting if line.covers(one.target, place_of(row.salt, one.id, lab=False))]
 
 

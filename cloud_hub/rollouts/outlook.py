@@ -50,14 +50,14 @@ class Observer:
             # What it was stopped for stays to be seen.
             return Outlook(snapshot, row.seen)
         targets = releases.targets(session, row.model, row.version)
-        by_target = offers.count_by_target(session, policy.selector)
+        by_target = offers.count_by_target(session, store.selector_of(row), row.id)
         by_wave = offers.counts(session, row.id, silent_before)
         total = _sum(by_wave.values())
         treated, control, gates, wave_records = self._telemetry(session, row, policy.gates)
         eligible = sum(count for target, count in by_target.items() if target in targets)
         lines = store.lines_of(row)
         if not lines and eligible:
-            lines = draw(policy, row.salt, offers.standing(session, policy.selector, targets))
+            lines = draw(policy, row.salt, offers.standing(session, store.selector_of(row), targets))
         snapshot = Snapshot(
             eligible=eligible,
             waves=tuple(line.total for line in lines),

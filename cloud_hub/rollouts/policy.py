@@ -1,14 +1,24 @@
 """What a person may ask of a rollout: whom it is for, in which waves, on what evidence, and what if it goes wrong."""
 
-from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Literal, Self, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from cloud_hub.devices.selector_text import EXAMPLE, MAX_CHARACTERS, parse
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["02:00"])]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def _parsed(text: str) -> str:
+    parse(text)
+    return text
+
+
+#: A selector, as `devices/selector_text.py` has it; one that is none is a fault with the column where it goes wrong.
+Expression = Annotated[str, AfterValidator(_parsed), Field(max_length=MAX_CHARACTERS, examples=[EXAMPLE])]
 
 
 class _Part(BaseModel):
@@ -45,20 +55,6 @@ class Wave(_Part):
         # Decimal, for 5.6 % of 1,000 in binary is a little more than 56, and rounds up to 57.
         share = Decimal(str(self.percent)) * eligible / 100
         return min(eligible, int(share.to_integral_value(ROUND_CEILING)))
-
-
-class Selector(_Part):
-    """Which devices are eligible: all of `labels`, and one of `targets`. Empty means every device."""
-
-    labels: dict[str, str] = {}
-    targets: tuple[str, ...] = ()
-
-    @property
-    def everyone(self) -> bool:
-        return not self.labels and not self.targets
-
-    def matches(self, labels: Mapping[str, str], target: str) -> bool:
-        return (not self.targets or target in self.targets) and self.labels.items() <= labels.items()
 
 
 class ErrorsGate(_Part):
@@ -148,8 +144,8 @@ class Policy(_Part):
     waves: tuple[Wave, ...] = Field(
         default=(Wave(percent=1), Wave(percent=5), Wave(percent=25), Wave(percent=100)), min_length=1, max_length=100
     )
-    selector: Selector = Selector()
-    lab: str | None = Field(default=None, min_length=1, max_length=2_000)
+    selector: Expression = Field(default="", description="Which devices are eligible; empty: every device")
+    lab: Expression | None = None
     success_percent: float = Field(default=95, gt=0, le=100)
     soak_seconds: float = Field(default=60, ge=0)
     minimum_records: int = Field(default=200, ge=0)

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
+from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
@@ -102,7 +103,7 @@ class RolloutService:
             targets = releases.targets(session, wanted.model, wanted.version)
             adds = (
                 one.id
-                for one in offers.standing(session, wanted.policy.selector, targets)
+                for one in offers.standing(session, parse(wanted.policy.selector), targets)
                 if added(lines, wave, salt, one)
             )
             devices = sorted(islice(adds, limit))
@@ -162,7 +163,7 @@ class RolloutService:
         with self._database.reading() as session:
             releases.version(session, wanted.model, wanted.version)
             targets = releases.targets(session, wanted.model, wanted.version)
-            _check_targets(wanted, targets, offers.count_by_target(session, wanted.policy.selector))
+            _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector)))
 
     def newest_of_manifest(self, name: str) -> RolloutView | None:
         """The newest rollout that was made from the manifest of this name."""
@@ -305,8 +306,8 @@ def _refuse_what_comes_later(policy: Policy) -> None:
 def _drawn(session: Session, wanted: RolloutIn, salt: str) -> tuple[Line, ...]:
     releases.version(session, wanted.model, wanted.version)
     targets = releases.targets(session, wanted.model, wanted.version)
-    _check_targets(wanted, targets, offers.count_by_target(session, wanted.policy.selector))
-    return draw(wanted.policy, salt, offers.standing(session, wanted.policy.selector, targets))
+    _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector)))
+    return draw(wanted.policy, salt, offers.standing(session, parse(wanted.policy.selector), targets))
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

@@ -8,6 +8,8 @@ from msgspec.structs import asdict
 from sqlalchemy import select, tuple_, update
 from sqlmodel import Session, col
 
+from cloud_hub.devices.selector_text import parse
+from cloud_hub.devices.selectors import Selector
 from cloud_hub.page import PageRequest, Rows, fetch
 from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts.engine import Rollout
@@ -106,7 +108,7 @@ def claims(session: Session) -> list[Claim]:
             line=lines_of(row)[row.exposed - 1],
             wave=row.wave,
             taking=State(row.state) in TAKING,
-            selector=policy_of(row).selector,
+            selector=selector_of(row),
             artifacts=artifacts.get((row.model, row.version), {}),
         )
         for row in rows
@@ -244,6 +246,11 @@ def rollout_of(row: RolloutRow) -> Rollout:
 
 def policy_of(row: RolloutRow) -> Policy:
     return Policy.model_validate(row.policy)
+
+
+def selector_of(row: RolloutRow) -> Selector:
+    """Whom `row` is for."""
+    return parse(row.policy["selector"])
 
 
 def lines_of(row: RolloutRow) -> tuple[Line, ...]:

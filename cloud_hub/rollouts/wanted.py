@@ -1,21 +1,24 @@
 """Which version each device should run: derived from the rollouts in force, never listed. Pure."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
-from cloud_hub.rollouts.policy import Selector
+from cloud_hub.devices.selectors import EVERYONE, Selector, is_moved, loosened, matches
 from cloud_hub.rollouts.waves import Line, place
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A device as rollouts see it."""
+    """A device as rollouts see it; `running` is the version that answers, by model."""
 
     id: str
     target: str
     labels: Mapping[str, str]
+    agent_version: str = ""
+    running: Mapping[str, int] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -52,11 +55,24 @@ class Claim:
     def place(self) -> "Place":
         return Place(self.model, self.slot)
 
-    def eligible(self, device: Candidate) -> bool:
-        return device.target in self.artifacts and self.selector.matches(device.labels, device.target)
+    @cached_property
+    def moves(self) -> bool:
+        """Whether what devices come to run changes whom it selects."""
+        return is_moved(self.selector)
 
-    def covers(self, device: Candidate) -> bool:
-        return self.eligible(device) and self.line.covers(device.target, place(self.salt, device.id, lab=False))
+    def eligible(self, device: Candidate, *, follows: bool = False) -> bool:
+        """Whether it is for `device`, which may follow it already: then no version that it runs speaks against it."""
+        selector = self._kept if follows else self.selector
+        return device.target in self.artifacts and matches(selector, device)
+
+    @cached_property
+    def _kept(self) -> Selector:
+        return loosened(self.selector)
+
+    def covers(self, device: Candidate, *, follows: bool = False) -> bool:
+        return self.eligible(device, follows=follows) and self.line.covers(
+            device.target, place(self.salt, device.id, lab=False)
+        )
 
 
 def newest_first(claims: Iterable[Claim]) -> list[Claim]:
@@ -74,8 +90,8 @@ def wanted(
     """
     found: dict[Place, Claim] = {}
     for claim in claims:
-        mine = claim.place not in found and (claim.taking or claim.rollout in followed.get(claim.place, ()))
-        if mine and claim.covers(device):
+        follows = claim.rollout in followed.get(claim.place, ())
+        if claim.place not in found and (claim.taking or follows) and claim.covers(device, follows=follows):
             found[claim.place] = claim
     return found
 
@@ -87,6 +103,6 @@ def hides(newer: Claim, older: Claim) -> bool:
         and newer.number > older.number
         and newer.taking
         and newer.line.everyone
-        and newer.selector.everyone
+        and newer.selector == EVERYONE
         and older.artifacts.keys() <= newer.artifacts.keys()
     )

@@ -19,12 +19,16 @@ def devices() -> None:
 Examples:
   vedette devices list --label site=lyon --presence online
   vedette devices list --model digits --phase rejected
+  vedette devices list --select "model.digits < 3 and site in (lyon, oslo)"
   vedette devices list -o json | jq -r '.[].id'
 """,
 )
 @click.argument("text", required=False)
 @click.option(
     "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="With this label; all given must hold."
+)
+@click.option(
+    "--select", metavar="EXPR", help="That this selector means: site = lyon and (agent < 0.2 or not has line)"
 )
 @click.option("--target", help="Of this hardware target.")
 @click.option("--presence", type=click.Choice(["online", "silent", "closing", "lost", "never"]))
@@ -40,6 +44,7 @@ def list_devices(
     session: Session,
     text: str | None,
     labels: tuple[str, ...],
+    select: str | None,
     target: str | None,
     presence: str | None,
     model: str | None,
@@ -59,6 +64,7 @@ def list_devices(
             page = session.client.devices.page(
                 q=text,
                 labels=wanted,
+                select=select,
                 target=target,
                 presence=presence,
                 model=model,

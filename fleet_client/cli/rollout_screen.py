@@ -21,6 +21,7 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
             ("created", f"{ago(rollout.created_at)} by {rollout.created_by}{_of_manifest(rollout)}"),
             ("state", f"{rollout.state}, changed {ago(rollout.updated_at)}"),
             ("because", str(rollout.because)),
+            ("selector", str(rollout.policy.get("selector") or "all")),
             (
                 "devices",
                 f"{counts.eligible} eligible, {counts.offered} offered, {counts.succeeded} run it, "

@@ -46,6 +46,7 @@ Examples:
   vedette rollouts create digits 2 --watch
   vedette rollouts create digits 2 --wave 1 --wave 10% --wave 100% --soak 600 --minimum-records 5000
   vedette rollouts create digits 2 --label site=lyon --on-stop pause
+  vedette rollouts create digits 2 --select "agent >= 0.2 and not (site in (lyon, oslo) or model.digits = 1)"
   vedette rollouts create digits 2 --policy careful.json
   vedette rollouts create digits 3 --shadow             compare it with what answers, before it may
   vedette rollouts create -f rollout.yaml               as the manifest says, also when it has not changed
@@ -56,6 +57,11 @@ Examples:
 @files_option
 @click.option("--wave", "waves", multiple=True, metavar="N|N%", help="A wave: so many devices, or a share of them. "
               "[default: 1, 50%, 100%]")  # fmt: skip
+@click.option(
+    "--select",
+    metavar="EXPR",
+    help="Only devices that this selector means: site = lyon and not target in (tpu, cpu-vnni)",
+)
 @click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only devices with this label.")
 @click.option("--target", "targets", multiple=True, help="Only devices of this hardware target.")
 @click.option(
@@ -78,6 +84,7 @@ def create(
     version: int | None,
     files: tuple[Path, ...],
     waves: tuple[str, ...],
+    select: str | None,
     labels: tuple[str, ...],
     targets: tuple[str, ...],
     file: Path | None,
@@ -87,12 +94,12 @@ def create(
 ) -> int:
     """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
     if files:
-        if model is not None or _given(waves, labels, targets, file, shadow, *settings.values()):
+        if model is not None or _given(waves, select, labels, targets, file, shadow, *settings.values()):
             raise click.UsageError("With --file, the manifest says all: leave out MODEL, VERSION and other options.")
         return _create_from(session, files, watch)
     if model is None or version is None:
         raise click.UsageError("Name MODEL and VERSION, or a manifest with --file FILE.")
-    policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings)
+    policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings, select)
     made = session.client.rollouts.create(model, version, policy, slot="shadow" if shadow else "default")
     if watch:
         return follow(session.client, session.output, made.id)

@@ -10,6 +10,7 @@ from typing import Any
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.console.parts import Parts
+from cloud_hub.devices.selectors import matches
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import (
     PRESENCES,
@@ -31,6 +32,7 @@ from cloud_hub.rollouts.views import (
     RolloutView,
 )
 from fleet_contract.histogram import latency_bucket
+from tests.fakes.selecting import PaperDevice
 
 LABELS = [str(digit) for digit in range(10)]
 EDGES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -128,6 +130,11 @@ def _troubled(one: DeviceView) -> bool:
     return bool(one.troubles or one.refused or any(model.phase == "rejected" for model in one.models))
 
 
+def _described(one: DeviceView) -> PaperDevice:
+    running = {model.model: model.running.version for model in one.models if model.running}
+    return PaperDevice(one.id, one.target, one.labels, one.agent_version, running)
+
+
 def _fits(one: DeviceView, wanted: DeviceFilter) -> bool:
     text = f"{one.id} {one.hostname} {' '.join(one.labels.values())}"
     models = [
@@ -142,6 +149,7 @@ def _fits(one: DeviceView, wanted: DeviceFilter) -> bool:
     return (
         (not wanted.q or wanted.q in text)
         and wanted.labels.items() <= one.labels.items()
+        and matches(wanted.selector, _described(one))
         and (not wanted.target or one.target == wanted.target)
         and (not wanted.presence or one.presence == wanted.presence)
         and (not wanted.troubled or _troubled(one))

@@ -22,12 +22,12 @@ def test_waves_are_devices_or_shares() -> None:
 
 def test_what_is_given_goes_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "careful.json"
-    file.write_text('{"soak_seconds": 900, "on_stop": "pause", "selector": {"targets": ["cpu-avx2"]}}')
+    file.write_text('{"soak_seconds": 900, "on_stop": "pause", "selector": "target = cpu-avx2 or has tpu"}')
     policy = policy_of(read_policy(file), (), ("site=lyon", "line=3=b"), (), {"soak_seconds": 0.0})
     assert policy == {
         "soak_seconds": 0.0,
         "on_stop": "pause",
-        "selector": {"targets": ["cpu-avx2"], "labels": {"site": "lyon", "line": "3=b"}},
+        "selector": '(target = cpu-avx2 or has tpu) and site = lyon and line = "3=b"',
     }
 
 

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from cloud_hub.devices.selector_text import parse
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
 from cloud_hub.rollouts.policy import Policy
@@ -73,7 +74,7 @@ class Running:
             line=self.lines[one.exposed - 1] if one.exposed else NOBODY,
             wave=one.wave,
             taking=one.state in TAKING,
-            selector=self.policy.selector,
+            selector=parse(self.policy.selector),
             artifacts=dict.fromkeys(self.targets, f"sha256:{one.version}"),
         )
 
@@ -91,7 +92,7 @@ POLICIES = st.builds(
                     [{"percent": 100}],
                 ]
             ),
-            "selector": st.sampled_from([{}, {"targets": ["cpu-vnni"]}, {"labels": {"site": "a"}}]),
+            "selector": st.sampled_from(["", "target = cpu-vnni", "site = a"]),
             "success_percent": st.sampled_from([50, 95, 100]),
             "stop_failed_percent": st.sampled_from([0, 5, 50]),
             "soak_seconds": st.sampled_from([0, 60]),

@@ -131,7 +131,7 @@ def test_orders_are_renewed_at_half_their_life(fleet: PaperGateways) -> None:
 def test_a_relabelled_device_is_ordered_anew(fleet: PaperGateways) -> None:
     fleet.join("a", site="oslo")
     fleet.register()
-    everyone(fleet, selector={"labels": {"site": "lyon"}})
+    everyone(fleet, selector="site = lyon")
     fleet.rollouts.tick()
     assert fleet.version("a") is None
     _label(fleet, "a", site="lyon")
@@ -246,7 +246,7 @@ def test_a_sweep_finds_what_a_crash_lost_and_ends(fleet: PaperGateways, monkeypa
     fleet.join("gw-0", site="lyon")
     fleet.join(*TEN[1:], site="oslo")
     fleet.register()
-    everyone(fleet, selector={"labels": {"site": "lyon"}})
+    everyone(fleet, selector="site = lyon")
     for _ in range(5):
         fleet.rollouts.tick()
     assert (fleet.published(), fleet.orders._swept_to) == (["gw-0"], None)
@@ -285,7 +285,7 @@ def test_generations_are_told_to_who_shows_devices(fleet: PaperGateways) -> None
     fleet.join("a", "b", site="oslo")
     fleet.register()
     _label(fleet, "a", site="lyon")
-    everyone(fleet, selector={"labels": {"site": "lyon"}})
+    everyone(fleet, selector="site = lyon")
     fleet.rollouts.tick()
     with fleet.database.reading() as session:
         assert dict(offers.generations_wanted(session, ["a", "b"])) == {"a": 1}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cloud_hub.rollouts.policy import Policy, Selector
+from cloud_hub.rollouts.policy import Policy
 
 
 def test_everything_has_a_default() -> None:
@@ -17,7 +17,7 @@ def test_everything_has_a_default() -> None:
 
 
 def test_a_policy_survives_being_stored() -> None:
-    policy = Policy.model_validate({"waves": [{"percent": 12.5}], "selector": {"targets": ["cpu-vnni"]}, "gates": {}})
+    policy = Policy.model_validate({"waves": [{"percent": 12.5}], "selector": "target = cpu-vnni", "gates": {}})
     assert Policy.model_validate(policy.model_dump(mode="json")) == policy
 
 
@@ -55,10 +55,7 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         Policy.model_validate(wrong)
 
 
-def test_a_selector_matches_devices_that_have_all_its_labels_and_one_of_its_targets() -> None:
-    selector = Selector(labels={"site": "lyon"}, targets=("cpu-vnni", "cpu-avx2"))
-    assert selector.matches({"site": "lyon", "line": "3"}, "cpu-avx2")
-    assert not selector.matches({"site": "oslo", "line": "3"}, "cpu-avx2")
-    assert not selector.matches({"line": "3"}, "cpu-avx2")
-    assert not selector.matches({"site": "lyon"}, "tpu")
-    assert Selector().matches({}, "anything")
+def test_a_selector_that_is_none_is_refused_with_the_place_and_an_example() -> None:
+    for name in ("selector", "lab"):
+        with pytest.raises(ValidationError, match=r"wrong at column 8: a value.*For example: site = lyon"):
+            Policy.model_validate({name: "site = and"})

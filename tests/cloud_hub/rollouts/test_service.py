@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from sqlalchemy import select
 from sqlmodel import col
 
+from cloud_hub.devices import store as devices
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import PageRequest
 from cloud_hub.rollouts import store
@@ -227,7 +228,7 @@ def test_a_version_without_an_artifact_for_a_device_is_refused_with_the_target_a
     with pytest.raises(Invalid, match="for 2 of the devices that would be offered it: 2 on cpu-avx2") as refused:
         start(fleet)
     assert refused.value.code == "artifact-missing"
-    assert start(fleet, selector={"targets": ["cpu-vnni"]}).counts.eligible == 0
+    assert start(fleet, selector="target = cpu-vnni").counts.eligible == 0
     fleet.rollouts.tick()
     assert fleet.versions() == {"a": None, "b": None, "c": 1}
 
@@ -250,10 +251,56 @@ def test_only_devices_that_the_selector_names_are_offered_it(fleet: PaperGateway
     fleet.join("a", "b", site="lyon")
     fleet.join("c", site="oslo")
     fleet.register()
-    rollout = start(fleet, selector={"labels": {"site": "lyon"}})
+    rollout = start(fleet, selector="site = lyon")
     fleet.play()
     assert fleet.rollouts.get(rollout.id).counts.eligible == 2
     assert fleet.versions() == {"a": 1, "b": 1, "c": None}
+
+
+def test_a_device_that_a_rollout_moves_out_of_its_own_selector_keeps_the_version(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    fleet.register()
+    rollout = start(fleet, 2, selector="model.digits = 1 and agent = 0.1.0", waves=[{"percent": 50}, {"percent": 100}])
+    fleet.play()
+    done = fleet.rollouts.get(rollout.id)
+    assert (done.state, done.counts.eligible, done.counts.succeeded) == ("completed", 6, 6)
+    fleet.orders.sweep()
+    fleet.play(3)
+    assert set(fleet.versions().values()) == {2}
+
+    newer = start(fleet, 3, selector="model.digits = 2")
+    fleet.play()
+    assert fleet.rollouts.get(newer.id).counts.eligible == 6
+    with fleet.database.session() as session:
+        devices.set_labels(session, "gw-0", {"site": "lyon"})
+    fleet.rollouts.abort(start(fleet, 1, selector="site = lyon").id)
+    fleet.play()
+    assert set(fleet.versions().values()) == {3}
+
+
+def test_a_revert_gives_back_what_a_rollout_by_version_had_given(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    fleet.register()
+    start(fleet, 2, selector="model.digits = 1")
+    fleet.play()
+    bad = start(fleet, 3)
+    fleet.play(2)
+    assert 3 in fleet.versions().values()
+    fleet.rollouts.abort(bad.id)
+    fleet.play()
+    assert set(fleet.versions().values()) == {2}
+
+
+def test_a_device_that_comes_to_be_what_a_rollout_selects_is_offered_it(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    fleet.register("parts")
+    start(fleet, model="parts", selector="model.digits = 2")
+    fleet.play(3)
+    assert set(fleet.versions("parts").values()) == {None}
+    fleet.register()
+    start(fleet, 2)
+    fleet.play()
+    assert set(fleet.versions("parts").values()) == {1}
 
 
 def test_a_newer_rollout_takes_over_at_once_and_leaves_what_is_out(fleet: PaperGateways) -> None:

@@ -1,6 +1,6 @@
 """What a device should run follows from the rollouts in force, and from nothing else."""
 
-from cloud_hub.rollouts.policy import Selector
+from cloud_hub.devices.selector_text import parse
 from cloud_hub.rollouts.wanted import Candidate, Claim, Place, hides, wanted
 from cloud_hub.rollouts.waves import BUCKETS, ELSEWHERE, Line
 from cloud_hub.rollouts.waves import place as place_of
@@ -15,7 +15,7 @@ def claim(number: int, *, model: str = "digits", exposed: int = BUCKETS, **field
         "slot": "default",
         "wave": 0,
         "taking": True,
-        "selector": Selector(),
+        "selector": parse(""),
         "artifacts": BOTH,
         "version": number,
         "rollout": f"r{number}",
@@ -62,7 +62,7 @@ def test_a_device_goes_back_to_a_rollout_that_it_followed_and_to_no_other() -> N
 
 
 def test_a_device_that_is_not_selected_or_has_no_artifact_keeps_the_older_one() -> None:
-    elsewhere = claim(2, selector=Selector(labels={"site": "oslo"}))
+    elsewhere = claim(2, selector=parse("site = oslo"))
     not_for_it = claim(3, artifacts={"tpu": "sha256:c"})
     assert versions(DEVICE, not_for_it, elsewhere, claim(1)) == {"digits": 1}
 
@@ -84,5 +84,5 @@ def test_an_older_rollout_is_hidden_only_by_one_that_takes_all_its_devices() -> 
     assert not hides(older, claim(2))
     assert not hides(claim(2, model="parts"), older)
     assert not hides(claim(2, exposed=BUCKETS - 1), older)
-    assert not hides(claim(2, selector=Selector(targets=("cpu-vnni",))), older)
+    assert not hides(claim(2, selector=parse("target = cpu-vnni")), older)
     assert not hides(claim(2, artifacts=VNNI), older)

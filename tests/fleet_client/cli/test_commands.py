@@ -151,7 +151,7 @@ def test_a_rollout_is_created_with_the_policy_that_was_given(hub: FakeHub, capsy
             "soak_seconds": 5.0,
             "minimum_records": 50,
             "on_stop": "pause",
-            "selector": {"labels": {"site": "lyon"}, "targets": ["cpu-vnni"]},
+            "selector": "site = lyon and target = cpu-vnni",
         },
     }
     out = capsys.readouterr().out
