@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.http import API, Http
-from fleet_client.views import Decision, Page, Rollout
+from fleet_client.views import Decision, GateReadings, Page, Rollout
 
 
 class Rollouts:
@@ -32,6 +32,10 @@ class Rollouts:
     def decisions(self, rollout: str, *, limit: int = 50, cursor: str | None = None) -> Page[Decision]:
         """A page of what the hub decided on `rollout`, and why."""
         return paging.page(self._http, Decision, f"{_path(rollout)}/decisions", {}, limit, cursor)
+
+    def gates(self, rollout: str) -> tuple[GateReadings, ...]:
+        """What each gate measured over the time of `rollout`."""
+        return self._http.get(tuple[GateReadings, ...], f"{_path(rollout)}/gates")
 
     def create(
         self,

@@ -209,6 +209,36 @@ class Gate(msgspec.Struct, frozen=True):
     lower: float = 0.0
     upper: float = 0.0
     threshold: float = 0.0
+    unit: str = "share"
+    """Of these four: share (of 1), ratio, degrees (Celsius) or bytes."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What one gate said at one time; figures as in `Gate`."""
+
+    at: datetime
+    verdict: str
+    value: float
+    lower: float
+    upper: float
+    threshold: float
+
+
+class GateReadings(msgspec.Struct, frozen=True):
+    """What one gate said over the time of a rollout, the oldest first."""
+
+    name: str
+    unit: str
+    readings: tuple[Reading, ...]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """So many devices failed for the same reason: its code, the sentence of one of them, and the first few."""
+
+    code: str
+    sentence: str
+    devices: int
+    examples: tuple[str, ...] = ()
 
 
 class ManifestVersion(msgspec.Struct, frozen=True):
@@ -239,6 +269,7 @@ class Rollout(msgspec.Struct, frozen=True):
     slot: str = "default"
     created_by: str = "operator"
     manifest: ManifestVersion | None = None
+    failures: tuple[Failure, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -262,6 +293,7 @@ class Decision(msgspec.Struct, frozen=True):
     counts: Counts = Counts()
     evidence: Evidence = Evidence()
     gates: tuple[Gate, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class Column(msgspec.Struct, frozen=True):

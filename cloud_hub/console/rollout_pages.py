@@ -1,7 +1,6 @@
 """Rollouts: the list, and one rollout with its waves, gates, evidence, history, and what a person may do to it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated
@@ -10,9 +9,12 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud_hub.console import words
+from cloud_hub.console.actions import Action, actions
 from cloud_hub.console.comparison import Cohort, confidence, predictions
+from cloud_hub.console.course import Course, course
 from cloud_hub.console.drawing import Drawing, Interval, interval
 from cloud_hub.console.parts import Parts
+from cloud_hub.console.progress import Progress, progress
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
@@ -20,23 +22,12 @@ from cloud_hub.devices.views import DeviceView
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, GateView, RolloutView
+from cloud_hub.rollouts.views import DecisionView, FailureView, GateReadingsView, GateView, RolloutView
 
 _DECISIONS_SHOWN = 50
 _DEVICES_SHOWN = 12
 MAX_REASON = 300
 _CONFIDENCE_WITHIN = timedelta(hours=3)
-
-
-@dataclass(frozen=True)
-class Action:
-    """Something a person may do now, and what comes of it."""
-
-    name: str
-    text: str
-    consequence: str
-    button: str
-    tone: str = ""
 
 
 class Rollouts:
@@ -51,6 +42,15 @@ class Rollouts:
     @cached_property
     def page(self) -> Page[RolloutView]:
         return self._parts.rollouts.page(self._query.page(), model=self.model, state=self.state)
+
+    @staticmethod
+    def progress(rollout: RolloutView) -> Progress:
+        return progress(rollout)
+
+    @staticmethod
+    def waits(rollout: RolloutView) -> bool:
+        """Whether it goes on only when somebody approves its next wave."""
+        return rollout.because.code == "approval-wanted"
 
     @property
     def models(self) -> list[str]:
@@ -76,9 +76,29 @@ class OneRollout:
     def decisions(self) -> Sequence[DecisionView]:
         return self._parts.rollouts.decisions(self.rollout.id, PageRequest(limit=_DECISIONS_SHOWN)).items
 
+    @cached_property
+    def _readings(self) -> Mapping[str, GateReadingsView]:
+        return {one.name: one for one in self._parts.rollouts.gates(self.rollout.id)}
+
+    def course(self, gate: GateView) -> Course | None:
+        """What `gate` measured over time; None while there is too little of it for a line."""
+        found = self._readings.get(gate.name)
+        opened = [
+            (decision.at, f"wave {decision.wave + 1} opened")
+            for decision in self.decisions
+            if decision.because.code == "wave-opened"
+        ]
+        return course(found, opened) if found else None
+
+    @property
+    def failures(self) -> list[tuple[FailureView, float]]:
+        """Why devices failed, each with its share of the most frequent reason."""
+        most = max((failure.devices for failure in self.rollout.failures), default=1)
+        return [(failure, failure.devices / most) for failure in self.rollout.failures]
+
     @staticmethod
     def interval(gate: GateView) -> Interval:
-        low, high, allowed = (words.percent(share) for share in (gate.lower, gate.upper, gate.threshold))
+        low, high, allowed = (words.measured(figure, gate.unit) for figure in (gate.lower, gate.upper, gate.threshold))
         label = f"Between {low} and {high}, allowed {allowed}"
         return interval(gate.lower, gate.value, gate.upper, gate.threshold, label)
 
@@ -127,40 +147,6 @@ def describe(policy: Policy) -> str:
     if policy.soak_seconds:
         said += f", {words.duration(policy.soak_seconds)} of soak"
     return f"each wave waits for {said}"
-
-
-def actions(rollout: RolloutView) -> tuple[Action, ...]:
-    """What may be done to `rollout` now, each with its consequence in words."""
-    running = words.plural(rollout.counts.succeeded, "device")
-    abort = Action(
-        "abort",
-        "Abort",
-        f"Those that run v{rollout.version}, {running}, go back to the version before, and nobody else is offered it. "
-        "This cannot be undone; a new rollout can be started.",
-        "Abort the rollout and go back",
-        "danger",
-    )
-    resume = Action(
-        "resume",
-        "Resume",
-        "The rollout goes on from this wave. The gates keep watching it, and stop it again if the evidence is against "
-        "it.",
-        "Resume the rollout",
-    )
-    match State(rollout.state):
-        case State.RUNNING:
-            pause = Action(
-                "pause",
-                "Pause",
-                f"No further device is offered v{rollout.version}. Those that have been offered it, "
-                f"{words.plural(rollout.counts.offered, 'device')}, keep it.",
-                "Pause the rollout",
-            )
-            return pause, abort
-        case State.PAUSED | State.STOPPED:
-            return resume, abort
-        case _:
-            return ()
 
 
 def router(parts: Parts, renderer: Renderer) -> APIRouter:

@@ -11,7 +11,16 @@ from cloud_hub.page import Page, PageQuery
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, PreviewView, RetryIn, RetryView, RolloutIn, RolloutView, VerbIn
+from cloud_hub.rollouts.views import (
+    DecisionView,
+    GateReadingsView,
+    PreviewView,
+    RetryIn,
+    RetryView,
+    RolloutIn,
+    RolloutView,
+    VerbIn,
+)
 
 
 def router(rollouts: RolloutService) -> APIRouter:
@@ -50,6 +59,10 @@ def router(rollouts: RolloutService) -> APIRouter:
     @routes.get("/rollouts/{rollout}/decisions", summary="List a rollout's decisions, newest first")
     def decisions(rollout: str, page: PageQuery) -> Page[DecisionView]:
         return rollouts.decisions(rollout, page)
+
+    @routes.get("/rollouts/{rollout}/gates", summary="Show what a rollout's gates measured over time")
+    def gates(rollout: str) -> list[GateReadingsView]:
+        return rollouts.gates(rollout)
 
     @routes.post("/rollouts/{rollout}/pause", summary="Pause a rollout")
     def pause(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:

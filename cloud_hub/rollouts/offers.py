@@ -14,6 +14,7 @@ from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.tables import Offer, Order
+from cloud_hub.rollouts.views import FailureView
 from cloud_hub.rollouts.wanted import Candidate, Place
 from cloud_hub.rollouts.waves import Stander
 from fleet_contract.desired import DEFAULT_SLOT
@@ -21,6 +22,9 @@ from fleet_contract.desired import DEFAULT_SLOT
 #: So many devices are read at once where all are.
 _ROWS = 10_000
 _ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
+
+#: So many reasons of failure are told apart, each with so many devices by name.
+_REASONS, _EXAMPLES = 10, 5
 
 
 @dataclass(frozen=True)
@@ -179,18 +183,12 @@ def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int,
 
     A device speaks for its offer only once it follows the order that holds it: what it said before is about another.
     """
-    answered = col(Device.generation) >= col(Offer.generation)
+    answered, failed = _answered(), _failed()
     runs = and_(
         answered,
         col(DeviceModel.phase) == "settled",
         col(DeviceModel.running_version) == col(Offer.version),
         col(DeviceModel.running_digest) == col(Offer.digest),
-    )
-    failed = and_(
-        answered,
-        col(DeviceModel.phase) == "rejected",
-        col(DeviceModel.wanted_version) == col(Offer.version),
-        col(DeviceModel.wanted_digest) == col(Offer.digest),
     )
     heard = or_(answered, col(Device.last_heard_at) >= col(Offer.offered_at), _connected(silent_before))
     outcome = case((runs, "succeeded"), (failed, "failed"), (heard, "pending"), else_="unheard")
@@ -208,6 +206,30 @@ def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int,
         )
         for wave, by in found.items()
     }
+
+
+def failures(session: Session, rollout: str) -> list[FailureView]:
+    """Why devices that `rollout` offers its version to failed, the most frequent reason first."""
+    code, device = col(DeviceModel.because_code), col(Offer.device)
+    of_code: dict[str, Any] = {"partition_by": code}
+    numbered = (
+        _offers_and_reports()
+        .where(col(Offer.rollout) == rollout, _failed())
+        .add_columns(
+            code.label("code"),
+            col(DeviceModel.because_sentence).label("sentence"),
+            device.label("device"),
+            func.count().over(**of_code).label("devices"),
+            func.row_number().over(**of_code, order_by=device).label("place"),
+        )
+        .subquery()
+    )
+    shown = select(numbered).where(numbered.c.place <= _EXAMPLES)
+    by_code: dict[str, FailureView] = {}
+    for row in session.execute(shown.order_by(numbered.c.devices.desc(), numbered.c.code, numbered.c.place)):
+        new = FailureView(code=row.code, sentence=row.sentence, devices=row.devices, examples=[])
+        by_code.setdefault(row.code, new).examples.append(row.device)
+    return list(by_code.values())[:_REASONS]
 
 
 def returning(session: Session, place: Place, version: int, silent_before: datetime) -> tuple[int, int]:
@@ -257,6 +279,19 @@ def _offered(rollout: str) -> ColumnElement[bool]:
 
 def _connected(silent_before: datetime) -> ColumnElement[bool]:
     return and_(col(Device.presence) == "online", func.coalesce(col(Device.last_heard_at) >= silent_before, False))
+
+
+def _answered() -> ColumnElement[bool]:
+    return col(Device.generation) >= col(Offer.generation)
+
+
+def _failed() -> ColumnElement[bool]:
+    return and_(
+        _answered(),
+        col(DeviceModel.phase) == "rejected",
+        col(DeviceModel.wanted_version) == col(Offer.version),
+        col(DeviceModel.wanted_digest) == col(Offer.digest),
+    )
 
 
 def _offers_and_reports() -> Select[tuple[()]]:

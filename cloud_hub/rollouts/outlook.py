@@ -18,7 +18,7 @@ from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
-from cloud_hub.rollouts.views import CohortsView, CountsView, GateView
+from cloud_hub.rollouts.views import CohortsView, CountsView, FailureView, GateView
 from cloud_hub.rollouts.wanted import Place
 from cloud_hub.rollouts.waves import Line, draw
 
@@ -68,7 +68,8 @@ class Observer:
             newer=newer,
             carried_out=carried_out,
         )
-        return Outlook(snapshot, _seen(snapshot, treated, control), lines)
+        failures = offers.failures(session, row.id) if total.failed else []
+        return Outlook(snapshot, _seen(snapshot, treated, control, failures), lines)
 
     def _telemetry(
         self, session: Session, row: RolloutRow, asked: Gates
@@ -93,10 +94,10 @@ class Observer:
 
 def nothing_seen() -> dict[str, Any]:
     """What is stored of a rollout that nobody has looked at yet."""
-    return _seen(Snapshot(), Evidence(), Evidence())
+    return _seen(Snapshot(), Evidence(), Evidence(), [])
 
 
-def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence) -> dict[str, Any]:
+def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence, failures: list[FailureView]) -> dict[str, Any]:
     counts = snapshot.counts
     return {
         "counts": CountsView(
@@ -123,6 +124,7 @@ def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence) -> dict[str,
             ).model_dump(mode="json")
             for gate in snapshot.gates
         ],
+        "failures": [failure.model_dump(mode="json") for failure in failures],
     }
 
 

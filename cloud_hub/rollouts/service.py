@@ -16,17 +16,18 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
-from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts import offers, readings, store
 from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.shown import decision_view, latest_view, preview_view, rollout_view
+from cloud_hub.rollouts.shown import decision_view, latest_view, preview_view, readings_views, rollout_view
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import (
     DecisionView,
+    GateReadingsView,
     LatestDecisionView,
     PreviewView,
     RetryView,
@@ -84,6 +85,12 @@ class RolloutService:
             found = store.page_of_decisions(session, rollout, request)
             views = [decision_view(row[0]) for row in found.rows]
             return Page(items=views, total=found.total, next=found.next)
+
+    def gates(self, rollout: str) -> list[GateReadingsView]:
+        """What each gate measured over time. Raises `NotFound`."""
+        self._row(rollout)
+        with self._database.reading() as session:
+            return readings_views(readings.of_rollout(session, rollout))
 
     def latest_decisions(self, limit: int = 20) -> list[LatestDecisionView]:
         """The newest decisions on any rollout, the newest first."""
@@ -247,6 +254,9 @@ class RolloutService:
         with self._database.session() as session:
             if not store.save(session, row, decided, outlook.seen, now, lines=outlook.lines):
                 return
+            if outlook.snapshot.gates:
+                final = decided.state.value != row.state
+                readings.keep(session, row, outlook.seen["gates"], now, final=final)
             if decided.state is State.COMPLETED:
                 _retire_hidden(session, row.id)
         if decided.because.code != row.because_code or decided.state.value != row.state:

@@ -1,22 +1,25 @@
 """Rows of rollouts and decisions as they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cloud_hub.because import BecauseView
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.store import lines_of, policy_of
-from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
+from cloud_hub.rollouts.tables import DecisionRow, GateReading, RolloutRow
 from cloud_hub.rollouts.views import (
     CohortsView,
     CountsView,
     DecisionView,
+    FailureView,
+    GateReadingsView,
     GateView,
     LatestDecisionView,
     ManifestVersionView,
     PreviewView,
     PreviewWaveView,
+    ReadingView,
     RolloutView,
     WaveView,
 )
@@ -84,7 +87,19 @@ def _seen(seen: dict[str, Any]) -> dict[str, Any]:
         "counts": CountsView.model_validate(seen["counts"]),
         "evidence": CohortsView.model_validate(seen["evidence"]),
         "gates": [GateView.model_validate(gate) for gate in seen["gates"]],
+        "failures": [FailureView.model_validate(failure) for failure in seen["failures"]],
     }
+
+
+def readings_views(rows: Iterable[GateReading]) -> list[GateReadingsView]:
+    """`rows`, by gate."""
+    units: dict[str, str] = {}
+    readings: dict[str, list[ReadingView]] = {}
+    for row in rows:
+        for gate in row.gates:
+            units[gate["name"]] = gate["unit"]
+            readings.setdefault(gate["name"], []).append(ReadingView.model_validate({**gate, "at": row.at}))
+    return [GateReadingsView(name=name, unit=units[name], readings=found) for name, found in readings.items()]
 
 
 def _waves(row: RolloutRow, policy: Policy) -> list[WaveView]:

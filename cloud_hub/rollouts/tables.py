@@ -78,6 +78,17 @@ class DecisionRow(SQLModel, table=True):
     evidence: dict[str, Any] = Field(sa_type=JSON)
 
 
+class GateReading(SQLModel, table=True):
+    """What the gates of one rollout said at one look. `slot` counts periods since it was created (`readings.py`)."""
+
+    __tablename__ = "gate_readings"
+
+    rollout: str = Field(primary_key=True, foreign_key="rollouts.id")
+    slot: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: datetime = Field(sa_type=UtcDateTime)
+    gates: list[dict[str, Any]] = Field(sa_type=JSON)
+
+
 class Offer(SQLModel, table=True):
     """What one device should run in one slot of one model, since which generation, and which wave of which rollout
     says so."""

@@ -57,6 +57,36 @@ class GateView(_View):
     lower: float
     upper: float
     threshold: float
+    unit: str = "share"
+    """Of these four: share (of 1), ratio, degrees (Celsius) or bytes."""
+
+
+class ReadingView(_View):
+    """What one gate said at one time; figures as in `GateView`."""
+
+    at: datetime
+    verdict: str
+    value: float
+    lower: float
+    upper: float
+    threshold: float
+
+
+class GateReadingsView(_View):
+    """What one gate said over the time of a rollout, the oldest first: evenly spread, and never more than 240."""
+
+    name: str
+    unit: str
+    readings: list[ReadingView]
+
+
+class FailureView(_View):
+    """So many devices failed for the same reason: its code, the sentence of one of them, and the first few."""
+
+    code: str
+    sentence: str
+    devices: int
+    examples: list[str]
 
 
 class ManifestVersionView(_View):
@@ -80,6 +110,8 @@ class RolloutView(_View):
     counts: CountsView
     evidence: CohortsView
     gates: list[GateView]
+    failures: list[FailureView] = []
+    """Why devices failed, the most frequent reason first."""
     because: BecauseView
     policy: Policy
     created_at: datetime
@@ -120,6 +152,7 @@ class DecisionView(_View):
     counts: CountsView
     evidence: CohortsView
     gates: list[GateView]
+    failures: list[FailureView] = []
 
 
 class LatestDecisionView(_View):

@@ -27,6 +27,7 @@ from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.rollouts.views import (
     DecisionView,
+    GateReadingsView,
     LatestDecisionView,
     RetryView,
     RolloutView,
@@ -192,6 +193,7 @@ class FakeRollouts:
     rollouts: dict[str, RolloutView] = field(default_factory=dict)
     decided: dict[str, list[DecisionView]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
+    readings: dict[str, list[GateReadingsView]] = field(default_factory=dict)
 
     def page(
         self, request: PageRequest = FIRST, *, model: str | None = None, state: str | None = None
@@ -210,6 +212,9 @@ class FakeRollouts:
 
     def decisions(self, rollout: str, request: PageRequest) -> Page[DecisionView]:
         return page_of(self.decided[self.get(rollout).id][::-1], request)
+
+    def gates(self, rollout: str) -> list[GateReadingsView]:
+        return self.readings.get(self.get(rollout).id, [])
 
     def latest_decisions(self, limit: int) -> list[LatestDecisionView]:
         found = [

@@ -1,5 +1,6 @@
 """What there is in a paper fleet: 42 devices, two models, a rollout under way, one reverted, one complete."""
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,7 +9,17 @@ from cloud_hub.changes import Changes
 from cloud_hub.devices.views import DeviceModelView, DeviceView, ReleaseView, SpoolView
 from cloud_hub.releases.views import ArtifactView, VersionView
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.views import CohortsView, CountsView, EvidenceView, GateView, RolloutView, WaveView
+from cloud_hub.rollouts.views import (
+    CohortsView,
+    CountsView,
+    EvidenceView,
+    FailureView,
+    GateReadingsView,
+    GateView,
+    ReadingView,
+    RolloutView,
+    WaveView,
+)
 from tests.fakes.console import (
     EDGES,
     KEY,
@@ -47,6 +58,9 @@ def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
             for v, note in ((1, "baseline"), (2, "trained on too little"), (3, "more data"))
         ],
         "vibration": [version("vibration", 1, start, "")],
+        "bearing": [
+            version("bearing", v, start + timedelta(minutes=v), note) for v, note in ((1, "lab"), (2, "field"))
+        ],
     }
     for index in range(devices):
         one = device(index, now())
@@ -179,6 +193,22 @@ def version(model: str, number: int, at: datetime, notes: str) -> VersionView:
     )
 
 
+FAILURES = [
+    FailureView(
+        code="golden-set-failed",
+        sentence="3 of 64 golden samples agree, and 62 must.",
+        devices=1,
+        examples=["gdansk-line1-08"],
+    ),
+    FailureView(
+        code="no-room",
+        sentence="The artifact takes 58 kB, and 12 kB are left for models.",
+        devices=2,
+        examples=["lyon-line2-09", "turin-line2-01"],
+    ),
+]
+
+
 def _waves(wave: int, states: Sequence[str]) -> list[WaveView]:
     names = (("1 device", 2.4, 1), ("50 %", 50.0, 21), ("100 %", 100.0, 42))
     return [WaveView(name=n, exposed_percent=p, covers=c, state=s) for (n, p, c), s in zip(names, states, strict=True)]
@@ -205,6 +235,30 @@ def gates(shift: float, verdict: str) -> list[GateView]:
             threshold=0.1,
         ),
     ]
+
+
+def readings(gate: GateView, minutes: float, until: datetime) -> GateReadingsView:
+    """How a gate may have come to what it says: from little evidence with wide bounds to what is known in the end."""
+    chance, looks = random.Random(gate.name + gate.verdict), 80
+    told = []
+    for look in range(looks):
+        little = ((looks - 1 - look) / looks) ** 2
+        width = 1 + 7 * little
+        noise = chance.gauss(0, 0.15) * (gate.upper - gate.lower) * (little + 0.1) * (look < looks - 1)
+        value = gate.value * (1 - little) + noise
+        lower, upper = value - (gate.value - gate.lower) * width, value + (gate.upper - gate.value) * width
+        verdict = "fail" if lower > gate.threshold else "pass" if upper <= gate.threshold else "not-enough-evidence"
+        told.append(
+            ReadingView(
+                at=until - timedelta(minutes=minutes * (looks - 1 - look) / looks),
+                verdict=verdict,
+                value=value,
+                lower=lower,
+                upper=upper,
+                threshold=gate.threshold,
+            )
+        )
+    return GateReadingsView(name=gate.name, unit=gate.unit, readings=told)
 
 
 def _rollouts(hub: FakeHub, start: datetime) -> None:
@@ -241,7 +295,7 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
             "reverted",
             0,
             ["reverted", "waiting", "waiting"],
-            CountsView(eligible=42, offered=0, heard=0, succeeded=0, failed=0),
+            CountsView(eligible=42, offered=1, heard=1, succeeded=1),
             gates(0.243, "fail"),
             50,
             [
@@ -299,6 +353,46 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
                 ),
             ],
         ),
+        (
+            "bearing-1-t0pp",
+            "bearing",
+            1,
+            "stopped",
+            1,
+            ["done", "stopped", "waiting"],
+            CountsView(eligible=42, offered=21, heard=19, succeeded=14, failed=3, pending=2, unheard=2),
+            gates(0.03, "pass"),
+            170,
+            [
+                ("running", "wave-opened", "Wave 2 of 3 is open: 21 of 42 devices are offered version 1."),
+                (
+                    "stopped",
+                    "too-many-failed",
+                    "3 of 19 devices heard from failed (15.8 %), and at most 5 % may. Stopped: devices that have "
+                    "version 1 keep it, no other gets it. Resume it, or abort it to revert.",
+                ),
+            ],
+        ),
+        (
+            "bearing-2-w4it",
+            "bearing",
+            2,
+            "running",
+            0,
+            ["open", "waiting", "waiting"],
+            CountsView(eligible=42, offered=1, heard=1, succeeded=1),
+            gates(0.02, "pass"),
+            25,
+            [
+                ("running", "wave-opened", "Wave 1 of 3 is open: 1 of 42 devices is offered version 2."),
+                (
+                    "running",
+                    "approval-wanted",
+                    "Wave 2 of 3 (21 devices) waits for somebody who approves it, and who is not maria. Before: 1 of 1 "
+                    "devices heard from run it, 0 failed, 1,800 records, every gate passed.",
+                ),
+            ],
+        ),
     ]
     now = hub.now()
     for id, model, number, state, wave, states, counts, judged, minutes, history in told:
@@ -316,10 +410,14 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
             because=because(history[-1][1], history[-1][2]),
             policy=Policy(),
             created_at=at,
+            created_by="maria",
+            failures=FAILURES[: counts.failed][::-1],
             updated_at=at + timedelta(minutes=len(history) - 1),
             revision=len(history),
         )
         hub.rollouts.rollouts[id] = one
+        lasted = (one.updated_at - at).total_seconds() / 60
+        hub.rollouts.readings[id] = [readings(gate, lasted, one.updated_at) for gate in judged]
         hub.rollouts.decided[id] = [
             replace_view(decision(one, n, at + timedelta(minutes=n - 1)), state=state, because=because(code, said))
             for n, (state, code, said) in enumerate(history, 1)

@@ -1,0 +1,73 @@
+"""What a person may do to a rollout now, each with what comes of it, in numbers."""
+
+from dataclasses import dataclass
+
+from cloud_hub.console import words
+from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.views import RolloutView
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a person may do now. `touches` is how many devices get another order by it."""
+
+    name: str
+    text: str
+    consequence: str
+    button: str
+    tone: str = ""
+    touches: int = 0
+
+
+def actions(rollout: RolloutView) -> tuple[Action, ...]:
+    """What may be done to `rollout` now."""
+    match State(rollout.state):
+        case State.RUNNING:
+            return _pause(rollout), _abort(rollout)
+        case State.PAUSED | State.STOPPED:
+            return _resume(rollout), _abort(rollout)
+        case _:
+            return ()
+
+
+def _pause(rollout: RolloutView) -> Action:
+    counts = rollout.counts
+    left = max(0, counts.eligible - counts.offered)
+    return Action(
+        "pause",
+        "Pause",
+        f"The {words.plural(counts.offered, 'device')} that were offered v{rollout.version} keep it, and the "
+        f"{words.plural(left, 'other device')} that it is for are not offered it. The gates keep watching, and still "
+        "stop it if they must. It can be resumed at any time.",
+        "Pause the rollout",
+    )
+
+
+def _resume(rollout: RolloutView) -> Action:
+    stopped = State(rollout.state) is State.STOPPED
+    left = max(0, rollout.counts.eligible - rollout.counts.offered)
+    again = (
+        "What it was stopped for is looked at again at once, and stops it again if it still holds. " if stopped else ""
+    )
+    return Action(
+        "resume",
+        "Resume",
+        f"{again}The rollout goes on from wave {max(1, rollout.wave + 1)} of {len(rollout.waves)}, which soaks anew. "
+        f"In the end {words.plural(left, 'more device')} are offered v{rollout.version}, as far as the gates let it.",
+        "Resume the rollout",
+    )
+
+
+def _abort(rollout: RolloutView) -> Action:
+    counts = rollout.counts
+    running = counts.offered - counts.succeeded
+    others = f" The {words.plural(running, 'other')} that were offered it drop it." if running else ""
+    return Action(
+        "abort",
+        "Abort",
+        f"The {words.plural(counts.succeeded, 'device')} that run v{rollout.version} are ordered back to what each ran "
+        f"before.{others} Nobody else is offered it. This cannot be undone; a new rollout can be started.",
+        "Abort the rollout and go back",
+        "danger",
+        counts.offered,
+    )
