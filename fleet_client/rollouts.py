@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.http import API, Http
-from fleet_client.views import Decision, GateReadings, Page, Rollout
+from fleet_client.views import Decision, GateReadings, Page, Preview, Rollout
 
 
 class Rollouts:
@@ -44,18 +44,37 @@ class Rollouts:
         policy: Mapping[str, Any] | None = None,
         *,
         slot: str = "default",
+        salt: str | None = None,
         key: str | None = None,
     ) -> Rollout:
         """Starts to roll `version` out. What `policy` leaves out is the hub's default. In the slot "shadow" it runs
-        beside the version that answers, on the same inputs, and answers nobody. `key` names the request: asked again
-        with the same, the hub answers with the rollout that it started.
+        beside the version that answers, on the same inputs, and answers nobody. With the `salt` of a preview, what
+        that showed is what happens. `key` names the request: asked again with the same, the hub answers with the
+        rollout that it started.
 
         {"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
         "selector": "site = lyon and not target = tpu", "success_percent": 95, "soak_seconds": 60,
         "minimum_records": 200, "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
         """
-        body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
+        body = _wanted(model, version, policy, slot, salt)
         return self._http.send(Rollout, "POST", f"{API}/rollouts", body, key or os.urandom(16).hex())
+
+    def preview(
+        self,
+        model: str,
+        version: int,
+        policy: Mapping[str, Any] | None = None,
+        *,
+        slot: str = "default",
+        salt: str | None = None,
+        wave: int = 0,
+        limit: int = 100,
+    ) -> Preview:
+        """What each wave would be if it were created now, and the first `limit` devices that `wave`, from 0, adds.
+        Starts nothing."""
+        body = _wanted(model, version, policy, slot, salt)
+        path = f"{API}/rollouts/preview?wave={wave}&limit={limit}"
+        return self._http.send(Preview, "POST", path, body)
 
     def pause(self, rollout: str, reason: str = "") -> Rollout:
         """Holds it: nobody new is offered the version, nobody loses it."""
@@ -68,8 +87,17 @@ class Rollouts:
         """Takes the version back from every device that it was offered to."""
         return self._verb(rollout, "abort", reason)
 
+    def approve(self, rollout: str, reason: str = "") -> Rollout:
+        """Lets the wave open that waits for an approval."""
+        return self._verb(rollout, "approve", reason)
+
     def _verb(self, rollout: str, verb: str, reason: str) -> Rollout:
         return self._http.send(Rollout, "POST", f"{_path(rollout)}/{verb}", {"reason": reason})
+
+
+def _wanted(model: str, version: int, policy: Mapping[str, Any] | None, slot: str, salt: str | None) -> dict[str, Any]:
+    body = {"model": model, "version": version, "slot": slot, "policy": dict(policy or {})}
+    return {**body, "salt": salt} if salt else body
 
 
 def _path(rollout: str) -> str:

@@ -277,6 +277,25 @@ class Rollout(msgspec.Struct, frozen=True):
         return self.state in ENDED
 
 
+class PreviewWave(msgspec.Struct, frozen=True):
+    """One wave: so many devices are exposed once it is open, by target, and so many of them `added` by it."""
+
+    name: str
+    covers: int
+    added: int
+    by_target: dict[str, int]
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a rollout that is created with `salt` does while the fleet stays as it is. `devices` are the first of those
+    that `wave`, from 0, adds."""
+
+    salt: str
+    waves: tuple[PreviewWave, ...]
+    wave: int
+    devices: tuple[str, ...] = ()
+
+
 #: The states that a rollout does not leave by itself.
 ENDED = frozenset({"completed", "reverted", "stopped", "aborted", "superseded"})
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from cloud_hub.devices.selector_text import SelectorWrong
 from cloud_hub.errors import Fault, Faulty, TooLarge
 from cloud_hub.manifests import source
 from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest, schema
@@ -113,7 +114,10 @@ def _fault(lines: Lines, node: Node, detail: ErrorDetails, whole: dict[str, Any]
         case "missing":
             what = f"{path[-1]!r} is missing here."
         case "value_error":
-            reason = str(detail.get("ctx", {}).get("error", detail["msg"]))
+            error = detail.get("ctx", {}).get("error")
+            if isinstance(error, SelectorWrong):
+                return lines.fault(node.inner(path, error.column) or node.place_of(path), str(error), _dotted(path))
+            reason = str(error or detail["msg"])
             what = f"{reason[:1].upper()}{reason[1:].rstrip('.')}."
         case _ if isinstance(given, (dict, list)):
             what = f"{detail['msg']}."

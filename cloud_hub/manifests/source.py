@@ -7,7 +7,7 @@ that JSON does not have are faults.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import yaml
@@ -39,6 +39,8 @@ class Node:
     place: Place
     nodes: int = 1
     depth: int = 1
+    text_at: Place | None = None
+    """Of a text in one line: the place of its first character."""
 
     def plain(self) -> Any:
         """The value as JSON has it."""
@@ -52,6 +54,14 @@ class Node:
 
     def place_of(self, path: Sequence[str | int]) -> Place:
         """The place of what `path` leads to, as far as it leads: the key of an entry, an item of a list."""
+        return self._reach(path)[0]
+
+    def inner(self, path: Sequence[str | int], column: int) -> Place | None:
+        """The place of the character at `column`, from 1, of the text at `path`; None where lines are folded."""
+        text_at = self._reach(path)[1].text_at
+        return Place(text_at.line, text_at.column + column - 1) if text_at else None
+
+    def _reach(self, path: Sequence[str | int]) -> "tuple[Place, Node]":
         place, node = self.place, self
         for step in path:
             match node.value, step:
@@ -62,7 +72,7 @@ class Node:
                     place = node.place
                 case _:
                     break
-        return place
+        return place, node
 
 
 @dataclass(frozen=True)
@@ -149,14 +159,16 @@ class _Builder:
             case yaml.ScalarEvent():
                 # A key is the text that is written: `on` and `1` are names there, and no truth and no number.
                 value = event.value if self._at_key else self._scalar(event, place)
-                self._close(Node(value, place), event.anchor)
+                one_line = event.end_mark.line == event.start_mark.line
+                text_at = Place(place.line, place.column + (event.style is not None)) if one_line else None
+                self._close(Node(value, place, text_at=text_at), event.anchor)
             case yaml.AliasEvent():
                 if event.anchor not in self._anchors:
                     self.faults.append(
                         self._lines.fault(place, f"No whole value before here is named &{event.anchor}.")
                     )
                 known = self._anchors.get(event.anchor, Node(None, place))
-                self._close(Node(known.value, place, known.nodes, known.depth), None)
+                self._close(replace(known, place=place, text_at=None), None)
             case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                 self._open.append(_Open(place, isinstance(event, yaml.MappingStartEvent), event.anchor, []))
                 self._bound(place, len(self._open), 0)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -130,8 +130,8 @@ def ago(at: datetime | None) -> str:
     return f"{seconds:.0f} s ago"
 
 
-def pairs(labels: dict[str, str]) -> str:
-    """Labels as key=value."""
+def pairs(labels: Mapping[str, object]) -> str:
+    """Labels, and other things with names, as key=value."""
     return " ".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 

@@ -1,8 +1,8 @@
 """A rollout on the screen: how far it is, on what evidence, and what holds it."""
 
 from fleet_client import Client
-from fleet_client.cli.output import Output, ago
-from fleet_client.views import Rollout
+from fleet_client.cli.output import Output, ago, pairs
+from fleet_client.views import Preview, Rollout
 
 
 def show_rollout(output: Output, rollout: Rollout) -> None:
@@ -40,6 +40,23 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
     if rollout.gates:
         output.line("")
         output.table(["gate", "verdict", "because"], [[g.name, g.verdict, g.sentence] for g in rollout.gates])
+
+
+def show_preview(output: Output, preview: Preview) -> None:
+    """Each wave, and the devices of one of them."""
+    if output.json:
+        output.document(preview)
+        return
+    output.table(
+        ["wave", "exposed", "added", "of these"],
+        [[one.name, str(one.covers), str(one.added), pairs(one.by_target)] for one in preview.waves],
+    )
+    if not preview.devices:
+        return
+    wave = preview.waves[preview.wave]
+    more = wave.added - len(preview.devices)
+    output.line("")
+    output.line(f"wave {preview.wave + 1} adds: {' '.join(preview.devices)}{f' and {more} more' if more > 0 else ''}")
 
 
 def _of_manifest(rollout: Rollout) -> str:

@@ -9,9 +9,9 @@ from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
 from fleet_client.cli.output import ago
+from fleet_client.cli.policy_options import policy_options
 from fleet_client.cli.program import PASSED_ON, become
-from fleet_client.cli.rollout_screen import follow, show_rollout
-from fleet_client.policy import policy_of, read_policy
+from fleet_client.cli.rollout_screen import follow, show_preview, show_rollout
 from fleet_client.views import Rollout
 
 
@@ -47,6 +47,8 @@ Examples:
   vedette rollouts create digits 2 --wave 1 --wave 10% --wave 100% --soak 600 --minimum-records 5000
   vedette rollouts create digits 2 --label site=lyon --on-stop pause
   vedette rollouts create digits 2 --select "agent >= 0.2 and not (site in (lyon, oslo) or model.digits = 1)"
+  vedette rollouts create digits 2 --lab "bench = yes" --per-minute 20 --growth 2 --window "mon-fri 22:00-04:00"
+  vedette rollouts create digits 2 --group ha-pair --approval after-first --second-person
   vedette rollouts create digits 2 --policy careful.json
   vedette rollouts create digits 3 --shadow             compare it with what answers, before it may
   vedette rollouts create -f rollout.yaml               as the manifest says, also when it has not changed
@@ -55,27 +57,11 @@ Examples:
 @click.argument("model", required=False)
 @click.argument("version", type=int, required=False)
 @files_option
-@click.option("--wave", "waves", multiple=True, metavar="N|N%", help="A wave: so many devices, or a share of them. "
-              "[default: 1, 50%, 100%]")  # fmt: skip
-@click.option(
-    "--select",
-    metavar="EXPR",
-    help="Only devices that this selector means: site = lyon and not target in (tpu, cpu-vnni)",
-)
-@click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only devices with this label.")
-@click.option("--target", "targets", multiple=True, help="Only devices of this hardware target.")
-@click.option(
-    "--soak", "soak_seconds", type=click.FloatRange(0), metavar="SECONDS", help="How long each wave must run."
-)
-@click.option("--minimum-records", type=click.IntRange(0), help="How many records each wave must have answered.")
-@click.option("--success", "success_percent", type=click.FloatRange(0, 100), help="Share of devices that must run it.")
+@policy_options
 @click.option(
     "--shadow", is_flag=True, help="Run it beside the version that answers, on the same inputs, answering nobody."
 )
-@click.option("--on-stop", type=click.Choice(["revert", "pause"]), help="What becomes of it when a gate fails.")
-@click.option(
-    "--policy", "file", type=click.Path(path_type=Path), help="A policy as JSON; the options above go over it."
-)
+@click.option("--salt", metavar="HEX", help="Of a preview: what it showed is what happens.")
 @click.option("--watch", "-w", is_flag=True, help="Follow it until it ends; exit 0 only when it completed.")
 @hub_command
 def create(
@@ -83,24 +69,19 @@ def create(
     model: str | None,
     version: int | None,
     files: tuple[Path, ...],
-    waves: tuple[str, ...],
-    select: str | None,
-    labels: tuple[str, ...],
-    targets: tuple[str, ...],
-    file: Path | None,
+    policy: dict[str, Any],
     shadow: bool,
+    salt: str | None,
     watch: bool,
-    **settings: Any,
 ) -> int:
     """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
     if files:
-        if model is not None or _given(waves, select, labels, targets, file, shadow, *settings.values()):
+        if model is not None or policy or shadow or salt:
             raise click.UsageError("With --file, the manifest says all: leave out MODEL, VERSION and other options.")
         return _create_from(session, files, watch)
     if model is None or version is None:
         raise click.UsageError("Name MODEL and VERSION, or a manifest with --file FILE.")
-    policy = policy_of(read_policy(file) if file else {}, waves, labels, targets, settings, select)
-    made = session.client.rollouts.create(model, version, policy, slot="shadow" if shadow else "default")
+    made = session.client.rollouts.create(model, version, policy, slot=_slot(shadow), salt=salt)
     if watch:
         return follow(session.client, session.output, made.id)
     show_rollout(session.output, made)
@@ -109,8 +90,8 @@ def create(
     return 0
 
 
-def _given(*options: Any) -> bool:
-    return any(option not in (None, (), False) for option in options)
+def _slot(shadow: bool) -> str:
+    return "shadow" if shadow else "default"
 
 
 def _create_from(session: Session, files: tuple[Path, ...], watch: bool) -> int:
@@ -130,6 +111,40 @@ def simulate(arguments: tuple[str, ...]) -> None:
     """Play a rollout before it happens, on a simulated fleet: how far would a bad version get, how long takes a good
     one?"""
     become("cloud_hub.simulation", arguments, needs="pydantic", extra="hub")
+
+
+@rollouts.command(
+    epilog="""\b
+Examples:
+  vedette rollouts preview digits 2
+  vedette rollouts preview digits 2 --wave 1 --wave 100% --select "site = lyon" --show-wave 2
+"""
+)
+@click.argument("model")
+@click.argument("version", type=int)
+@policy_options
+@click.option("--shadow", is_flag=True, help="As a shadow.")
+@click.option("--salt", metavar="HEX", help="Of another preview, to see its other waves.")
+@click.option("--show-wave", type=click.IntRange(1), default=1, show_default=True, help="Whose devices are listed.")
+@click.option("--limit", type=click.IntRange(0, 500), default=50, show_default=True, help="At most so many of them.")
+@hub_command
+def preview(
+    session: Session,
+    model: str,
+    version: int,
+    policy: dict[str, Any],
+    shadow: bool,
+    salt: str | None,
+    show_wave: int,
+    limit: int,
+) -> None:
+    """Show exactly which devices each wave would have, and start nothing."""
+    found = session.client.rollouts.preview(
+        model, version, policy, slot=_slot(shadow), salt=salt, wave=show_wave - 1, limit=limit
+    )
+    show_preview(session.output, found)
+    if session.output.terminal:
+        session.output.line(f"\nCreate it with the same options and --salt {found.salt}, and this is what happens.")
 
 
 @rollouts.command()
@@ -173,6 +188,15 @@ def resume(session: Session, rollout: str, reason: str) -> None:
 def abort(session: Session, rollout: str, reason: str) -> None:
     """Take the version back from every device that it was offered to."""
     show_rollout(session.output, session.client.rollouts.abort(rollout, reason))
+
+
+@rollouts.command()
+@click.argument("rollout")
+@click.option("--reason", default="", help="Why, for whoever reads its history.")
+@hub_command
+def approve(session: Session, rollout: str, reason: str) -> None:
+    """Let the wave open that waits for an approval."""
+    show_rollout(session.output, session.client.rollouts.approve(rollout, reason))
 
 
 @rollouts.command()

@@ -71,6 +71,19 @@ def test_fields_within_fields_know_what_they_may_hold() -> None:
 
 
 @pytest.mark.parametrize(
+    ("selector", "place"),
+    [
+        ("site == = lyon", "8:21"),
+        ("'site == = lyon'", "8:22"),
+        ("|\n    site == = lyon", "8:3"),
+    ],
+)
+def test_a_selector_is_wrong_at_its_own_column(selector: str, place: str) -> None:
+    (fault,) = told(SMALL + f"  selector: {selector}\n")
+    assert fault.startswith(f"a.yaml:{place}: spec.selector: The selector is wrong at column 9: ")
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("", "a.yaml:1:1: There is no manifest in here."),

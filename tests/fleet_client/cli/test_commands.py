@@ -198,7 +198,45 @@ def test_rollouts_and_their_decisions_are_listed(hub: FakeHub, capsys: Captured)
     assert hub.asked[0].query == {"model": ["digits"], "state": ["running"], "limit": ["50"]}
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume", "abort"])
+def test_each_option_of_a_policy_reaches_the_hub(hub: FakeHub) -> None:
+    hub.on("POST /api/v1/rollouts", Answer(rollout(), 201))
+    given = "--lab bench=yes --heard 80 --minimum-devices 3 --stop-failed 2 --stop-failed-after 10 --max-in-flight 50"
+    given += " --per-minute 20 --growth 2 --jitter 30 --group pair --approval all --second-person --deadline 900"
+    arguments = ["rollouts", "create", "digits", "2", *given.split(), "--retries", "2", "--window", "sat 01:00-05:00"]
+    assert main([*arguments, "--salt", "0123abcd"]) == 0
+    assert hub.asked[0].json["salt"] == "0123abcd"
+    assert hub.asked[0].json["policy"] == {
+        "lab": "bench=yes",
+        "heard_percent": 80.0,
+        "minimum_devices": 3,
+        "stop_failed_percent": 2.0,
+        "stop_failed_after": 10,
+        "max_in_flight": 50,
+        "rate": {"devices_per_minute": 20.0, "growth_factor": 2.0, "jitter_seconds": 30.0},
+        "group": {"label": "pair"},
+        "approval": {"waves": "all", "second_person": True},
+        "window": {"days": ["sat"], "start": "01:00", "end": "05:00"},
+        "deadline_seconds": 900.0,
+        "retries": 2,
+    }
+
+
+def test_a_preview_shows_each_wave_and_the_devices_of_one(hub: FakeHub, capsys: Captured) -> None:
+    waves = [
+        {"name": "1 device", "covers": 2, "added": 2, "by_target": {"cpu-avx2": 1, "cpu-vnni": 1}},
+        {"name": "100 %", "covers": 6, "added": 4, "by_target": {"cpu-avx2": 2, "cpu-vnni": 4}},
+    ]
+    answer = {"salt": "0123abcd", "waves": waves, "wave": 1, "devices": ["press-01", "press-02"]}
+    hub.on("POST /api/v1/rollouts/preview", answer)
+    assert main(["rollouts", "preview", "digits", "2", "--wave", "1", "--show-wave", "2", "--limit", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "1 device\t2\t2\tcpu-avx2=1 cpu-vnni=1" in out
+    assert "wave 2 adds: press-01 press-02 and 2 more" in out
+    assert hub.asked[0].query == {"wave": ["1"], "limit": ["2"]}
+    assert hub.asked[0].json["policy"] == {"waves": [{"devices": 1}]}
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "abort", "approve"])
 def test_a_verb_says_why(hub: FakeHub, capsys: Captured, verb: str) -> None:
     hub.on(f"POST /api/v1/rollouts/r1/{verb}", rollout("paused"))
     assert main(["rollouts", verb, "r1", "--reason", "lunch"]) == 0
