@@ -1,7 +1,8 @@
 """Windows as a gateway makes them: real scans through the real digits, counted by the agent's own code.
 
 The model answers every scan of the replay data once. A window then counts a random draw of these answers, with the
-latencies that were measured, over ten seconds: what `Recorder` would make of a source at that rate.
+latencies that were measured, over ten seconds: what `Recorder` would make of a source at that rate that knows the true
+labels. Memory and temperature wander as on a device that is in use.
 """
 
 import random
@@ -28,9 +29,10 @@ START_MS = 1_795_377_600_000
 
 
 class Record(NamedTuple):
-    """One scan: its label, and the bins that it falls into."""
+    """One scan: the label that it is given, whether that is the true one, and the bins that it falls into."""
 
     label: str
+    right: bool
     confidence: int
     features: tuple[int, ...]
 
@@ -46,6 +48,7 @@ class Digits:
         self.manifest = msgspec.structs.replace(msgspec.json.decode(document, type=Manifest), version=3)
         session = open_session(self.manifest.runtime, built.good / "artifact.cpu-avx2.onnx")
         with np.load(built.replay) as replay:
+            truth = [self.manifest.labels[at] for at in replay["labels"]]
             inputs = {name.removeprefix("inputs/"): replay[name] for name in replay.files if name.startswith("inputs/")}
         rows = len(next(iter(inputs.values())))
         edges = self.manifest.reference.confidence.edges
@@ -55,7 +58,7 @@ class Digits:
         ]
         given = answers(self.manifest, session.run(inputs))
         self.records = [
-            Record(one.label, bin_of(edges, one.confidence), tuple(column[at] for column in columns))
+            Record(one.label, one.label == truth[at], bin_of(edges, one.confidence), tuple(row[at] for row in columns))
             for at, one in enumerate(given)
         ]
         self.latencies = [_latency(session, inputs, at % rows) for at in range(500)]
@@ -65,7 +68,10 @@ class Digits:
         """`count` windows of `records` each, one after the other."""
         chance = random.Random(seed)
         reference = self.manifest.reference
+        pages, degrees = 22_000, 50.0
         for number in range(count):
+            pages += chance.randrange(-40, 41)
+            degrees = min(max(degrees + chance.gauss(0, 0.3), 35.0), 75.0)
             drawn = chance.choices(self.records, k=records)
             confidence = [0] * len(reference.confidence.counts)
             bins = {name: [0] * len(one.counts) for name, one in reference.features.items()}
@@ -87,6 +93,10 @@ class Digits:
                 predictions=dict(Counter(record.label for record in drawn)),
                 confidence=tuple(confidence),
                 features={name: tuple(counts) for name, counts in bins.items()},
+                memory_bytes=pages * 4096,
+                temperature_c=round(degrees, 1),
+                labelled=records,
+                correct=sum(record.right for record in drawn),
             )
 
 

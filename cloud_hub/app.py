@@ -43,6 +43,7 @@ from cloud_hub.lake.service import LakeService
 from cloud_hub.manifests import api as manifests_api
 from cloud_hub.manifests.service import ManifestService
 from cloud_hub.monitoring import api as monitoring_api
+from cloud_hub.monitoring.labels import LabelService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.refusals import Refusals
 from cloud_hub.releases import api as releases_api
@@ -126,7 +127,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         releases_api.router(releases),
         rollouts_api.router(rollouts),
         manifests_api.router(ManifestService(rollouts)),
-        monitoring_api.router(monitoring),
+        monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),
         stream.router(changes),
         health.router(status),

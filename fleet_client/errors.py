@@ -65,6 +65,12 @@ class BuildWrong(ClientError):
     code = "build-wrong"
 
 
+class LabelsWrong(ClientError):
+    """A file of labels cannot be read."""
+
+    code = "labels-wrong"
+
+
 class PolicyWrong(ClientError):
     """A rollout policy that cannot be read."""
 

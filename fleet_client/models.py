@@ -1,13 +1,13 @@
 """The models and their versions: look at them, register a new one from a built folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.blobs import Blobs
 from fleet_client.http import API, Http
-from fleet_client.views import Model, Page, Version
+from fleet_client.views import Labelled, Labels, Model, Page, Version
 
 #: Told which file goes, how many of its bytes have gone, and how many there are.
 FileProgress = Callable[[Path, int, int], None]
@@ -49,6 +49,10 @@ class Models:
             self._blobs.upload(file.path, file.digest, watch)
         body = {"notes": notes, "artifacts": [{"manifest": manifest} for manifest in version.manifests]}
         return self._http.send(Version, "POST", f"{_path(version.model)}/versions", body)
+
+    def label(self, model: str, rows: Iterable[Labels], key: str) -> Labelled:
+        """Tells true labels that arrived late: evidence for the gates. Under one `key` they count once."""
+        return self._http.send(Labelled, "POST", f"{_path(model)}/labels", {"rows": list(rows)}, key)
 
 
 def _of_file(progress: FileProgress, path: Path) -> Callable[[int, int], None]:

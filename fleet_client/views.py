@@ -190,6 +190,26 @@ class Cohort(msgspec.Struct, frozen=True):
     """The share of those, 0 to 1, with the same label."""
 
 
+class Labels(msgspec.Struct, frozen=True, rename={"since": "from"}):
+    """Of the records that `version` answered on `device` from `since` to `until`, so many have a true label by now, and
+    so many of these were given it."""
+
+    device: str
+    version: int
+    labelled: int
+    correct: int
+    since: datetime
+    until: datetime
+    slot: str = "default"
+
+
+class Labelled(msgspec.Struct, frozen=True):
+    """How many rows of labels were counted now, and how many had been before, under the same key."""
+
+    counted: int
+    repeated: int = 0
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """`treated` ran the rollout's version, `control` any other in the same time."""
 

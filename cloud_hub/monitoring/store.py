@@ -12,12 +12,14 @@ from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
-from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
+from cloud_hub.monitoring.tables import LabelReport, TelemetrySlice, TelemetryWindow
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.telemetry import Window
 
 #: How long single windows and slices are kept; the lake keeps them for good.
 KEPT = timedelta(hours=48)
+#: How much longer than windows the keys of late labels are: who sends again after that is counted again.
+KEYS_KEPT = timedelta(days=30)
 SLICE_SECONDS = 10
 _SLICE_MS = SLICE_SECONDS * 1000
 _CHUNK = 500
@@ -200,10 +202,20 @@ def device_slices(session: Session, device: str, model: str, since: datetime, un
     return [Slice(version, start, tally(counted)) for (start, version), counted in sorted(found.items())]
 
 
+def keep_report(session: Session, report: LabelReport) -> LabelReport | None:
+    """Keeps `report`; or gives the one that has its key already, and keeps that."""
+    row = {name: getattr(report, name) for name in ("key", "model", "digest", "rows", "by", "received_at")}
+    statement = upsert(session, LabelReport).on_conflict_do_nothing().returning(col(LabelReport.key))
+    if session.execute(statement, [row]).first() is not None:
+        return None
+    return session.get(LabelReport, report.key)
+
+
 def forget(session: Session, before: datetime) -> int:
     """Drops what came, or claims to have happened, before `before`. Gives how many windows went."""
     gone = session.execute(delete(_W).where(col(_W.ingested_at) < before))
     session.execute(delete(TelemetrySlice).where(col(TelemetrySlice.started_at_ms) < _ms(before)))
+    session.execute(delete(LabelReport).where(col(LabelReport.received_at) < before - KEYS_KEPT))
     return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult
 
 

@@ -70,3 +70,17 @@ class TelemetrySlice(SQLModel, table=True):
     errors: int = Field(sa_type=BigInteger)
     latency: str = Field(sa_type=Text)
     predictions: str = Field(sa_type=Text)
+
+
+class LabelReport(SQLModel, table=True):
+    """A request that brought late labels, by its idempotency key; what it said is in `windows`."""
+
+    __tablename__ = "label_reports"
+
+    key: str = Field(primary_key=True)
+    model: str
+    digest: str
+    """SHA-256 of its content."""
+    rows: int
+    by: str
+    received_at: datetime = Field(sa_type=UtcDateTime, index=True)

@@ -1,10 +1,14 @@
 """What the monitoring API shows: evidence in numbers, and series that a chart draws as they are."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from cloud_hub.monitoring.evidence import Evidence
+
+_MOST = 2**31 - 1
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 class EvidenceView(BaseModel):
@@ -38,6 +42,46 @@ class EvidenceView(BaseModel):
             compared=total.compared,
             agreement=total.agreement,
         )
+
+
+class LabelRow(BaseModel):
+    """Of the records that `version` answered on `device` from `from` to `until`, so many have a true label by now, and
+    so many of these were given it. `from` says to which evidence it belongs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    device: str = Field(min_length=1, max_length=63)
+    version: int = Field(ge=1, le=_MOST)
+    slot: Literal["default", "shadow"] = "default"
+    labelled: int = Field(ge=1, le=_MOST)
+    correct: int = Field(ge=0, le=_MOST)
+    since: AwareDatetime = Field(alias="from", ge=_EARLIEST, le=_LATEST)
+    until: AwareDatetime = Field(ge=_EARLIEST, le=_LATEST)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.correct > self.labelled:
+            raise ValueError(f"{self.correct} right ones of {self.labelled} labelled cannot be")
+        if self.since > self.until:
+            raise ValueError("it ends before it starts")
+        return self
+
+
+class LabelsIn(BaseModel):
+    """Labels that arrive late. Each record is to be counted once, whether its device counted it or somebody here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: tuple[LabelRow, ...] = Field(min_length=1, max_length=1000)
+
+
+class LabelsView(BaseModel):
+    """How many rows were counted now, and how many had been before, under the same key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    counted: int
+    repeated: int
 
 
 class VersionSeries(BaseModel):

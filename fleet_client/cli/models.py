@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from fleet_client import labels
 from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import size
@@ -116,6 +117,28 @@ def register(session: Session, folder: Path, notes: str) -> None:
     session.output.table(["version", "made (UTC)", "target", "accuracy", "source", "size", "notes"], _rows(made))
     if session.output.terminal:
         session.output.line(f"Next: vedette rollouts create {made.model} {made.version} --watch")
+
+
+@models.command(
+    epilog="""\b
+FILE is CSV, with the columns of its first line: device, version, labelled, correct, from, until, and maybe slot:
+  device,version,labelled,correct,from,until
+  gateway-1,4,200,188,2026-11-27T10:00:00Z,2026-11-27T11:00:00Z
+"""
+)
+@click.argument("model")
+@click.argument("file", type=click.Path(path_type=Path))
+@hub_command
+def label(session: Session, model: str, file: Path) -> None:
+    """Tell true labels that arrived late, from FILE. The same file again counts nothing twice."""
+    rows, key = labels.read(file)
+    told = session.client.models.label(model, rows, key)
+    if session.output.json:
+        session.output.document(told)
+    elif told.counted:
+        session.output.line(f"Counted {told.counted} rows.")
+    else:
+        session.output.line(f"Its {told.repeated} rows had been counted before.")
 
 
 def _rows(version: Version) -> list[list[str]]:

@@ -10,6 +10,7 @@ from cloud_hub import problems
 from cloud_hub.database import Database
 from cloud_hub.monitoring import api, store
 from cloud_hub.monitoring.evidence import Counted, Evidence
+from cloud_hub.monitoring.labels import LabelService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.monitoring.store import Arrived
 from cloud_hub.monitoring.views import EvidenceView
@@ -104,10 +105,10 @@ def test_evidence_of_nothing_is_shown_as_nothing() -> None:
 
 class TestOverHttp:
     @pytest.fixture
-    def client(self, monitoring: MonitoringService) -> TestClient:
+    def client(self, monitoring: MonitoringService, database: Database, clock: StoppedClock) -> TestClient:
         app = FastAPI()
         problems.install(app)
-        app.include_router(api.router(monitoring), prefix="/api/v1")
+        app.include_router(api.router(monitoring, LabelService(database, clock)), prefix="/api/v1")
         return TestClient(app)
 
     def test_a_series_is_answered(self, client: TestClient) -> None:
