@@ -188,6 +188,10 @@ class Cohort(msgspec.Struct, frozen=True):
     """Of a shadow: records whose label was compared with that of the version that answered."""
     agreement: float | None = None
     """The share of those, 0 to 1, with the same label."""
+    labelled: int = 0
+    """Records whose true label is known."""
+    accuracy: float | None = None
+    """The share of those, 0 to 1, that were given it."""
 
 
 class Labels(msgspec.Struct, frozen=True, rename={"since": "from"}):

@@ -27,6 +27,10 @@ class EvidenceView(BaseModel):
     """Of a shadow: records whose label was compared with that of the version that answered."""
     agreement: float | None = None
     """The share of those with the same label; null when none was compared."""
+    labelled: int = 0
+    """Records whose true label is known."""
+    accuracy: float | None = None
+    """The share of those that were given it; null when none is known."""
 
     @classmethod
     def of(cls, evidence: Evidence) -> "EvidenceView":
@@ -41,6 +45,8 @@ class EvidenceView(BaseModel):
             predictions=dict(total.predictions),
             compared=total.compared,
             agreement=total.agreement,
+            labelled=total.labelled,
+            accuracy=total.correct / total.labelled if total.labelled else None,
         )
 
 

@@ -136,9 +136,9 @@ def label(session: Session, model: str, file: Path) -> None:
     if session.output.json:
         session.output.document(told)
     elif told.counted:
-        session.output.line(f"Counted {told.counted} rows.")
+        session.output.line(f"Rows counted: {told.counted}.")
     else:
-        session.output.line(f"Its {told.repeated} rows had been counted before.")
+        session.output.line(f"Nothing is counted: its rows, {told.repeated}, had been before.")
 
 
 def _rows(version: Version) -> list[list[str]]:

@@ -33,6 +33,7 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
                 f"{evidence.control.records} by others ({evidence.control.errors} failed)",
             ),
             *_agreement(rollout),
+            *_accuracy(rollout),
         ]
     )
     output.line("")
@@ -69,6 +70,12 @@ def _agreement(rollout: Rollout) -> list[tuple[str, str]]:
     if treated.agreement is None:
         return []
     return [("agreement", f"{treated.agreement:.1%} of {treated.compared} records, with the version that answered")]
+
+
+def _accuracy(rollout: Rollout) -> list[tuple[str, str]]:
+    cohorts = (("by this version", rollout.evidence.treated), ("by others", rollout.evidence.control))
+    known = [f"{one.accuracy:.1%} of {one.labelled} {name}" for name, one in cohorts if one.accuracy is not None]
+    return [("accuracy", ", ".join(known))] if known else []
 
 
 def follow(client: Client, output: Output, rollout: str) -> int:

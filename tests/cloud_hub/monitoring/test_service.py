@@ -94,6 +94,8 @@ def test_evidence_of_a_version_and_of_its_control(monitoring: MonitoringService)
         "predictions": {"3": 42, "8": 18},
         "compared": 0,
         "agreement": None,
+        "labelled": 0,
+        "accuracy": None,
     }
     assert monitoring.evidence("digits", since, not_version=2).devices == 1
 

@@ -105,6 +105,28 @@ def test_a_shadow_is_rolled_out_and_its_agreement_shown(hub: FakeHub, capsys: Ca
     assert "97.5% of 40 records, with the version that answered" in out
 
 
+def test_how_many_labelled_records_were_right_is_shown_beside_the_others(hub: FakeHub, capsys: Captured) -> None:
+    seen = {"treated": {"labelled": 40, "accuracy": 0.975}, "control": {"labelled": 400, "accuracy": 0.9625}}
+    hub.on("GET /api/v1/rollouts/r1", rollout(evidence=seen))
+    assert main(["rollouts", "show", "r1"]) == 0
+    assert "97.5% of 40 by this version, 96.2% of 400 by others" in capsys.readouterr().out
+
+
+def test_labels_that_arrived_late_are_told_from_a_file(hub: FakeHub, capsys: Captured, tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text(
+        "device,version,labelled,correct,from,until\npress-07,2,9,8,2026-11-27T10:00:00Z,2026-11-27T11:00:00Z\n"
+    )
+    for told, said in (({"counted": 1}, "Rows counted: 1."), ({"counted": 0, "repeated": 1}, "Nothing is counted")):
+        hub.on("POST /api/v1/models/digits/labels", told)
+        assert main(["models", "label", "digits", str(file)]) == 0
+        assert said in capsys.readouterr().out
+    (row,) = hub.asked[0].json["rows"]
+    assert (row["device"], row["correct"], row["from"]) == ("press-07", 8, "2026-11-27T10:00:00Z")
+    keys = {one.headers["Idempotency-Key"] for one in hub.asked}
+    assert len(keys) == 1, "the same file is the same request"
+
+
 def test_events_are_listed_with_their_reasons(hub: FakeHub, capsys: Captured) -> None:
     event = {"number": 3, "at": AT, "kind": "phase", "model": "digits", "phase": "rejected", "version": 2}
     hub.on("GET /api/v1/devices/press-07/events", page({**event, "because": because("golden-failed", "60 % agree.")}))
