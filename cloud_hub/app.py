@@ -49,7 +49,9 @@ from cloud_hub.refusals import Refusals
 from cloud_hub.releases import api as releases_api
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.rollouts import api as rollouts_api
+from cloud_hub.rollouts import freeze_api
 from cloud_hub.rollouts.clock import RolloutClock
+from cloud_hub.rollouts.freeze import FreezeService
 from cloud_hub.rollouts.offers import generations_wanted
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.service import RolloutService
@@ -107,6 +109,8 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     orders = Orders(database, link, blobs, keys.hub, _now)
     rollouts = RolloutService(database, orders, changes, _now, silent_after_seconds=silent_after)
     rollout_clock = RolloutClock(rollouts, orders)
+    freezing = FreezeService(database, changes, _now)
+    freezing.woken = rollouts.woken
     devices.listen(rollout_clock)
 
     status = health.HealthService(health.BrokerView(host=broker.host, port=broker.port), refusals)
@@ -117,7 +121,17 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     token = settings.api_token.get_secret_value() if settings.api_token else None
     sessions = Sessions(token, _now) if token else None
     parts = Parts(
-        devices, releases, rollouts, monitoring, lake, changes, status.troubles, _now, settings.fleet, health.VERSION
+        devices,
+        releases,
+        rollouts,
+        freezing,
+        monitoring,
+        lake,
+        changes,
+        status.troubles,
+        _now,
+        settings.fleet,
+        health.VERSION,
     )
     console = Console(parts, sessions)
     app = _app(
@@ -126,6 +140,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         blobs_api.router(blobs, settings.max_blob_bytes),
         releases_api.router(releases),
         rollouts_api.router(rollouts),
+        freeze_api.router(freezing),
         manifests_api.router(ManifestService(rollouts)),
         monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),

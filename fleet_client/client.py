@@ -7,6 +7,7 @@ from typing import Self
 
 from fleet_client.blobs import Blobs
 from fleet_client.devices import Devices
+from fleet_client.freeze import Freezing
 from fleet_client.http import API, Http
 from fleet_client.lake import Lake
 from fleet_client.manifests import Manifests
@@ -36,6 +37,7 @@ class Client:
         self.devices = Devices(self._http)
         self.models = Models(self._http, self.blobs)
         self.rollouts = Rollouts(self._http)
+        self.freeze = Freezing(self._http)
         self.manifests = Manifests(self._http)
         self.lake = Lake(self._http)
 

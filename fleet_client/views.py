@@ -364,3 +364,13 @@ class LakeTable(msgspec.Struct, frozen=True):
     rows: int = 0
     files: int = 0
     size_bytes: int = 0
+
+
+class Freeze(msgspec.Struct, frozen=True):
+    """Whether the whole fleet is frozen; if so, why, by whom, since when and until when."""
+
+    frozen: bool
+    reason: str = ""
+    by: str = ""
+    since: datetime | None = None
+    until: datetime | None = None

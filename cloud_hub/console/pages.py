@@ -34,7 +34,9 @@ class Console:
 
     def __init__(self, parts: Parts, sessions: Sessions | None = None) -> None:
         built = assets.Assets()
-        renderer = Renderer(built, parts.fleet, parts.version, parts.now, signed_in=sessions is not None)
+        renderer = Renderer(
+            built, parts.fleet, parts.version, parts.now, parts.freeze.show, signed_in=sessions is not None
+        )
         self.problem = ProblemPage(renderer)
         self.router = APIRouter(include_in_schema=False)
         for page in (overview, device_pages, model_pages, rollout_pages, lake_page):

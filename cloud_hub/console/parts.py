@@ -10,6 +10,7 @@ from cloud_hub.devices.service import DeviceService
 from cloud_hub.lake.service import LakeService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.releases.service import ReleaseService
+from cloud_hub.rollouts.freeze import FreezeService
 from cloud_hub.rollouts.service import RolloutService
 
 
@@ -20,6 +21,7 @@ class Parts:
     devices: DeviceService
     releases: ReleaseService
     rollouts: RolloutService
+    freeze: FreezeService
     monitoring: MonitoringService
     lake: LakeService
     changes: Changes

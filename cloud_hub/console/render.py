@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from cloud_hub.console import words
 from cloud_hub.console.assets import Assets, takes_gzip
 from cloud_hub.errors import NotFound
+from cloud_hub.rollouts.views import FreezeView
 
 #: Nothing inline, nothing from elsewhere, no eval, no frames.
 POLICY = (
@@ -39,7 +40,14 @@ class Renderer:
     """Turns a template and what it shows into a response. `now` is the clock that relative times are told by."""
 
     def __init__(
-        self, assets: Assets, fleet: str, version: str, now: Callable[[], datetime], *, signed_in: bool = False
+        self,
+        assets: Assets,
+        fleet: str,
+        version: str,
+        now: Callable[[], datetime],
+        freeze: Callable[[], FreezeView],
+        *,
+        signed_in: bool = False,
     ) -> None:
         self._now = now
         self._environment = Environment(
@@ -52,7 +60,8 @@ class Renderer:
         self._environment.filters |= {name: getattr(words, name) for name in words.FILTERS}
         self._environment.filters |= {"when": self._when, "json": _json, "marked": marked}
         self._environment.globals |= {
-            "asset": assets.url, "fleet": fleet, "version": version, "nav": _NAV, "signed_in": signed_in,
+            "asset": assets.url, "fleet": fleet, "version": version, "nav": _NAV,
+            "signed_in": signed_in, "freeze": freeze,
         }  # fmt: skip
         # As a global, so that it is there too when only one block of a page is rendered.
         self._environment.globals["p"] = self._environment.get_template("parts.html").module

@@ -22,7 +22,7 @@ from cloud_hub.devices.views import DeviceView
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, FailureView, GateReadingsView, GateView, RolloutView
+from cloud_hub.rollouts.views import DecisionView, FailureView, FreezeIn, GateReadingsView, GateView, RolloutView
 
 _DECISIONS_SHOWN = 50
 _DEVICES_SHOWN = 12
@@ -165,6 +165,16 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     def act(verb: Callable[[str, str], object], rollout: str, reason: str) -> Response:
         verb(rollout, reason.strip()[:MAX_REASON])
         return RedirectResponse(f"/rollouts/{rollout}", 303)
+
+    @api.post("/freeze/on")
+    def freeze(reason: Annotated[str, Form()] = "") -> Response:
+        parts.freeze.begin(FreezeIn(reason=reason.strip()[:MAX_REASON] or "No reason was given."))
+        return RedirectResponse("/rollouts", 303)
+
+    @api.post("/freeze/off")
+    def thaw() -> Response:
+        parts.freeze.end()
+        return RedirectResponse("/rollouts", 303)
 
     @api.post("/rollouts/{rollout}/pause")
     def pause(rollout: str, reason: Annotated[str, Form()] = "") -> Response:

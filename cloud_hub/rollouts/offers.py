@@ -15,7 +15,7 @@ from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.tables import Offer, Order
 from cloud_hub.rollouts.views import FailureView
-from cloud_hub.rollouts.wanted import Candidate, Place
+from cloud_hub.rollouts.wanted import Candidate, Given, Place
 from cloud_hub.rollouts.waves import Stander
 from fleet_contract.desired import DEFAULT_SLOT
 
@@ -36,6 +36,12 @@ class Standing:
     reported: int
     order: Order | None
     offers: Mapping[Place, Offer]
+
+    @property
+    def given(self) -> dict[Place, Given]:
+        return {
+            place: Given(offer.rollout, offer.version, offer.digest, offer.wave) for place, offer in self.offers.items()
+        }
 
     @property
     def followed(self) -> dict[Place, tuple[str, ...]]:

@@ -19,12 +19,13 @@ from sqlmodel import Session
 from cloud_hub.blobs.store import Blobs
 from cloud_hub.broker.link import Link
 from cloud_hub.database import Database
+from cloud_hub.errors import NotFound
 from cloud_hub.releases import store as releases
 from cloud_hub.releases.tables import Artifact
-from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts import freeze, offers, store
 from cloud_hub.rollouts.offers import Standing, Written
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
-from cloud_hub.rollouts.wanted import Claim, Place, wanted
+from cloud_hub.rollouts.wanted import Claim, Place, kept, wanted
 from cloud_hub.rollouts.waves import place as place_of
 from fleet_contract.because import Because
 from fleet_contract.desired import SHADOW_SLOT, Assignment, Desired, sign_desired
@@ -71,6 +72,7 @@ class Orders:
         self._told: dict[str, tuple[int, datetime]] = {}
         self._too_large: dict[str, Because] = {}
         self._swept_to: str | None = ""
+        self._frozen = False
         self._artifact = lru_cache(maxsize=1024)(self._read_artifact)
 
     def touch(self, device: str) -> None:
@@ -96,7 +98,14 @@ class Orders:
 
     def work(self) -> None:
         """Does all that is owed now, and some of what is not urgent."""
-        self._carry_out()
+        with self._database.reading() as session:
+            frozen = freeze.active(session, self._now()) is not None
+        if self._frozen and not frozen:
+            # What changed meanwhile was looked at, and left.
+            self.sweep()
+        self._frozen = frozen
+        if not frozen:
+            self._carry_out()
         with self._lock:
             touched, self._touched = self._touched, set()
             heard, self._heard = self._heard, {}
@@ -108,8 +117,10 @@ class Orders:
         self._sweep_on()
 
     def retry(self, device: str, place: Place) -> Offer | None:
-        """Asks `device` to try again what it has rejected. None when it is offered nothing there."""
+        """Asks `device` to try again what it has rejected. None when it is offered nothing there. Raises
+        `FleetFrozen`."""
         with self._database.session() as session:
+            freeze.refuse_if_frozen(session, self._now())
             standing = next(iter(offers.standings(session, [device], lock=True)), None)
             if standing is None or place not in standing.offers:
                 return None
@@ -130,10 +141,10 @@ class Orders:
         Gives those that have a new order.
         """
         with self._database.reading() as session:
-            if not _changes(session, devices, renew, lock=False):
+            if not _changes(session, devices, self._now(), renew, lock=False):
                 return set()
         with self._database.session() as session:
-            changes = _changes(session, devices, renew, lock=True)
+            changes = _changes(session, devices, self._now(), renew, lock=True)
             written = [one for one in map(self._written, changes) if one is not None]
             offers.save(session, written)
         for one in written:
@@ -194,6 +205,9 @@ class Orders:
     def _written(self, change: _Change) -> Written | None:
         standing, now = change.standing, self._now()
         device = standing.device
+        if any(not self._has_artifact(claim, device.target) for claim in change.claims.values()):
+            # It joined again on other hardware while nothing may move: what it was told cannot be told anew.
+            return None
         generation = max(standing.order.generation if standing.order else 0, standing.reported) + 1
         expires_at = now + VALID
         assignments, given = [], []
@@ -249,19 +263,30 @@ class Orders:
             self._told[order.device] = (order.generation, now)
         self._link.publish(address, Channel.DESIRED, order.signed, retain=True)
 
+    def _has_artifact(self, claim: Claim, target: str) -> bool:
+        try:
+            artifact, _ = self._artifact(claim.model, claim.version, target)
+        except NotFound:
+            return False
+        return artifact.digest == claim.artifacts[target]
+
     def _read_artifact(self, model: str, version: int, target: str) -> tuple[Artifact, Signed]:
         with self._database.reading() as session:
             artifact = releases.artifact(session, model, version, target)
         return artifact, decode(artifact.signed.encode(), Signed)
 
 
-def _changes(session: Session, devices: Sequence[str], renew: bool, *, lock: bool) -> list[_Change]:
+def _changes(session: Session, devices: Sequence[str], now: datetime, renew: bool, *, lock: bool) -> list[_Change]:
     # Devices first, then claims: what is read under the lock is at least as new as what was decided before it.
     found = offers.standings(session, devices, lock=lock)
     claims = store.claims(session)
+    frozen = freeze.active(session, now) is not None
     changes = []
     for standing in found:
-        want = wanted(standing.device, claims, standing.followed)
+        if frozen:
+            want = kept(standing.device, standing.given, claims)
+        else:
+            want = wanted(standing.device, claims, standing.followed)
         target, given = standing.device.target, standing.offers
         same = want.keys() == given.keys() and all(_same(given[place], want[place], target) for place in want)
         if renew or not same or (want and standing.order is None):

@@ -111,6 +111,20 @@ class Offer(SQLModel, table=True):
     offered_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class FreezeRow(SQLModel, table=True):
+    """One freeze of the whole fleet. It lasts until `until`, unless somebody ended it before."""
+
+    __tablename__ = "freezes"
+
+    id: int | None = Field(default=None, primary_key=True)
+    reason: str
+    by: str
+    since: datetime = Field(sa_type=UtcDateTime)
+    until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_by: str | None = None
+
+
 class Order(SQLModel, table=True):
     """The newest desired state of one device, as it was signed."""
 

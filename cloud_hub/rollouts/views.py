@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from cloud_hub.because import BecauseView
 from cloud_hub.monitoring.views import EvidenceView
@@ -209,3 +209,22 @@ class VerbIn(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: str = Field(default="", max_length=1_000)
+
+
+class FreezeIn(BaseModel):
+    """Why nothing may move, and until when; without, until somebody ends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str = Field(min_length=1, max_length=1_000)
+    until: AwareDatetime | None = None
+
+
+class FreezeView(_View):
+    """Whether the whole fleet is frozen; if so, why, by whom, since when and until when."""
+
+    frozen: bool
+    reason: str = ""
+    by: str = ""
+    since: datetime | None = None
+    until: datetime | None = None

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from cloud_hub.devices.selectors import EVERYONE, Selector, is_moved, loosened, matches
 from cloud_hub.rollouts.waves import Line, place
 
+_NO_LINE = Line("", {}, {})
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -94,6 +96,45 @@ def wanted(
         if claim.place not in found and (claim.taking or follows) and claim.covers(device, follows=follows):
             found[claim.place] = claim
     return found
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a device is offered in one place."""
+
+    rollout: str
+    version: int
+    digest: str
+    wave: int
+
+
+def kept(device: Candidate, given: Mapping[Place, Given], claims: Iterable[Claim]) -> dict[Place, Claim]:
+    """What `device` is offered, as claims: what it goes on to follow while nothing may move, also where none of
+    `claims` says so any more."""
+    in_force = {claim.rollout: claim for claim in claims}
+    found = {}
+    for where, one in given.items():
+        claim = in_force.get(one.rollout)
+        if claim is None or claim.artifacts.get(device.target) != one.digest:
+            claim = _as_given(where, one, device.target)
+        found[where] = claim
+    return found
+
+
+def _as_given(place: Place, given: Given, target: str) -> Claim:
+    return Claim(
+        rollout=given.rollout,
+        number=0,
+        model=place.model,
+        slot=place.slot,
+        version=given.version,
+        salt="",
+        line=_NO_LINE,
+        wave=given.wave,
+        taking=False,
+        selector=EVERYONE,
+        artifacts={target: given.digest},
+    )
 
 
 def hides(newer: Claim, older: Claim) -> bool:

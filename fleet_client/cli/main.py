@@ -26,6 +26,7 @@ Start here:
         "devices": ("fleet_client.cli.devices:devices", "Find devices, label them, let new ones join."),
         "models": ("fleet_client.cli.models:models", "Build, register and look at models."),
         "rollouts": ("fleet_client.cli.rollouts:rollouts", "Roll a version out, watch it, hold it, take it back."),
+        "freeze": ("fleet_client.cli.freeze:freeze", "Let nothing move in the whole fleet, and let it move again."),
         "lake": ("fleet_client.cli.lake:lake", "SQL over what the devices sent."),
         "version": ("fleet_client.cli.version:version", "The release of this client and of the hub."),
     },

@@ -27,6 +27,8 @@ from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.rollouts.views import (
     DecisionView,
+    FreezeIn,
+    FreezeView,
     GateReadingsView,
     LatestDecisionView,
     RetryView,
@@ -394,6 +396,24 @@ class FakeLake:
 
 
 @dataclass
+class FakeFreeze:
+    lasts: FreezeView = field(default_factory=lambda: FreezeView(frozen=False))
+
+    def show(self) -> FreezeView:
+        return self.lasts
+
+    def begin(self, asked: FreezeIn, by: str = "operator") -> FreezeView:
+        self.lasts = FreezeView(
+            frozen=True, reason=asked.reason, by=by, since=datetime(2026, 11, 2, 12, tzinfo=UTC), until=asked.until
+        )
+        return self.lasts
+
+    def end(self, by: str = "operator") -> FreezeView:
+        self.lasts = FreezeView(frozen=False)
+        return self.lasts
+
+
+@dataclass
 class FakeHub:
     """All of it; `parts` is what the console is made of."""
 
@@ -404,6 +424,7 @@ class FakeHub:
     rollouts: FakeRollouts
     monitoring: FakeMonitoring
     lake: FakeLake
+    freeze: FakeFreeze = field(default_factory=FakeFreeze)
     troubles: list[BecauseView] = field(default_factory=list)
 
     @property
@@ -412,6 +433,7 @@ class FakeHub:
             devices=self.devices,
             releases=self.releases,
             rollouts=self.rollouts,
+            freeze=self.freeze,
             monitoring=self.monitoring,
             lake=self.lake,
             changes=self.changes,
