@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,7 +106,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     ingest = Ingest(location, database, link, changes, refusals, _now)
 
     releases = ReleaseService(database, blobs, CompilerCheck(), keys.release, changes, _now)
-    orders = Orders(database, link, blobs, keys.hub, _now)
+    orders = Orders(database, link, blobs, keys.hub, _now, silent_after=timedelta(seconds=silent_after))
     rollouts = RolloutService(database, orders, changes, _now, silent_after_seconds=silent_after)
     rollout_clock = RolloutClock(rollouts, orders)
     freezing = FreezeService(database, changes, _now)

@@ -15,6 +15,7 @@ from cloud_hub.devices.freshness import Freshness, Known, freshness
 from cloud_hub.devices.history import DeviceState, Event, ModelState, news_events, will_events
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
 from cloud_hub.devices.versions import order_of
+from cloud_hub.rollouts.settling import settle
 from fleet_contract.report import ModelReport, Presence, Report
 
 _MODEL_KEY = ("device", "model", "slot")
@@ -65,6 +66,7 @@ def take(session: Session, reports: Sequence[Report], now: datetime) -> Taken:
                 pass
     _write_devices(session, states, newest, taken.lost, now)
     _write_models(session, newest, stored_models, now)
+    settle(session, newest.keys())
     if events:
         session.execute(insert(DeviceEvent), [_event_row(device, event, now) for device, event in events])
     return taken

@@ -64,6 +64,7 @@ class DeviceModel(SQLModel, table=True):
     __tablename__ = "device_models"
     __table_args__ = (
         Index("ix_device_models_model_version", "model", "running_version"),
+        Index("ix_device_models_model_wanted", "model", "wanted_version"),
         Index("ix_device_models_rollout_phase", "rollout", "phase"),
     )
 

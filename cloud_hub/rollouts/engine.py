@@ -56,6 +56,15 @@ class Counts:
     failed: int = 0
     waiting: int = 0
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.offered + other.offered,
+            self.heard + other.heard,
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+            self.waiting + other.waiting,
+        )
+
     @property
     def pending(self) -> int:
         return self.heard - self.succeeded - self.failed

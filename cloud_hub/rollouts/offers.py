@@ -2,18 +2,21 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, case, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, false, func, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
+from cloud_hub.rollouts.admission import MINUTE, Flow
 from cloud_hub.rollouts.engine import Counts
-from cloud_hub.rollouts.tables import Offer, Order
+from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.views import FailureView
 from cloud_hub.rollouts.wanted import Candidate, Given, Place
 from cloud_hub.rollouts.waves import Stander
@@ -21,6 +24,8 @@ from fleet_contract.desired import DEFAULT_SLOT
 
 #: So many devices are read at once where all are.
 _ROWS = 10_000
+#: Silence does not end a flight: who comes back may still take its order.
+_FOR_EVER = timedelta(days=36_500)
 _ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
 
 #: So many reasons of failure are told apart, each with so many devices by name.
@@ -36,6 +41,8 @@ class Standing:
     reported: int
     order: Order | None
     offers: Mapping[Place, Offer]
+    heard_at: datetime | None
+    """When it last spoke, while it is connected."""
 
     @property
     def given(self) -> dict[Place, Given]:
@@ -125,6 +132,7 @@ def standings(session: Session, devices: Sequence[str], *, lock: bool = False) -
             row.generation,
             orders.get(row.id),
             offers.get(row.id, {}),
+            row.last_heard_at if row.presence == "online" else None,
         )
         for row in rows
     ]
@@ -184,50 +192,125 @@ def _put(session: Session, table: Table, rows: list[dict[str, Any]]) -> None:
         session.connection().execute(insert.on_conflict_do_update(index_elements=keys, set_=fresh), rows)
 
 
-def counts(session: Session, rollout: str, silent_before: datetime) -> dict[int, Counts]:
+def counts(
+    session: Session, rollout: str, silent_before: datetime, overdue_before: datetime | None, retries: int
+) -> dict[int, Counts]:
     """What became of the devices that `rollout` offers its version to, by the wave that they were offered it in.
 
-    A device speaks for its offer only once it follows the order that holds it: what it said before is about another.
+    Who was connected when it was offered it and has said nothing since `silent_before` is unheard; who is not done with
+    what it was offered before `overdue_before` has failed, as has who rejected it after `retries` more tries.
     """
-    answered, failed = _answered(), _failed()
-    runs = and_(
-        answered,
-        col(DeviceModel.phase) == "settled",
-        col(DeviceModel.running_version) == col(Offer.version),
-        col(DeviceModel.running_digest) == col(Offer.digest),
-    )
-    heard = or_(answered, col(Device.last_heard_at) >= col(Offer.offered_at), _connected(silent_before))
-    outcome = case((runs, "succeeded"), (failed, "failed"), (heard, "pending"), else_="unheard")
-    statement = _offers_and_reports().where(col(Offer.rollout) == rollout)
-    grouped = statement.add_columns(col(Offer.wave), outcome, func.count()).group_by(col(Offer.wave), outcome)
-    found: dict[int, dict[str, int]] = {}
-    for wave, name, count in session.execute(grouped):
-        found.setdefault(wave, {})[name] = count
-    return {
-        wave: Counts(
-            offered=sum(by.values()),
-            heard=sum(by.values()) - by.get("unheard", 0),
-            succeeded=by.get("succeeded", 0),
-            failed=by.get("failed", 0),
+    columns = (col(Offer.wave), col(Offer.outcome))
+    of_old = [col(Offer.offered_at) < at if at else false() for at in (silent_before, overdue_before)]
+    sums = [func.sum(case((which, 1), else_=0)) for which in (*of_old, col(Offer.tries) < retries)]
+    statement = select(*columns, func.count(), *sums).where(col(Offer.rollout) == rollout).group_by(*columns)
+    found: dict[int, Counts] = {}
+    for wave, outcome, *sums_of in session.execute(statement):
+        found[wave] = found.get(wave, Counts()) + _counted(Outcome(outcome), *sums_of)
+    return found
+
+
+def _counted(outcome: Outcome, count: int, silent: int, overdue: int, to_retry: int) -> Counts:
+    match outcome:
+        case Outcome.UNHEARD:
+            return Counts(offered=count)
+        case Outcome.AWAITED:
+            return Counts(offered=count, heard=count - silent)
+        case Outcome.UNDERWAY:
+            return Counts(offered=count, heard=count, failed=overdue)
+        case Outcome.WAITING:
+            return Counts(offered=count, heard=count, waiting=count)
+        case Outcome.SUCCEEDED:
+            return Counts(offered=count, heard=count, succeeded=count)
+        case Outcome.REJECTED:
+            return Counts(offered=count, heard=count, failed=count - to_retry)
+        case _ as never:
+            assert_never(never)
+
+
+def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock: bool = False) -> Flow:
+    """How many devices `rollout` has on their way, for `admission`. `lock` keeps other hubs from offering it."""
+    if lock:
+        session.execute(select(col(RolloutRow.id)).where(col(RolloutRow.id) == rollout).with_for_update()).all()
+    overdue = None if policy.deadline_seconds is None else now - timedelta(seconds=policy.deadline_seconds)
+    by_wave = counts(session, rollout, now - _FOR_EVER, overdue, policy.retries).values()
+    newest, lately = session.execute(
+        select(func.max(col(Offer.offered_at)), func.count()).where(
+            col(Offer.rollout) == rollout, col(Offer.offered_at) > now - MINUTE
         )
-        for wave, by in found.items()
-    }
+    ).one()
+    total = sum(by_wave, Counts())
+    since = MINUTE if newest is None else now - newest
+    return Flow(total.offered - total.succeeded - total.failed, lately, since, total.succeeded)
 
 
-def failures(session: Session, rollout: str) -> list[FailureView]:
-    """Why devices that `rollout` offers its version to failed, the most frequent reason first."""
-    code, device = col(DeviceModel.because_code), col(Offer.device)
+def busy(
+    session: Session, label: str, devices: Sequence[str], rollout: str, policy: Policy, now: datetime
+) -> tuple[dict[str, str], dict[str, int]]:
+    """The groups of `devices` by `label`, and how many devices of each may be switching: to any rollout's version, or
+    to `rollout`'s in a try to come."""
+    named = select(col(DeviceLabel.device), col(DeviceLabel.value)).where(col(DeviceLabel.key) == label)
+    groups: dict[str, str] = dict(session.execute(named.where(col(DeviceLabel.device).in_(devices))).all())
+    in_flight: ColumnElement[bool] = col(Offer.outcome).in_([one.value for one in IN_FLIGHT])
+    if policy.deadline_seconds is not None:
+        overdue = and_(
+            col(Offer.rollout) == rollout,
+            col(Offer.outcome) == Outcome.UNDERWAY.value,
+            col(Offer.offered_at) < now - timedelta(seconds=policy.deadline_seconds),
+        )
+        in_flight = and_(in_flight, ~overdue)
+    again = and_(
+        col(Offer.rollout) == rollout,
+        col(Offer.outcome) == Outcome.REJECTED.value,
+        col(Offer.tries) < policy.retries,
+    )
+    statement = (
+        select(col(DeviceLabel.value), func.count(func.distinct(col(Offer.device))))
+        .join(Offer, col(Offer.device) == col(DeviceLabel.device))
+        .where(
+            col(DeviceLabel.key) == label,
+            col(DeviceLabel.value).in_(set(groups.values())),
+            or_(in_flight, again),
+        )
+        .group_by(col(DeviceLabel.value))
+    )
+    return groups, dict(session.execute(statement).all())
+
+
+def to_retry(session: Session, rollout: str, retries: int, limit: int) -> list[str]:
+    """Devices that rejected what `rollout` offers, and have tries left."""
+    statement = select(col(Offer.device)).where(
+        col(Offer.rollout) == rollout,
+        col(Offer.outcome) == Outcome.REJECTED.value,
+        col(Offer.tries) < retries,
+    )
+    return list(session.execute(statement.limit(limit)).scalars())
+
+
+def failures(session: Session, rollout: str, overdue_before: datetime | None, retries: int) -> list[FailureView]:
+    """Why devices that `rollout` offers its version to failed, as `counts` has it, the most frequent reason first."""
+    rejected = and_(col(Offer.outcome) == Outcome.REJECTED.value, col(Offer.tries) >= retries)
+    of_old = col(Offer.offered_at) < overdue_before if overdue_before else false()
+    overdue = and_(col(Offer.outcome) == Outcome.UNDERWAY.value, of_old)
+    code: ColumnElement[str] = case((overdue, "deadline-passed"), else_=col(DeviceModel.because_code))
+    reported = and_(
+        col(DeviceModel.device) == col(Offer.device),
+        col(DeviceModel.model) == col(Offer.model),
+        col(DeviceModel.slot) == col(Offer.slot),
+    )
+    device = col(Offer.device)
     of_code: dict[str, Any] = {"partition_by": code}
     numbered = (
-        _offers_and_reports()
-        .where(col(Offer.rollout) == rollout, _failed())
-        .add_columns(
+        select(
             code.label("code"),
-            col(DeviceModel.because_sentence).label("sentence"),
+            func.coalesce(col(DeviceModel.because_sentence), "It does not name the model.").label("sentence"),
             device.label("device"),
             func.count().over(**of_code).label("devices"),
             func.row_number().over(**of_code, order_by=device).label("place"),
         )
+        .select_from(Offer)
+        .outerjoin(DeviceModel, reported)
+        .where(col(Offer.rollout) == rollout, or_(rejected, overdue))
         .subquery()
     )
     shown = select(numbered).where(numbered.c.place <= _EXAMPLES)
@@ -271,12 +354,15 @@ def phase_of(session: Session, device: str, place: Place) -> str | None:
 
 def others_run(session: Session, model: str, version: int) -> bool:
     """Whether any device answers with another version of `model`, and so can be a control."""
-    other = select(col(DeviceModel.device)).where(
-        col(DeviceModel.model) == model,
-        col(DeviceModel.slot) == DEFAULT_SLOT,
-        col(DeviceModel.running_version) != version,
-    )
-    return session.execute(other.limit(1)).first() is not None
+    running = col(DeviceModel.running_version)
+    # Below and above, and not "other than": an index finds these at once, however many run the same.
+    for other in (running < version, running > version):
+        statement = select(col(DeviceModel.device)).where(
+            col(DeviceModel.model) == model, other, col(DeviceModel.slot) == DEFAULT_SLOT
+        )
+        if session.execute(statement.limit(1)).first() is not None:
+            return True
+    return False
 
 
 def _offered(rollout: str) -> ColumnElement[bool]:
@@ -285,27 +371,3 @@ def _offered(rollout: str) -> ColumnElement[bool]:
 
 def _connected(silent_before: datetime) -> ColumnElement[bool]:
     return and_(col(Device.presence) == "online", func.coalesce(col(Device.last_heard_at) >= silent_before, False))
-
-
-def _answered() -> ColumnElement[bool]:
-    return col(Device.generation) >= col(Offer.generation)
-
-
-def _failed() -> ColumnElement[bool]:
-    return and_(
-        _answered(),
-        col(DeviceModel.phase) == "rejected",
-        col(DeviceModel.wanted_version) == col(Offer.version),
-        col(DeviceModel.wanted_digest) == col(Offer.digest),
-    )
-
-
-def _offers_and_reports() -> Select[tuple[()]]:
-    reported = and_(
-        col(DeviceModel.device) == col(Offer.device),
-        col(DeviceModel.model) == col(Offer.model),
-        col(DeviceModel.slot) == col(Offer.slot),
-    )
-    return (
-        select().select_from(Offer).join(Device, col(Device.id) == col(Offer.device)).outerjoin(DeviceModel, reported)
-    )

@@ -9,7 +9,7 @@ another generation gets its order again.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -23,7 +23,13 @@ from cloud_hub.errors import NotFound
 from cloud_hub.releases import store as releases
 from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts import freeze, offers, store
+from cloud_hub.rollouts.admission import Held, Waiting, admit, limited, room
+from cloud_hub.rollouts.engine import AWAY
 from cloud_hub.rollouts.offers import Standing, Written
+from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.queues import Queues
+from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.wanted import Claim, Place, kept, wanted
 from cloud_hub.rollouts.waves import place as place_of
@@ -32,6 +38,7 @@ from fleet_contract.desired import SHADOW_SLOT, Assignment, Desired, sign_desire
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode, encode
 from fleet_contract.signing import PrivateKey, Signed
 from fleet_contract.topics import Address, Channel
+from fleet_contract.window import MaintenanceWindow
 
 logger = logging.getLogger(__name__)
 
@@ -49,23 +56,33 @@ class _Change:
 
     standing: Standing
     claims: dict[Place, Claim]
-    in_force: frozenset[str]
-    """The rollouts that a device can follow."""
+    all_claims: Sequence[Claim]
+    """Of all rollouts that a device can follow."""
     retry: Place | None = None
-    """What to try again although the device has rejected it."""
+    """What to try again although the device has rejected it; `by_hub` and not by an operator."""
+    by_hub: bool = False
 
 
 class Orders:
     """Thread-safe. `now` gives aware UTC datetimes; `hub_key` signs desired states."""
 
     def __init__(
-        self, database: Database, link: Link, blobs: Blobs, hub_key: PrivateKey, now: Callable[[], datetime]
+        self,
+        database: Database,
+        link: Link,
+        blobs: Blobs,
+        hub_key: PrivateKey,
+        now: Callable[[], datetime],
+        *,
+        silent_after: timedelta,
     ) -> None:
         self._database = database
         self._link = link
         self._blobs = blobs
         self._hub_key = hub_key
         self._now = now
+        self._silent_after = silent_after
+        self._queues = Queues()
         self._lock = threading.Lock()
         self._touched: set[str] = set()
         self._heard: dict[str, int] = {}
@@ -106,6 +123,7 @@ class Orders:
         self._frozen = frozen
         if not frozen:
             self._carry_out()
+            self._retry_rejected()
         with self._lock:
             touched, self._touched = self._touched, set()
             heard, self._heard = self._heard, {}
@@ -115,8 +133,12 @@ class Orders:
             self._answer(batch, heard)
         self._renew()
         self._sweep_on()
+        if changed := self._queues.changed():
+            with self._database.session() as session:
+                for rollout, held in changed.items():
+                    store.set_held(session, rollout, held)
 
-    def retry(self, device: str, place: Place) -> Offer | None:
+    def retry(self, device: str, place: Place, *, by_hub: bool = False) -> Offer | None:
         """Asks `device` to try again what it has rejected. None when it is offered nothing there. Raises
         `FleetFrozen`."""
         with self._database.session() as session:
@@ -124,11 +146,14 @@ class Orders:
             standing = next(iter(offers.standings(session, [device], lock=True)), None)
             if standing is None or place not in standing.offers:
                 return None
+            if by_hub and standing.offers[place].outcome != Outcome.REJECTED:
+                # Another hub was quicker.
+                return None
             claims = store.claims(session)
             want = wanted(standing.device, claims, standing.followed)
             if place not in want:
                 return None
-            written = self._written(_Change(standing, want, frozenset(claim.rollout for claim in claims), place))
+            written = self._written(_Change(standing, want, claims, place, by_hub))
             if written is None:
                 return None
             offers.save(session, [written])
@@ -143,35 +168,125 @@ class Orders:
         with self._database.reading() as session:
             if not _changes(session, devices, self._now(), renew, lock=False):
                 return set()
+        held: dict[str, dict[str, Held | None]] = {}
         with self._database.session() as session:
             changes = _changes(session, devices, self._now(), renew, lock=True)
+            changes, held = self._admitted(session, changes, renew=renew)
             written = [one for one in map(self._written, changes) if one is not None]
             offers.save(session, written)
+            for rollout, of in held.items():
+                if any(why not in (None, AWAY) for why in of.values()):
+                    store.set_owed(session, rollout)
+        for rollout, of in held.items():
+            self._queues.note(rollout, of)
         for one in written:
             self._tell(Address(one.fleet, one.order.device), one.order)
         return {one.order.device for one in written}
+
+    def _admitted(
+        self, session: Session, changes: list[_Change], *, renew: bool
+    ) -> tuple[list[_Change], dict[str, dict[str, Held | None]]]:
+        """`changes` without what devices must wait for, and of each rollout that has them wait: what for."""
+        now = self._now()
+        asked: dict[str, tuple[Claim, list[_Change]]] = {}
+        for change in changes:
+            for place, claim in change.claims.items():
+                new = claim.running and claim.rollout not in change.standing.followed.get(place, ())
+                if new and limited(claim.policy):
+                    asked.setdefault(claim.rollout, (claim, []))[1].append(change)
+        held: dict[str, dict[str, Held | None]] = {}
+        for rollout, (claim, those) in sorted(asked.items()):
+            flow = offers.flow(session, rollout, claim.policy, now, lock=True)
+            names = [change.standing.device.id for change in those]
+            label = claim.policy.group.label if claim.policy.group else None
+            groups, busy = offers.busy(session, label, names, rollout, claim.policy, now) if label else ({}, {})
+            waiting = [
+                Waiting(
+                    change.standing.device.id,
+                    self._connected(change.standing, now),
+                    groups.get(change.standing.device.id),
+                    any(Outcome(offer.outcome) in IN_FLIGHT for offer in change.standing.offers.values()),
+                )
+                for change in those
+            ]
+            held[rollout] = admit(claim.policy, flow, busy, waiting, claim.salt, claim.wave_started_at or now, now)
+        if not asked:
+            return changes, held
+        allowed = []
+        for change in changes:
+            device = change.standing.device.id
+            not_yet = [rollout for rollout, of in held.items() if of.get(device) is not None]
+            if not_yet:
+                want = wanted(change.standing.device, change.all_claims, change.standing.followed, not_yet)
+                if not renew and not _differs(change.standing, want):
+                    continue
+                allowed.append(replace(change, claims=want))
+            else:
+                allowed.append(change)
+        return allowed, held
+
+    def _connected(self, standing: Standing, now: datetime) -> bool:
+        return standing.heard_at is not None and standing.heard_at >= now - self._silent_after
 
     def _carry_out(self) -> None:
         with self._database.reading() as session:
             owed = store.owed(session)
         for row in owed:
+            if limited(store.policy_of(row)) and row.exposed and State(row.state) is State.RUNNING:
+                self._let_go(row)
+                continue
             with self._database.reading() as session:
                 devices = _moved(session, row)
             for batch in _batches(devices):
                 self.bring(batch)
+            self._queues.forget(row.id)
             # Only once all are committed: killed before this, the same devices are compared again.
             with self._database.session() as session:
                 store.set_ordered(session, row.id, row.exposed)
+                if row.held:
+                    store.set_held(session, row.id, {})
+
+    def _let_go(self, row: RolloutRow) -> None:
+        """Orders as many of the exposed devices of `row` as may go now; the others stay in its queue."""
+        policy, now = store.policy_of(row), self._now()
+        queue = self._queues.of(row.id, row.exposed)
+        if queue is None:
+            with self._database.reading() as session:
+                queue = self._queues.fill(row.id, row.exposed, _moved(session, row))
+        with self._database.reading() as session:
+            left, why = room(policy, offers.flow(session, row.id, policy, now))
+        for batch in _batches(queue.waiting()):
+            if left is not None and left <= 0:
+                queue.hold(batch, why)
+                continue
+            gone = self.bring(batch)
+            queue.settle(batch)
+            left = None if left is None else left - len(gone)
+        if not queue.waiting():
+            with self._database.session() as session:
+                store.set_ordered(session, row.id, row.exposed)
+
+    def _retry_rejected(self) -> None:
+        with self._database.reading() as session:
+            asked = [(row, store.policy_of(row).retries) for row in store.unfinished(session)]
+            again = [
+                (device, Place(row.model, row.slot))
+                for row, retries in asked
+                if retries and State(row.state) is State.RUNNING
+                for device in offers.to_retry(session, row.id, retries, _BATCH)
+            ]
+        for device, place in again:
+            self.retry(device, place, by_hub=True)
 
     def _answer(self, devices: Sequence[str], heard: dict[str, int]) -> None:
         with self._database.reading() as session:
-            moved = any(claim.moves for claim in store.claims(session))
-        if moved:
-            # What they said of their versions may have changed who selects them.
-            self.bring(devices)
-        with self._database.reading() as session:
             found = offers.standings(session, devices)
+        # What they said of their versions may have changed who selects them, and who comes back may be exposed to what
+        # it could not be offered while it was away.
+        brought = self.bring(devices)
         for standing in found:
+            if standing.device.id in brought:
+                continue
             order, said = standing.order, heard[standing.device.id]
             if order is None or said > order.generation:
                 # It has no order yet, or follows one that this database does not know: it was restored from a copy.
@@ -190,6 +305,10 @@ class Orders:
             after = self._swept_to
         if after is None:
             return
+        if not after:
+            # What devices wait for was in the memory of a hub: it is found again.
+            with self._database.session() as session:
+                store.set_held_owed(session)
         with self._database.reading() as session:
             batch = offers.ids_after(session, after, _BATCH)
             found = offers.standings(session, batch)
@@ -215,6 +334,9 @@ class Orders:
             artifact, manifest = self._artifact(place.model, claim.version, device.target)
             before = standing.offers.get(place)
             same = _same(before, claim, device.target)
+            # What undoes is never kept waiting, and does not become a new order by being said again.
+            followed = standing.followed.get(place, ())
+            undoes = before.undoes if before and same else claim.rollout in followed
             # As a generation it rises for ever, whatever is offered in between.
             retry = generation if place == change.retry else before.retry if before and same else 0
             assignments.append(
@@ -228,10 +350,30 @@ class Orders:
                     because=_because(claim),
                     rollout=claim.rollout,
                     retry=retry,
+                    window=None if undoes else _window(claim.policy),
                 )
             )
             if not same or place == change.retry:
-                given.append(_offer(device.id, claim, artifact.digest, generation, now, retry, _before(change, place)))
+                tries = before.tries if before and same else 0
+                outcome = Outcome.AWAITED if self._connected(standing, now) else Outcome.UNHEARD
+                given.append(
+                    Offer(
+                        device=device.id,
+                        model=claim.model,
+                        slot=claim.slot,
+                        version=claim.version,
+                        digest=artifact.digest,
+                        rollout=claim.rollout,
+                        wave=claim.wave,
+                        generation=generation,
+                        before=_before(change, place),
+                        retry=retry,
+                        tries=tries + change.by_hub,
+                        undoes=undoes,
+                        outcome=outcome.value,
+                        offered_at=now,
+                    )
+                )
         desired = Desired(standing.fleet, device.id, generation, now, expires_at, tuple(assignments))
         signed = encode(sign_desired(desired, self._hub_key))
         if not self._fits(device.id, signed):
@@ -287,11 +429,15 @@ def _changes(session: Session, devices: Sequence[str], now: datetime, renew: boo
             want = kept(standing.device, standing.given, claims)
         else:
             want = wanted(standing.device, claims, standing.followed)
-        target, given = standing.device.target, standing.offers
-        same = want.keys() == given.keys() and all(_same(given[place], want[place], target) for place in want)
-        if renew or not same or (want and standing.order is None):
-            changes.append(_Change(standing, want, frozenset(claim.rollout for claim in claims)))
+        if renew or _differs(standing, want):
+            changes.append(_Change(standing, want, claims))
     return changes
+
+
+def _differs(standing: Standing, want: dict[Place, Claim]) -> bool:
+    target, given = standing.device.target, standing.offers
+    same = want.keys() == given.keys() and all(_same(given[place], want[place], target) for place in want)
+    return not same or (bool(want) and standing.order is None)
 
 
 def _moved(session: Session, row: RolloutRow) -> list[str]:
@@ -314,25 +460,13 @@ def _before(change: _Change, place: Place) -> list[str]:
     if claim.rollout in followed:
         # It goes back to that one, or stays there.
         followed = followed[followed.index(claim.rollout) + 1 :]
-    return [rollout for rollout in followed if rollout in change.in_force]
+    in_force = {claim.rollout for claim in change.all_claims}
+    return [rollout for rollout in followed if rollout in in_force]
 
 
-def _offer(
-    device: str, claim: Claim, digest: str, generation: int, now: datetime, retry: int, before: list[str]
-) -> Offer:
-    return Offer(
-        device=device,
-        model=claim.model,
-        slot=claim.slot,
-        version=claim.version,
-        digest=digest,
-        rollout=claim.rollout,
-        wave=claim.wave,
-        generation=generation,
-        before=before,
-        retry=retry,
-        offered_at=now,
-    )
+def _window(policy: Policy) -> MaintenanceWindow | None:
+    asked = policy.window
+    return None if asked is None else MaintenanceWindow(asked.days, asked.start, asked.end)
 
 
 def _because(claim: Claim) -> Because:

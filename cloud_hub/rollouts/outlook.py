@@ -1,6 +1,5 @@
 """What is known of a rollout now: counted in the database, for the engine to decide on and for people to see."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +14,7 @@ from cloud_hub.monitoring.views import EvidenceView
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
+from cloud_hub.rollouts.freeze import active
 from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
@@ -44,15 +44,21 @@ class Observer:
         """What is known of `row` now."""
         silent_before = now - self._silent_after
         newer, carried_out = store.newer(session, row), not row.owed
+        freeze = active(session, now)
+        frozen = None if freeze is None else freeze.sentence
         if State(row.state) is State.REVERTING:
             returning, unreachable = offers.returning(session, Place(row.model, row.slot), row.version, silent_before)
-            snapshot = Snapshot(newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable)
+            snapshot = Snapshot(
+                newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable, frozen=frozen
+            )
             # What it was stopped for stays to be seen.
             return Outlook(snapshot, row.seen)
         targets = releases.targets(session, row.model, row.version)
         by_target = offers.count_by_target(session, store.selector_of(row), row.id)
-        by_wave = offers.counts(session, row.id, silent_before)
-        total = _sum(by_wave.values())
+        deadline = policy.deadline_seconds
+        overdue_before = None if deadline is None else now - timedelta(seconds=deadline)
+        by_wave = offers.counts(session, row.id, silent_before, overdue_before, policy.retries)
+        total = sum(by_wave.values(), Counts())
         treated, control, gates, wave_records = self._telemetry(session, row, policy.gates)
         eligible = sum(count for target, count in by_target.items() if target in targets)
         lines = store.lines_of(row)
@@ -67,8 +73,10 @@ class Observer:
             gates=gates,
             newer=newer,
             carried_out=carried_out,
+            held=row.held,
+            frozen=frozen,
         )
-        failures = offers.failures(session, row.id) if total.failed else []
+        failures = offers.failures(session, row.id, overdue_before, policy.retries) if total.failed else []
         return Outlook(snapshot, _seen(snapshot, treated, control, failures), lines)
 
     def _telemetry(
@@ -108,6 +116,8 @@ def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence, failures: li
             failed=counts.failed,
             pending=counts.pending,
             unheard=counts.unheard,
+            waiting=counts.waiting,
+            held=dict(snapshot.held),
         ).model_dump(mode="json"),
         "evidence": CohortsView(
             treated=EvidenceView.of(treated), control=EvidenceView.of(control), wave_records=snapshot.wave_records
@@ -126,13 +136,3 @@ def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence, failures: li
         ],
         "failures": [failure.model_dump(mode="json") for failure in failures],
     }
-
-
-def _sum(many: Iterable[Counts]) -> Counts:
-    counts = list(many)
-    return Counts(
-        offered=sum(one.offered for one in counts),
-        heard=sum(one.heard for one in counts),
-        succeeded=sum(one.succeeded for one in counts),
-        failed=sum(one.failed for one in counts),
-    )

@@ -303,7 +303,7 @@ class RolloutService:
 
 
 def _refuse_what_comes_later(policy: Policy) -> None:
-    names = ("lab", "rate", "max_in_flight", "group", "window", "deadline_seconds", "retries")
+    names = ("lab",)
     ahead = [name for name in names if getattr(policy, name) != getattr(Policy(), name)]
     if ahead:
         raise Invalid(

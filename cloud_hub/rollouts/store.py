@@ -1,6 +1,6 @@
 """All SQL on rollouts and decisions. Each write names the revision that it was decided on."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -108,8 +108,11 @@ def claims(session: Session) -> list[Claim]:
             line=lines_of(row)[row.exposed - 1],
             wave=row.wave,
             taking=State(row.state) in TAKING,
+            running=State(row.state) is State.RUNNING,
             selector=selector_of(row),
             artifacts=artifacts.get((row.model, row.version), {}),
+            policy=policy_of(row),
+            wave_started_at=row.wave_started_at,
         )
         for row in rows
     ]
@@ -185,6 +188,34 @@ def save(
 
 
 _DECIDED = ("state", "wave", "exposed", "aborted", "approved", "wave_started_at", "soaking_since", "cause")
+
+
+def set_held(session: Session, rollout: str, held: Mapping[str, int]) -> None:
+    """Notes what devices of `rollout` wait for."""
+    session.execute(
+        update(RolloutRow)
+        .where(col(RolloutRow.id) == rollout)
+        .values(held=dict(held))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def set_owed(session: Session, rollout: str) -> None:
+    """Notes that a device of `rollout` waits for its order."""
+    session.execute(
+        update(RolloutRow)
+        .where(col(RolloutRow.id) == rollout, ~col(RolloutRow.owed))
+        .values(owed=True)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def set_held_owed(session: Session) -> None:
+    """Notes that whatever devices of running rollouts wait for is to be found again."""
+    running = select(RolloutRow).where(col(RolloutRow.state) == State.RUNNING.value, ~col(RolloutRow.owed))
+    for row in session.execute(running).scalars():
+        if row.held:
+            set_owed(session, row.id)
 
 
 def set_ordered(session: Session, rollout: str, exposed: int) -> None:

@@ -35,6 +35,8 @@ class RolloutRow(SQLModel, table=True):
     """The waves' lines (`waves.Line`), once there was a device to draw them for."""
     owed: bool = Field(default=False, index=True)
     """The exposure has changed, and perhaps not every order yet."""
+    held: dict[str, int] = Field(default_factory=dict, sa_type=JSON)
+    """Exposed devices that have no order yet, by what they wait for (`admission.Held`)."""
     approved: int = 0
     """So many waves have been approved by a person, where the policy asks for it."""
     aborted: bool = False
@@ -94,7 +96,11 @@ class Offer(SQLModel, table=True):
     says so."""
 
     __tablename__ = "offers"
-    __table_args__ = (Index("ix_offers_rollout_wave", "rollout", "wave"), Index("ix_offers_model", "model"))
+    __table_args__ = (
+        # With these alone a rollout's devices are counted.
+        Index("ix_offers_progress", "rollout", "wave", "outcome", "tries", "offered_at"),
+        Index("ix_offers_model", "model"),
+    )
 
     device: str = Field(primary_key=True, foreign_key="devices.id", ondelete="CASCADE")
     model: str = Field(primary_key=True)
@@ -108,6 +114,12 @@ class Offer(SQLModel, table=True):
     """The rollouts that it followed before, the newest first, as far as they could be followed again."""
     retry: int = 0
     """The generation in which an operator last asked to try again what the device rejected; 0 when nobody has."""
+    tries: int = 0
+    """How often the hub itself has asked for that."""
+    undoes: bool = False
+    """It is a way back to what the device ran before."""
+    outcome: str = "unheard"
+    """What became of it, as `outcomes.Outcome`; kept by the transaction that takes reports in."""
     offered_at: datetime = Field(sa_type=UtcDateTime)
 
 

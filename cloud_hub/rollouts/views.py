@@ -26,7 +26,9 @@ class WaveView(_View):
 
 class CountsView(_View):
     """Devices: eligible by the selector; offered the version by this rollout; of those, heard from since; of those,
-    succeeded, failed and pending. `unheard` are offered and never heard from since: they count for nothing."""
+    succeeded, failed and pending, of which `waiting` for their maintenance window. `unheard` are offered and never
+    heard from since: they count for nothing. `held` are exposed and have no order yet, by what they wait for: rate,
+    cap, group, jitter, away."""
 
     eligible: int = 0
     offered: int = 0
@@ -35,6 +37,8 @@ class CountsView(_View):
     failed: int = 0
     pending: int = 0
     unheard: int = 0
+    waiting: int = 0
+    held: dict[str, int] = {}
 
 
 class CohortsView(_View):

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
 from cloud_hub.devices.selectors import EVERYONE, Selector, is_moved, loosened, matches
+from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.waves import Line, place
 
 _NO_LINE = Line("", {}, {})
@@ -52,6 +54,9 @@ class Claim:
     taking: bool
     selector: Selector
     artifacts: Mapping[str, str]
+    running: bool = True
+    policy: Policy = field(default_factory=Policy)
+    wave_started_at: datetime | None = None
 
     @property
     def place(self) -> "Place":
@@ -82,10 +87,14 @@ def newest_first(claims: Iterable[Claim]) -> list[Claim]:
 
 
 def wanted(
-    device: Candidate, claims: Iterable[Claim], followed: Mapping[Place, Collection[str]] = NOTHING_FOLLOWED
+    device: Candidate,
+    claims: Iterable[Claim],
+    followed: Mapping[Place, Collection[str]] = NOTHING_FOLLOWED,
+    held: Collection[str] = (),
 ) -> dict[Place, Claim]:
     """For each slot of each model the claim that `device` follows; `claims` come newest first, and the first that
-    covers it and may have it wins. `followed` are the rollouts that it follows or followed there.
+    covers it and may have it wins. `followed` are the rollouts that it follows or followed there; those that are
+    `held` may not have it yet.
 
     So taking a claim away gives each of its devices what it had before, what a rollout had not yet ordered when it was
     held or superseded is cancelled, and no device is ever wanted to run two versions in one slot of one model.
@@ -93,7 +102,8 @@ def wanted(
     found: dict[Place, Claim] = {}
     for claim in claims:
         follows = claim.rollout in followed.get(claim.place, ())
-        if claim.place not in found and (claim.taking or follows) and claim.covers(device, follows=follows):
+        may = follows or (claim.taking and claim.rollout not in held)
+        if claim.place not in found and may and claim.covers(device, follows=follows):
             found[claim.place] = claim
     return found
 

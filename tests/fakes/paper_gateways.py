@@ -6,7 +6,7 @@ Reports and telemetry go in through the hub's own stores, as the link would brin
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -69,9 +69,13 @@ class PaperGateways:
 
     def start_hub(self) -> None:
         """The hub's deciding part, as after a start: nothing in memory."""
-        self.orders = Orders(self.database, self.link, self.blobs, HUB_KEY, self.clock)
+        self.orders = self.orders_of(self.database)
         self.rollouts = RolloutService(self.database, self.orders, self.changes, self.clock, silent_after_seconds=90)
         self.orders.sweep()
+
+    def orders_of(self, database: Database) -> Orders:
+        """As a hub on `database` has them."""
+        return Orders(database, self.link, self.blobs, HUB_KEY, self.clock, silent_after=timedelta(seconds=90))
 
     def blob(self, content: str) -> Blob:
         data = content.encode()
@@ -126,7 +130,7 @@ class PaperGateways:
     def versions(self, model: str = "digits") -> dict[str, int | None]:
         return {name: self.version(name, model) for name in sorted(self.gateways)}
 
-    def obey(self, *names: str, phase: Phase = Phase.SETTLED) -> None:
+    def obey(self, *names: str, phase: Phase = Phase.SETTLED, code: str = "by-a-test") -> None:
         """Each of `names` (or all) follows its order, to success or to REJECTED, and reports."""
         names = names or tuple(self.gateways)
         for name in names:
@@ -134,17 +138,21 @@ class PaperGateways:
             if desired is not None:
                 gateway.generation = desired.generation
                 gateway.models = {
-                    (one.model, one.slot): self._after(gateway, one, phase) for one in desired.assignments
+                    (one.model, one.slot): self._after(gateway, one, phase, code) for one in desired.assignments
                 }
         self.report(*names)
 
-    def _after(self, gateway: Gateway, one: Assignment, phase: Phase) -> ModelReport:
+    def wait_for_window(self, *names: str) -> None:
+        """Each of `names` has all ready, and its maintenance window is closed."""
+        self.obey(*names, phase=Phase.PREFLIGHT, code="window-closed")
+
+    def _after(self, gateway: Gateway, one: Assignment, phase: Phase, code: str) -> ModelReport:
         manifest = open_manifest(one.manifest, (RELEASE_KEY.public,))
         assert manifest.target == gateway.target
         release = Release(one.version, manifest.artifact.digest)
         before = gateway.models.get((one.model, one.slot))
         running = release if phase is Phase.SETTLED else before.running if before else None
-        sentence = Because("by-a-test", "A test says so.")
+        sentence = Because(code, "A test says so.")
         return ModelReport(
             one.model, phase, sentence, self.clock(), release, running, rollout=one.rollout, slot=one.slot
         )

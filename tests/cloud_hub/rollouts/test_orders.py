@@ -10,11 +10,11 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
 from cloud_hub.rollouts import offers
-from cloud_hub.rollouts.orders import VALID, Orders
+from cloud_hub.rollouts.orders import VALID
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.views import RolloutIn
 from fleet_contract.encoding import MAX_MESSAGE_BYTES
-from tests.fakes.paper_gateways import HUB_KEY, PaperGateways
+from tests.fakes.paper_gateways import PaperGateways
 
 TEN = tuple(f"gw-{number}" for number in range(10))
 
@@ -304,7 +304,7 @@ def test_two_hubs_that_order_the_same_devices_at_once_order_each_once(fleet: Pap
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fleet.orders, "work", lambda: None)
         fleet.rollouts.tick()
-    hubs = [Orders(Database(str_url(fleet)), fleet.link, fleet.blobs, HUB_KEY, fleet.clock) for _ in range(4)]
+    hubs = [fleet.orders_of(Database(str_url(fleet))) for _ in range(4)]
     with ThreadPoolExecutor(len(hubs)) as pool:
         ordered = list(pool.map(lambda hub: hub.bring(TEN), hubs))
     assert sorted(name for names in ordered for name in names) == list(TEN)

@@ -1,0 +1,216 @@
+"""Rates, caps, groups, windows, deadlines and retries on real databases hold, whether hubs die or devices are away."""
+
+from datetime import timedelta
+
+import pytest
+
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.views import RolloutIn, RolloutView
+from fleet_contract.report import Phase, Presence
+from tests.fakes.paper_gateways import PaperGateways
+
+TEN = tuple(f"gw-{number}" for number in range(10))
+
+
+def start(fleet: PaperGateways, version: int = 1, **policy: object) -> str:
+    asked = {
+        "waves": [{"percent": 100}],
+        "soak_seconds": 0,
+        "minimum_records": 0,
+        "on_stop": "pause",
+        "gates": {"errors": None, "predictions": None},
+        **policy,
+    }
+    return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=Policy.model_validate(asked))).id
+
+
+def connected(fleet: PaperGateways, *names: str) -> None:
+    fleet.clock.pass_seconds(1)
+    fleet.report(*(names or fleet.gateways))
+
+
+def ten_connected(fleet: PaperGateways) -> None:
+    fleet.join(*TEN)
+    fleet.register()
+    fleet.register()
+    fleet.rollouts.tick()
+    connected(fleet)
+
+
+def ordered(fleet: PaperGateways, version: int = 1) -> set[str]:
+    return {name for name, found in fleet.versions().items() if found == version}
+
+
+def shown(fleet: PaperGateways, rollout: str) -> RolloutView:
+    return fleet.rollouts.get(rollout)
+
+
+def test_no_more_devices_are_in_flight_than_the_cap_whatever_the_hub_forgets(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet, max_in_flight=3)
+    done: set[str] = set()
+    for _ in range(4):
+        for _ in range(2):
+            fleet.rollouts.tick()
+            fleet.start_hub()
+        assert len(ordered(fleet)) == 3 + len(done)
+        done.add(min(ordered(fleet) - done))
+        fleet.obey(*done)
+    assert shown(fleet, rollout).because.code == "orders-owed"
+    assert "for one in flight to be done" in shown(fleet, rollout).because.sentence
+    for _ in range(8):
+        connected(fleet)
+        fleet.obey(*ordered(fleet))
+        fleet.rollouts.tick()
+    assert ordered(fleet) == set(TEN)
+    assert shown(fleet, rollout).counts.held == {}
+    assert shown(fleet, rollout).state == "completed"
+
+
+def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
+    for number, name in enumerate(TEN):
+        fleet.join(name, pair=f"p{number // 2}")
+    fleet.register()
+    fleet.rollouts.tick()
+    connected(fleet)
+    start(fleet, group={"label": "pair"})
+    fleet.rollouts.tick()
+    first = ordered(fleet)
+    assert sorted(int(name[3:]) // 2 for name in first) == [0, 1, 2, 3, 4]
+    (still,) = [name for name in first if name in ("gw-0", "gw-1")]
+    fleet.obey(*(first - {still}))
+    connected(fleet, *(set(TEN) - first))
+    fleet.rollouts.tick()
+    assert set(TEN) - ordered(fleet) == {"gw-0", "gw-1"} - {still}
+
+
+def test_so_many_a_minute_are_ordered_and_more_as_they_succeed(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet, rate={"devices_per_minute": 2, "growth_factor": 2})
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 1
+    fleet.clock.pass_seconds(31)
+    connected(fleet)
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 2
+    connected(fleet)
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 2
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.held == {"rate": 8}
+    fleet.obey(*ordered(fleet))
+    fleet.clock.pass_seconds(61)
+    connected(fleet)
+    fleet.rollouts.tick()
+    fleet.clock.pass_seconds(45)
+    connected(fleet)
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 2 + 4
+
+
+def test_who_is_away_gets_its_order_when_it_comes_back_and_holds_nobody(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    fleet.report("gw-0", presence=Presence.LOST)
+    rollout = start(fleet, max_in_flight=5)
+    for _ in range(6):
+        fleet.rollouts.tick()
+        fleet.obey(*ordered(fleet))
+        connected(fleet, *TEN[1:])
+    found = shown(fleet, rollout)
+    assert (found.state, found.counts.held) == ("completed", {"away": 1})
+    connected(fleet, "gw-0")
+    fleet.rollouts.tick()
+    assert ordered(fleet) == set(TEN)
+
+
+def test_a_device_over_its_deadline_has_failed_and_one_that_waits_for_its_window_has_not(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(
+        fleet, deadline_seconds=600, stop_failed_percent=15, window={"days": ["sun"], "start": "02:00", "end": "04:00"}
+    )
+    fleet.rollouts.tick()
+    assigned = fleet.assigned("gw-0")
+    assert assigned is not None
+    assert assigned.window is not None
+    assert (assigned.window.days, assigned.window.start, assigned.window.end) == (("sun",), "02:00", "04:00")
+    fleet.obey(*TEN[:8])
+    fleet.wait_for_window(*TEN[8:])
+    fleet.rollouts.tick()
+    counts = shown(fleet, rollout).counts
+    assert (counts.succeeded, counts.pending, counts.waiting) == (8, 2, 2)
+    fleet.clock.pass_seconds(601)
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.failed == 0
+    assert "2 of them until their maintenance window" in shown(fleet, rollout).because.sentence
+    fleet.obey(*TEN[8:], phase=Phase.FETCHING)
+    fleet.rollouts.tick()
+    assert (shown(fleet, rollout).counts.failed, shown(fleet, rollout).state) == (2, "stopped")
+    fleet.obey(*TEN[8:])
+    fleet.rollouts.tick()
+
+
+def test_what_undoes_waits_for_no_window(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    start(fleet, 1)
+    fleet.rollouts.tick()
+    fleet.obey()
+    rollout = start(fleet, 2, window={"start": "02:00", "end": "04:00"})
+    fleet.rollouts.tick()
+    fleet.rollouts.abort(rollout)
+    fleet.rollouts.tick()
+    back = fleet.assigned("gw-0")
+    assert back is not None
+    assert (back.version, back.window) == (1, None)
+
+
+def test_what_a_device_rejects_is_retried_as_often_as_the_policy_says(fleet: PaperGateways) -> None:
+    fleet.join("a")
+    fleet.register()
+    rollout = start(fleet, retries=2)
+    seen = set()
+    for tried in range(3):
+        fleet.rollouts.tick()
+        found = fleet.assigned("a")
+        assert found is not None
+        assert shown(fleet, rollout).state == "running", tried
+        seen.add(found.retry)
+        fleet.obey(phase=Phase.REJECTED)
+    assert len(seen) == 3
+    fleet.rollouts.tick()
+    assert (shown(fleet, rollout).counts.failed, shown(fleet, rollout).state) == (1, "stopped")
+    retried = fleet.assigned("a")
+    assert retried is not None
+    assert retried.retry in seen
+
+
+@pytest.mark.parametrize("then", ["pause", "supersede"])
+def test_what_is_queued_is_cancelled_and_what_is_under_way_goes_on(fleet: PaperGateways, then: str) -> None:
+    ten_connected(fleet)
+    start(fleet, 1)
+    fleet.rollouts.tick()
+    fleet.obey()
+    rollout = start(fleet, 2, max_in_flight=2)
+    fleet.rollouts.tick()
+    under_way = ordered(fleet, 2)
+    assert len(under_way) == 2
+    if then == "pause":
+        fleet.rollouts.pause(rollout)
+    else:
+        start(fleet, 1, waves=[{"devices": 1}])
+    for _ in range(3):
+        fleet.rollouts.tick()
+        fleet.obey(*under_way)
+        fleet.clock.pass_seconds(5)
+    assert ordered(fleet, 2) <= under_way
+    assert shown(fleet, rollout).counts.held == {} or then == "supersede"
+
+
+def test_silent_devices_are_outside_the_counts_once_they_are_silent(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet)
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.pending == 10
+    fleet.clock.pass_seconds(timedelta(seconds=91).total_seconds())
+    fleet.rollouts.tick()
+    assert (shown(fleet, rollout).counts.unheard, shown(fleet, rollout).because.code) == (10, "nobody-heard")
