@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from fleet_client import paging
+from fleet_client.figures import FleetSummary
 from fleet_client.http import API, Http, Query
 from fleet_client.views import Device, DeviceEvent, Page, Retry, Token
 
@@ -55,6 +56,10 @@ class Devices:
 
     def get(self, device: str) -> Device:
         return self._http.get(Device, _path(device))
+
+    def summary(self) -> FleetSummary:
+        """The fleet in counts."""
+        return self._http.get(FleetSummary, f"{API}/fleet")
 
     def events(self, device: str, *, limit: int = 50, cursor: str | None = None) -> Page[DeviceEvent]:
         """A page of what changed on `device`, newest first."""

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.blobs import Blobs
+from fleet_client.figures import Series
 from fleet_client.http import API, Http
 from fleet_client.views import Labelled, Labels, Model, Page, Version
 
@@ -34,6 +35,11 @@ class Models:
 
     def version(self, model: str, version: int) -> Version:
         return self._http.get(Version, f"{_path(model)}/versions/{version}")
+
+    def series(self, model: str, *, device: str | None = None, minutes: int = 15) -> Series:
+        """What `model` did over the last minutes, by version, on the whole fleet or on one device."""
+        query = {"model": model, "device": device, "minutes": minutes}
+        return self._http.get(Series, f"{API}/monitoring/series", query)
 
     def register(self, folder: Path, *, notes: str = "", progress: FileProgress | None = None) -> Version:
         """Uploads what `vedette models build` left in `folder`; the hub checks, signs and numbers it.

@@ -110,6 +110,26 @@ def show(session: Session, device: str, watch: bool) -> None:
             )
 
 
+@devices.command()
+@hub_command
+def summary(session: Session) -> None:
+    """Count the fleet: who is there, on which hardware, with which versions, and how many have a trouble."""
+    found = session.client.devices.summary()
+    if session.output.json:
+        session.output.document(found)
+        return
+    versions = {f"{one.model} {one.version}": one.devices for one in found.running}
+    session.output.facts(
+        [
+            ("devices", str(found.total)),
+            ("presence", pairs(found.presence)),
+            ("targets", pairs(found.targets)),
+            ("running", ", ".join(f"{name} on {count}" for name, count in versions.items())),
+            ("troubled", str(found.troubled)),
+        ]
+    )
+
+
 @devices.command(
     epilog="""\b
 Examples:

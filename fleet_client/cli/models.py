@@ -1,6 +1,7 @@
 """`vedette models ...`."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -139,6 +140,40 @@ def label(session: Session, model: str, file: Path) -> None:
         session.output.line(f"Rows counted: {told.counted}.")
     else:
         session.output.line(f"Nothing is counted: its rows, {told.repeated}, had been before.")
+
+
+@models.command()
+@click.argument("model")
+@click.option("--device", help="On this device only.")
+@click.option("--minutes", type=click.IntRange(1), default=15, show_default=True, help="Of the last so many minutes.")
+@hub_command
+def series(session: Session, model: str, device: str | None, minutes: int) -> None:
+    """Show what a model did over the last minutes, by version: rates, errors and latencies."""
+    found = session.client.models.series(model, device=device, minutes=minutes)
+    if session.output.json:
+        session.output.document(found)
+        return
+    session.output.table(
+        ["from (UTC)", "version", "records", "errors", "p50", "p95"],
+        [
+            [
+                f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}",
+                str(one.version),
+                str(one.records[bucket]),
+                str(one.errors[bucket]),
+                _milliseconds(one.latency_p50_us[bucket]),
+                _milliseconds(one.latency_p95_us[bucket]),
+            ]
+            for bucket, at in enumerate(found.times)
+            for one in found.versions
+            if one.records[bucket]
+        ],
+        f"Nothing came in of {model} in {minutes} minutes.",
+    )
+
+
+def _milliseconds(latency_us: float | None) -> str:
+    return "-" if latency_us is None else f"{latency_us / 1000:.2f} ms"
 
 
 def _rows(version: Version) -> list[list[str]]:

@@ -225,6 +225,32 @@ def decisions(session: Session, rollout: str, limit: int) -> None:
     )
 
 
+@rollouts.command()
+@click.argument("rollout")
+@hub_command
+def gates(session: Session, rollout: str) -> None:
+    """List what each gate measured over the time of a rollout, against its threshold."""
+    found = session.client.rollouts.gates(rollout)
+    if session.output.json:
+        session.output.document(found)
+        return
+    session.output.table(
+        ["gate", "at (UTC)", "verdict", "value", "lower", "upper", "threshold", "unit"],
+        [
+            [
+                gate.name,
+                f"{one.at:%Y-%m-%d %H:%M:%S}",
+                one.verdict,
+                *(f"{figure:.4g}" for figure in (one.value, one.lower, one.upper, one.threshold)),
+                gate.unit,
+            ]
+            for gate in found
+            for one in gate.readings
+        ],
+        "No gate has measured anything yet.",
+    )
+
+
 for _command in (diff, apply, schema):
     rollouts.add_command(_command)
 

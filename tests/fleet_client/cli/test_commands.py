@@ -348,3 +348,39 @@ def test_every_command_explains_itself(capsys: Captured, command: str) -> None:
     out = capsys.readouterr().out
     assert out.startswith("Usage: vedette")
     assert not [line for line in out.splitlines()[1:] if line.endswith("...")], "no line of the help is cut short"
+
+
+def test_the_fleet_is_counted(hub: FakeHub, capsys: Captured) -> None:
+    running = [{"model": "digits", "version": 2, "devices": 5}]
+    counts = {"total": 6, "presence": {"online": 5, "lost": 1}, "targets": {"cpu-vnni": 6}, "running": running}
+    hub.on("GET /api/v1/fleet", counts | {"troubled": 1})
+    assert main(["devices", "summary"]) == 0
+    out = capsys.readouterr().out
+    assert "presence\tlost=1 online=5" in out
+    assert "running\tdigits 2 on 5" in out
+
+
+def test_what_a_model_did_is_listed_by_time_and_version(hub: FakeHub, capsys: Captured) -> None:
+    one = {
+        "version": 2,
+        "records": [100, 0],
+        "errors": [3, 0],
+        "records_per_second": [10.0, 0.0],
+        "error_share": [0.03, None],
+        "latency_p50_us": [1500.0, None],
+        "latency_p95_us": [None, None],
+        "predictions": {},
+    }
+    series = {"model": "digits", "device": "a", "since": AT, "until": AT, "bucket_seconds": 10, "times": [0, 10]}
+    hub.on("GET /api/v1/monitoring/series", series | {"versions": [one]})
+    assert main(["models", "series", "digits", "--device", "a", "--minutes", "5"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["00:00:00\t2\t100\t3\t1.50 ms\t-"]
+    assert hub.asked[0].query == {"model": ["digits"], "device": ["a"], "minutes": ["5"]}
+
+
+def test_what_the_gates_measured_is_listed(hub: FakeHub, capsys: Captured) -> None:
+    reading = {"at": AT, "verdict": "pass", "value": 0.001, "lower": -0.01, "upper": 0.0125, "threshold": 0.02}
+    hub.on("GET /api/v1/rollouts/r1/gates", [{"name": "errors", "unit": "share", "readings": [reading]}])
+    assert main(["rollouts", "gates", "r1"]) == 0
+    told = "errors\t2026-11-22 20:00:00\tpass\t0.001\t-0.01\t0.0125\t0.02\tshare"
+    assert told in capsys.readouterr().out
