@@ -1,12 +1,13 @@
 """The fleet's devices: find them, label them, let new ones join."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.figures import FleetSummary
 from fleet_client.http import API, Http, Query
-from fleet_client.views import Device, DeviceEvent, Page, Retry, Token
+from fleet_client.views import Device, DeviceEvent, Page, Ran, Retry, Token
 
 
 class Devices:
@@ -64,6 +65,11 @@ class Devices:
     def events(self, device: str, *, limit: int = 50, cursor: str | None = None) -> Page[DeviceEvent]:
         """A page of what changed on `device`, newest first."""
         return paging.page(self._http, DeviceEvent, f"{_path(device)}/events", {}, limit, cursor)
+
+    def ran(self, device: str, at: datetime | None = None, *, model: str | None = None) -> list[Ran]:
+        """What `device` ran at `at` (aware; None: now), put there by whom and on what evidence."""
+        query = {"at": at.isoformat() if at else None, "model": model}
+        return self._http.get(list[Ran], f"{_path(device)}/ran", query)
 
     def label(self, device: str, labels: Mapping[str, str | None]) -> Device:
         """Sets `labels`; one that is None is taken away, others stay."""

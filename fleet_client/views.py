@@ -374,3 +374,20 @@ class Freeze(msgspec.Struct, frozen=True):
     by: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """What one slot of one model ran on a device at some time, from when to when (None: still), and what put it there:
+    the rollout, who asked for it, the wave (from 0) and the decision that opened that, with its evidence."""
+
+    model: str
+    slot: str
+    version: int
+    digest: str
+    since: datetime
+    until: datetime | None = None
+    rollout: str | None = None
+    asked_by: str | None = None
+    approved_by: str | None = None
+    wave: int | None = None
+    decision: Decision | None = None

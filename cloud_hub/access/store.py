@@ -37,6 +37,7 @@ def put_device(session: Session, device: Device, labels: Mapping[str, str], sent
         session.flush()
     else:
         if known.key != device.key:
+            devices.end_runs(session, device.id, device.joined_at)
             session.execute(delete(DeviceModel).where(col(DeviceModel.device) == device.id))
             known.presence, known.last_heard_at, known.generation = "never", None, 0
             known.boot, known.boot_before, known.boot_started_at, known.number = None, known.boot, None, 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,7 @@ from cloud_hub.devices.selectors import EVERYONE, Selector
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
 from cloud_hub.page import Page, PageRequest
+from cloud_hub.rollouts.views import RanView
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.report import Phase
 
@@ -108,14 +110,28 @@ class Devices:
 class OneDevice(Activity):
     """One device's page."""
 
-    def __init__(self, parts: Parts, device: str) -> None:
+    def __init__(self, parts: Parts, device: str, query: Query) -> None:
         self.device = parts.devices.get(device)
+        self.at, self.at_text = _time(query.text("at")), query.text("at") or ""
         super().__init__(parts.monitoring, list(dict.fromkeys(model.model for model in self.device.models)), device)
         self._parts = parts
 
     @cached_property
+    def ran(self) -> list[RanView]:
+        return self._parts.rollouts.ran(self.device.id, self.at)
+
+    @cached_property
     def events(self) -> Sequence[DeviceEventView]:
         return self._parts.devices.events(self.device.id, PageRequest(limit=_EVENTS_SHOWN)).items
+
+
+def _time(text: str | None) -> datetime | None:
+    """In UTC where it does not say otherwise; None where it is no time, which is now."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 def router(parts: Parts, renderer: Renderer) -> APIRouter:
@@ -129,7 +145,9 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     @api.get("/devices/{device}")
     def device(request: Request, device: str) -> Response:
         subjects = (f"device:{device}", "telemetry")
-        return renderer.page(request, "device.html", view=OneDevice(parts, device), subjects=subjects, charts=True)
+        return renderer.page(
+            request, "device.html", view=OneDevice(parts, device, Query(request)), subjects=subjects, charts=True
+        )
 
     @api.post("/devices/{device}/models/{model}/retry")
     def retry(device: str, model: str, slot: str = DEFAULT_SLOT) -> Response:

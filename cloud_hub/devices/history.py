@@ -4,6 +4,7 @@ No I/O, no clock, no randomness.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from cloud_hub.devices.freshness import Known
 from fleet_contract.because import Because
@@ -33,6 +34,8 @@ class DeviceState:
     refused: str | None
     #: By model and slot.
     models: dict[tuple[str, str], ModelState] = field(default_factory=dict)
+    running: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+    heard_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from sqlmodel import Session, SQLModel, col
 from cloud_hub.database import upsert
 from cloud_hub.devices.freshness import Freshness, Known, freshness
 from cloud_hub.devices.history import DeviceState, Event, ModelState, news_events, will_events
-from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
+from cloud_hub.devices.runs import Run, running_of, runs_of
+from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel, DeviceRun
 from cloud_hub.devices.versions import order_of
 from cloud_hub.rollouts.settling import settle
 from fleet_contract.report import ModelReport, Presence, Report
@@ -46,6 +47,7 @@ def take(session: Session, reports: Sequence[Report], now: datetime) -> Taken:
     taken = Taken()
     newest: dict[str, Report] = {}
     events: list[tuple[str, Event]] = []
+    runs: list[tuple[str, Run]] = []
     for report in reports:
         device, state = report.device, states.get(report.device)
         if state is None:
@@ -54,7 +56,8 @@ def take(session: Session, reports: Sequence[Report], now: datetime) -> Taken:
         match freshness(state.known, report):
             case Freshness.NEWS:
                 events += [(device, event) for event in news_events(state, report)]
-                states[device] = _after(state, report)
+                runs += [(device, run) for run in runs_of(state.running, report, state.heard_at, now)]
+                states[device] = _after(state, report, now)
                 newest[device] = report
                 taken.generations[device] = report.generation
                 taken.lost.discard(device)
@@ -67,6 +70,7 @@ def take(session: Session, reports: Sequence[Report], now: datetime) -> Taken:
     _write_devices(session, states, newest, taken.lost, now)
     _write_models(session, newest, stored_models, now)
     settle(session, newest.keys())
+    _write_runs(session, runs)
     if events:
         session.execute(insert(DeviceEvent), [_event_row(device, event, now) for device, event in events])
     return taken
@@ -81,12 +85,14 @@ def _states(session: Session, devices: Collection[str]) -> dict[str, DeviceState
         col(Device.number),
         col(Device.presence),
         col(Device.refused),
+        col(Device.last_heard_at),
     )
     states = {
         row.id: DeviceState(
             Known(row.boot, row.boot_before, row.boot_started_at, row.number),
             row.presence,
             row.refused["code"] if row.refused else None,
+            heard_at=row.last_heard_at,
         )
         for row in session.execute(device.where(col(Device.id).in_(devices)))
     }
@@ -98,18 +104,23 @@ def _states(session: Session, devices: Collection[str]) -> dict[str, DeviceState
         col(DeviceModel.wanted_version),
         col(DeviceModel.running_version),
         col(DeviceModel.because_code),
+        col(DeviceModel.running_digest),
     )
-    for name, of, slot, *state in session.execute(model.where(col(DeviceModel.device).in_(devices))):
-        states[name].models[of, slot] = ModelState(*state)
+    for name, of, slot, *state, digest in session.execute(model.where(col(DeviceModel.device).in_(devices))):
+        found = states[name].models[of, slot] = ModelState(*state)
+        if found.running is not None:
+            states[name].running[of, slot] = (found.running, digest or "")
     return states
 
 
-def _after(state: DeviceState, report: Report) -> DeviceState:
+def _after(state: DeviceState, report: Report, now: datetime) -> DeviceState:
     return DeviceState(
         state.known.after(report),
         report.presence.value,
         report.refused.code if report.refused else None,
         {(model.model, model.slot): ModelState.of(model) for model in report.models},
+        running_of(report),
+        now,
     )
 
 
@@ -193,6 +204,28 @@ def _model_row(device: str, model: ModelReport, now: datetime) -> dict[str, Any]
         **{f"{name}_version": release.version if release else None for name, release in releases.items()},
         **{f"{name}_digest": release.digest if release else None for name, release in releases.items()},
     }
+
+
+def _write_runs(session: Session, runs: Sequence[tuple[str, Run]]) -> None:
+    rows: list[dict[str, Any]] = []
+    ends: dict[tuple[str, str, str], datetime] = {}
+    newest: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for device, run in runs:
+        place = (device, run.model, run.slot)
+        if place in newest:
+            newest.pop(place)["until"] = run.since
+        else:
+            ends.setdefault(place, run.since)
+        if run.version is not None:
+            newest[place] = {"device": device, **vars(run), "until": None}
+            rows.append(newest[place])
+    if ends:
+        where = [getattr(_table(DeviceRun).c, name) == bindparam(f"of_{name}") for name in _MODEL_KEY]
+        close = update(_table(DeviceRun)).where(*where, col(DeviceRun.until).is_(None)).values(until=bindparam("at"))
+        of = [{"of_device": d, "of_model": m, "of_slot": slot, "at": at} for (d, m, slot), at in ends.items()]
+        session.connection().execute(close, of)
+    if rows:
+        session.connection().execute(insert(_table(DeviceRun)), rows)
 
 
 def _event_row(device: str, event: Event, now: datetime) -> dict[str, Any]:

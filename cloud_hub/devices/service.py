@@ -115,8 +115,10 @@ class DeviceService:
 
     def forget_old_events(self) -> None:
         """Deletes history that is older than `EVENT_DAYS`."""
+        before = self._now() - timedelta(days=EVENT_DAYS)
         with self._database.session() as session:
-            store.delete_events_before(session, self._now() - timedelta(days=EVENT_DAYS))
+            store.delete_events_before(session, before)
+            store.delete_runs_before(session, before)
 
     def tell_joined(self, device: str) -> None:
         """Tells listeners and watchers of a device that joined or was relabelled."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select, update
 from sqlmodel import Session, col
 
 from cloud_hub.database import upsert
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import EVERYONE, Selector
-from cloud_hub.devices.tables import Device, DeviceEvent, DeviceLabel, DeviceModel
+from cloud_hub.devices.tables import Device, DeviceEvent, DeviceLabel, DeviceModel, DeviceRun
 from cloud_hub.page import PageRequest, Rows, fetch
 from fleet_contract.desired import DEFAULT_SLOT
 
@@ -148,6 +148,41 @@ def page_of_events(session: Session, device: str, request: PageRequest) -> Rows:
 
 def delete_events_before(session: Session, at: datetime) -> None:
     session.execute(delete(DeviceEvent).where(col(DeviceEvent.at) < at))
+
+
+def runs_at(session: Session, device: str, at: datetime, model: str | None) -> list[DeviceRun]:
+    """What `device` ran at `at`, by model and slot."""
+    run = DeviceRun
+    lasts = or_(col(run.until).is_(None), col(run.until) > at)
+    statement = select(run).where(col(run.device) == device, col(run.since) <= at, lasts)
+    if model is not None:
+        statement = statement.where(col(run.model) == model)
+    return list(session.execute(statement.order_by(col(run.model), col(run.slot), col(run.id))).scalars())
+
+
+def put_there_by(session: Session, run: DeviceRun) -> str | None:
+    """The rollout that put what ran in `run` there; if the device went back to it, then the one that did so before."""
+    if run.rollout is not None:
+        return run.rollout
+    statement = select(col(DeviceRun.rollout)).where(
+        col(DeviceRun.device) == run.device,
+        col(DeviceRun.model) == run.model,
+        col(DeviceRun.slot) == run.slot,
+        col(DeviceRun.digest) == run.digest,
+        col(DeviceRun.since) <= run.since,
+        col(DeviceRun.rollout).is_not(None),
+    )
+    return session.execute(statement.order_by(col(DeviceRun.id).desc()).limit(1)).scalar_one_or_none()
+
+
+def end_runs(session: Session, device: str, at: datetime) -> None:
+    """From `at` on nothing is known of what `device` runs."""
+    of = (col(DeviceRun.device) == device, col(DeviceRun.until).is_(None))
+    session.execute(update(DeviceRun).where(*of).values(until=at).execution_options(synchronize_session=False))
+
+
+def delete_runs_before(session: Session, at: datetime) -> None:
+    session.execute(delete(DeviceRun).where(col(DeviceRun.until) < at))
 
 
 def count_by_presence(session: Session, silent_before: datetime) -> dict[str, int]:

@@ -86,6 +86,24 @@ class DeviceModel(SQLModel, table=True):
     """The hub's clock when the report that says this came."""
 
 
+class DeviceRun(SQLModel, table=True):
+    """What one device ran in one slot of one model, from when to when (None: still), and which rollout put it there,
+    if one did."""
+
+    __tablename__ = "device_runs"
+    __table_args__ = (Index("ix_device_runs_device_since", "device", "since"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    device: str = Field(foreign_key="devices.id", ondelete="CASCADE")
+    model: str
+    slot: str = "default"
+    version: int
+    digest: str
+    rollout: str | None = None
+    since: datetime = Field(sa_type=UtcDateTime)
+    until: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+
+
 class DeviceEvent(SQLModel, table=True):
     """Something that changed on a device: what its page shows as history."""
 

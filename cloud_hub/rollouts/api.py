@@ -4,6 +4,7 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Query, status
+from pydantic import AwareDatetime
 
 from cloud_hub.access.actor import Actor
 from cloud_hub.access.request_key import RequestKeyHeader
@@ -15,6 +16,7 @@ from cloud_hub.rollouts.views import (
     DecisionView,
     GateReadingsView,
     PreviewView,
+    RanView,
     RetryIn,
     RetryView,
     RolloutIn,
@@ -93,5 +95,15 @@ def router(rollouts: RolloutService) -> APIRouter:
     def retry(device: str, model: str, said: RetryIn | None = None) -> RetryView:
         """The device gets a new order. What comes of it is in its history."""
         return rollouts.retry(device, model, (said or RetryIn()).slot)
+
+    @routes.get("/devices/{device}/ran", tags=["devices"], summary="Say what a device ran at some time, and why")
+    def ran(
+        device: str,
+        at: Annotated[AwareDatetime | None, Query(description="With its time zone; else now")] = None,
+        model: str | None = None,
+    ) -> list[RanView]:
+        """Each with the rollout that put it there, who asked for that, and the decision with the evidence that it
+        rested on. What ended more than 90 days ago is forgotten."""
+        return rollouts.ran(device, at, model)
 
     return routes

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
+from cloud_hub.devices import store as devices
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
@@ -22,6 +23,7 @@ from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
 from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.ran import ran
 from cloud_hub.rollouts.shown import decision_view, latest_view, preview_view, readings_views, rollout_view
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
@@ -30,6 +32,7 @@ from cloud_hub.rollouts.views import (
     GateReadingsView,
     LatestDecisionView,
     PreviewView,
+    RanView,
     RetryView,
     RolloutIn,
     RolloutView,
@@ -193,6 +196,16 @@ class RolloutService:
     def approve(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
         """The wave that waits for it may open. Raises `NotFound`, `VerbRefused`, `SamePerson`."""
         return self._command(rollout, "approve", reason, by)
+
+    def ran(self, device: str, at: datetime | None = None, model: str | None = None) -> list[RanView]:
+        """What `device` ran at `at` (None: now), put there by whom and on what evidence. Raises `NotFound`."""
+        with self._database.reading() as session:
+            row = devices.find(session, device)
+            if row is None:
+                raise NotFound(
+                    f"There is no device {device!r}.", "`vedette devices list` shows all.", code="device-unknown"
+                )
+            return ran(session, row, at or self._now(), model)
 
     def retry(self, device: str, model: str, slot: str = DEFAULT_SLOT) -> RetryView:
         """Asks `device` to try again the version of `model` that it has rejected.

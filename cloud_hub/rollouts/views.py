@@ -232,3 +232,20 @@ class FreezeView(_View):
     by: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+
+class RanView(_View):
+    """What one slot of one model ran on a device at some time, from when to when (null: still), and what put it there:
+    the rollout with who asked for it, the wave (from 0), and the decision that opened the wave, with its evidence."""
+
+    model: str
+    slot: str
+    version: int
+    digest: str
+    since: datetime
+    until: datetime | None
+    rollout: str | None = None
+    asked_by: str | None = None
+    approved_by: str | None = None
+    wave: int | None = None
+    decision: DecisionView | None = None

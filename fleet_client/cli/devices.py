@@ -1,5 +1,7 @@
 """`vedette devices ...`."""
 
+from datetime import UTC, datetime
+
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command, labels_of
@@ -236,6 +238,50 @@ def events(session: Session, device: str, limit: int, watch: bool) -> None:
             ],
             "Nothing has happened on it yet.",
         )
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  vedette devices ran press-07
+  vedette devices ran press-07 --at "2026-11-26 03:15" --model digits
+"""
+)
+@click.argument("device")
+@click.option(
+    "--at",
+    type=click.DateTime(
+        ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"]
+    ),
+    help="When, in UTC unless it says otherwise. [default: now]",
+)
+@click.option("--model", help="Only this model.")
+@hub_command
+def ran(session: Session, device: str, at: datetime | None, model: str | None) -> None:
+    """Say what ran on a device at some time, put there by whom and on what evidence."""
+    when = at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+    found = session.client.devices.ran(device, when, model=model)
+    if session.output.json:
+        session.output.document(found)
+        return
+    session.output.table(
+        ["model", "version", "since (UTC)", "until (UTC)", "rollout", "wave", "asked by", "approved by", "decision"],
+        [
+            [
+                one.model if one.slot == "default" else f"{one.model} ({one.slot})",
+                str(one.version),
+                f"{one.since:%Y-%m-%d %H:%M:%S}",
+                f"{one.until:%Y-%m-%d %H:%M:%S}" if one.until else "still",
+                one.rollout or "",
+                "" if one.wave is None else str(one.wave + 1),
+                one.asked_by or "",
+                one.approved_by or "",
+                f"{one.decision.number}: {one.decision.because}" if one.decision else "",
+            ]
+            for one in found
+        ],
+        "Nothing ran on it then, as far as the hub was told.",
+    )
 
 
 def _row(device: Device) -> list[str]:

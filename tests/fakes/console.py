@@ -31,6 +31,7 @@ from cloud_hub.rollouts.views import (
     FreezeView,
     GateReadingsView,
     LatestDecisionView,
+    RanView,
     RetryView,
     RolloutView,
 )
@@ -243,6 +244,17 @@ class FakeRollouts:
 
     def abort(self, rollout: str, reason: str = "") -> RolloutView:
         return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"})
+
+    def ran(self, device: str, at: datetime | None = None) -> list[RanView]:
+        since = self.now() - timedelta(hours=3)
+        if at is not None and at < since:
+            return []
+        return [
+            RanView(
+                model="digits", slot="default", version=1, digest="sha256:" + "a" * 64, since=since, until=None,
+                rollout="digits-1-x2ma", asked_by="maria", wave=0, decision=self.decided["digits-1-x2ma"][0],
+            )
+        ] if device and self.decided.get("digits-1-x2ma") else []  # fmt: skip
 
     def retry(self, device: str, model: str, slot: str = "default") -> RetryView:
         self.asked.append((device, f"retry {model}", slot))
