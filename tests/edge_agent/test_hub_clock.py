@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from edge_agent.core.clock import Told
 from edge_agent.hub_clock import HubClock
 from tests.fakes.clock import StoppedClock
 
@@ -21,6 +22,17 @@ def test_it_is_said_with_the_first_answer_and_no_more_once_the_clock_was_set() -
     assert clock.trouble() is None
     clock.heard(TODAY)
     assert len(told) == 1, "nothing has changed by this answer"
+
+
+def test_the_hubs_word_is_the_time_where_the_devices_own_is_wrong_and_else_its_own_is() -> None:
+    now, steady = StoppedClock(datetime(1970, 1, 1, tzinfo=UTC)), [7.0]
+    clock = HubClock(lambda: TODAY, now, lambda: steady[0])
+    assert clock.told() is None
+    clock.heard(TODAY)
+    steady[0] += 60.0
+    assert clock.told() == Told(TODAY + timedelta(minutes=1), by_hub=True)
+    now.now = TODAY + timedelta(minutes=2)
+    assert clock.told() == Told(now.now)
 
 
 def test_an_order_tells_a_device_that_its_clock_is_behind() -> None:

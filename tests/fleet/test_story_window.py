@@ -1,0 +1,72 @@
+"""A rollout with a maintenance window: the device has all ready before it opens, and switches inside it only.
+
+The window is some hours from now, whatever the hour; it comes when the device's site is moved to where it is that late.
+"""
+
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fleet_client.views import DeviceModel
+from tests.built import Digits
+from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub, eventually, rolled_out
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def moved(one: Agent, zone: str) -> None:
+    """The site of `one` is in `zone` from now on, as its owner says it."""
+    # One that has only just begun to start would be ended by the signal.
+    one.online()
+    config = one.gateway.config
+    lines = [line for line in config.read_text().splitlines() if not line.startswith("timezone")]
+    config.write_text("\n".join([f'timezone = "{zone}"', *lines]))
+    os.kill(one.child.pid, signal.SIGHUP)
+
+
+def waits(one: Agent) -> DeviceModel:
+    """Waits until the hub is told that `one` waits for its window."""
+
+    def waiting() -> DeviceModel | None:
+        model = one.seen().model("digits")
+        return model if model is not None and model.because.code == "window-closed" else None
+
+    return eventually(waiting, f"{one.name} waits for its window; it is {one.seen().model('digits')}", 60)
+
+
+def test_a_device_is_ready_before_its_window_and_switches_inside_it_and_back_at_any_time(
+    hub: Hub, agent: AgentFactory, digits: Digits
+) -> None:
+    one = agent("press-07")
+    moved(one, "UTC")
+    hub.client.models.register(digits.good)
+    rolled_out(hub, 1, one)
+    hub.client.models.register(digits.worse)
+
+    late = datetime.now(UTC) + timedelta(hours=6)
+    opens, closes = (f"{late + timedelta(minutes=minutes):%H:%M}" for minutes in (-60, 60))
+    # It soaks for longer than this test takes, so that there is something to abort.
+    policy = {"waves": [{"percent": 100}], "soak_seconds": 600, "minimum_records": 0, "gates": NO_GATES}
+    made = hub.client.rollouts.create("digits", 2, {**policy, "window": {"start": opens, "end": closes}})
+
+    said = waits(one)
+    assert said.phase == "preflight"
+    assert f"at {opens} local time (UTC)" in said.because.sentence
+    one.stop()
+    one.start()
+    one.online()
+    said = waits(one)
+    assert said.running is not None
+    assert said.running.version == 1, "also after a restart"
+    events = hub.client.devices.events(one.name, limit=200).items
+    assert "trial" not in {event.phase for event in events if event.version == 2}
+
+    # Etc/GMT-6 is six hours ahead of UTC: signs are POSIX's there.
+    moved(one, "Etc/GMT-6")
+    one.runs("digits", 2)
+
+    moved(one, "UTC")
+    hub.client.rollouts.abort(made.id)
+    one.runs("digits", 1)
