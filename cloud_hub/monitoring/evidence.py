@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
-from math import log2
+from math import isfinite, log2
 from typing import NamedTuple
 
 from fleet_contract.histogram import add_latency, add_sparse, latency_quantile
@@ -109,7 +109,7 @@ def tally(counted: Iterable[Counted], start: Tally | None = None) -> Tally:
         if one.memory_bytes:
             bucket = memory_bucket(one.memory_bytes)
             memory[bucket] = memory.get(bucket, 0) + 1
-        if one.temperature is not None:
+        if one.temperature is not None and isfinite(one.temperature):
             degrees = round(one.temperature)
             temperature[degrees] = temperature.get(degrees, 0) + 1
         for name, counts in one.features.items():

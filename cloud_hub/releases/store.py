@@ -1,6 +1,6 @@
 """All SQL on models, versions and artifacts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -125,17 +125,10 @@ def add(session: Session, new: Version, of: Sequence[Artifact]) -> None:
     session.add_all(of)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What a version can predict, and how often it did on held-out data, by label."""
-
-    labels: Sequence[str]
-    predictions: Mapping[str, int]
-
-
-def reference(session: Session, name: str, number: int) -> Reference:
-    """The reference of a version: that of its first target, for all come from the same held-out data."""
-    labels = version(session, name, number).labels
-    first = artifacts(session, name, [number])[number][0]
-    manifest = decode(decode(first.signed.encode(), Signed).signed, Manifest)
-    return Reference(labels, manifest.reference.predictions)
+def manifests(session: Session, name: str, numbers: Collection[int] | None = None) -> list[Manifest]:
+    """The manifests of all artifacts of a model, or of its versions `numbers` alone, in order of version and target."""
+    statement = select(col(Artifact.signed)).where(col(Artifact.model) == name)
+    if numbers is not None:
+        statement = statement.where(col(Artifact.version).in_(numbers))
+    rows = session.execute(statement.order_by(col(Artifact.version), col(Artifact.target))).scalars()
+    return [decode(decode(signed.encode(), Signed).signed, Manifest) for signed in rows]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from cloud_hub.monitoring.evidence import Evidence
-from cloud_hub.monitoring.gates import Gate, Tolerances, baseline, judge
+from cloud_hub.monitoring.gates import Case, Gate, Outcomes, judge
 from cloud_hub.monitoring.service import EvidenceReader
 from cloud_hub.monitoring.views import EvidenceView
 from cloud_hub.releases import store as releases
@@ -16,8 +16,10 @@ from cloud_hub.rollouts import offers, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.freeze import active
 from cloud_hub.rollouts.policy import Gates, Policy
+from cloud_hub.rollouts.premises import Premises
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
+from cloud_hub.rollouts.tolerances import tolerances
 from cloud_hub.rollouts.views import CohortsView, CountsView, FailureView, GateView
 from cloud_hub.rollouts.wanted import Place
 from cloud_hub.rollouts.waves import Line, draw
@@ -39,6 +41,7 @@ class Observer:
     def __init__(self, silent_after: timedelta) -> None:
         self._silent_after = silent_after
         self._evidence = EvidenceReader()
+        self._premises = Premises()
 
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
         """What is known of `row` now."""
@@ -59,7 +62,9 @@ class Observer:
         overdue_before = None if deadline is None else now - timedelta(seconds=deadline)
         by_wave = offers.counts(session, row.id, silent_before, overdue_before, policy.retries)
         total = sum(by_wave.values(), Counts())
-        treated, control, gates, wave_records = self._telemetry(session, row, policy.gates)
+        failures = offers.failures(session, row.id, overdue_before, policy.retries) if total.failed else []
+        outcomes = Outcomes(total.succeeded, {one.code: one.devices for one in failures})
+        treated, control, gates, wave_records = self._telemetry(session, row, policy.gates, outcomes)
         eligible = sum(count for target, count in by_target.items() if target in targets)
         lines = store.lines_of(row)
         if not lines and eligible:
@@ -76,11 +81,10 @@ class Observer:
             held=row.held,
             frozen=frozen,
         )
-        failures = offers.failures(session, row.id, overdue_before, policy.retries) if total.failed else []
         return Outlook(snapshot, _seen(snapshot, treated, control, failures), lines)
 
     def _telemetry(
-        self, session: Session, row: RolloutRow, asked: Gates
+        self, session: Session, row: RolloutRow, asked: Gates, outcomes: Outcomes
     ) -> tuple[Evidence, Evidence, tuple[Gate, ...], int]:
         if row.wave_started_at is None:
             return Evidence(), Evidence(), (), 0
@@ -89,15 +93,14 @@ class Observer:
         # Who answers is the control, of a shadow too: it sees the same inputs.
         control = read(row.created_at, not_version=row.version)
         of_wave = read(row.wave_started_at, version=row.version, slot=row.slot)
-        about = releases.reference(session, row.model, row.version)
-        concurrent = offers.others_run(session, row.model, row.version)
-        tolerances = Tolerances(
-            error_increase=asked.errors.max_increase if asked.errors else None,
-            prediction_shift=asked.predictions.max_shift if asked.predictions else None,
-            false_alarms=asked.false_alarms,
+        case = Case(
+            treated,
+            control,
+            outcomes=outcomes,
+            about=self._premises.about(session, row.model, row.version, {*treated.confidence, *control.confidence}),
+            concurrent=offers.others_run(session, row.model, row.version),
         )
-        against = baseline(control, about.predictions, concurrent=concurrent)
-        return treated, control, judge(treated, against, about.labels, tolerances), of_wave.records
+        return treated, control, judge(case, tolerances(asked)), of_wave.records
 
 
 def nothing_seen() -> dict[str, Any]:

@@ -69,13 +69,84 @@ class PredictionsGate(_Part):
     max_shift: float = Field(default=0.1, gt=0, le=1)
 
 
+class InstallsGate(_Part):
+    """`max_failed`: the share, of 1, of devices that may fail to fetch, load or run it."""
+
+    max_failed: float = Field(default=0.05, gt=0, lt=1)
+
+
+class ParityGate(_Part):
+    """`max_failed`: the share, of 1, of devices that may compute other outputs for the golden set."""
+
+    max_failed: float = Field(default=0.02, gt=0, lt=1)
+
+
+class LatencyGate(_Part):
+    """How many times what is usual each quantile may be; null leaves a quantile out."""
+
+    p50: float | None = Field(default=1.5, gt=1, le=100)
+    p95: float | None = Field(default=1.5, gt=1, le=100)
+    p99: float | None = Field(default=2.0, gt=1, le=100)
+
+
+class MemoryGate(_Part):
+    """`max_ratio`: how many times the most that a device took before it may take."""
+
+    max_ratio: float = Field(default=1.5, gt=1, le=100)
+
+
+class TemperatureGate(_Part):
+    """`max_rise`: by how many degrees Celsius a device may be hotter than it ever was before."""
+
+    max_rise: float = Field(default=10, gt=0, le=100)
+
+
+class ConfidenceGate(_Part):
+    """`max_shift`: by how much the share of predictions below any confidence may move, in shares of 1."""
+
+    max_shift: float = Field(default=0.2, gt=0, le=1)
+
+
+class FeaturesGate(_Part):
+    """`max_shift`: by how much the share of inputs below any value of a feature may move, in shares of 1, on the
+    devices that run the version and not on the others."""
+
+    max_shift: float = Field(default=0.2, gt=0, le=1)
+
+
+class AgreementGate(_Part):
+    """`max_disagreement`: the share, of 1, of records that a shadow may label otherwise than what runs beside it."""
+
+    max_disagreement: float = Field(default=0.2, gt=0, le=1)
+
+
+class AccuracyGate(_Part):
+    """`max_drop`: by how much the share of right labels may fall, in shares of 1, where true labels arrive."""
+
+    max_drop: float = Field(default=0.05, gt=0, le=1)
+
+
 class Gates(_Part):
     """The gates to pass; null switches one off. `false_alarms` is how often, at most, a version that is no different
-    from the one before fails any of them, in shares of 1, over the whole rollout and however often it is looked at."""
+    from the one before fails any of them, in shares of 1, over the whole rollout and however often it is looked at.
 
+    `device_correlation` is the most by which two records of one device resemble each other (0: not at all, 1: wholly)
+    beyond what its past tells. The smaller it is, the fewer devices prove harm; where devices are known to be alike, a
+    smaller number lets a single canary stop a rollout."""
+
+    installs: InstallsGate | None = InstallsGate()
+    parity: ParityGate | None = ParityGate()
     errors: ErrorsGate | None = ErrorsGate()
+    latency: LatencyGate | None = LatencyGate()
+    memory: MemoryGate | None = MemoryGate()
+    temperature: TemperatureGate | None = TemperatureGate()
     predictions: PredictionsGate | None = PredictionsGate()
+    confidence: ConfidenceGate | None = ConfidenceGate()
+    features: FeaturesGate | None = FeaturesGate()
+    agreement: AgreementGate | None = AgreementGate()
+    accuracy: AccuracyGate | None = AccuracyGate()
     false_alarms: float = Field(default=0.01, gt=0, lt=0.5)
+    device_correlation: float = Field(default=0.1, gt=0, le=0.3)
 
 
 class Rate(_Part):

@@ -1,10 +1,10 @@
 """What the engine is shown of a simulated fleet: the same `Snapshot` that the hub counts in its database."""
 
-from cloud_hub.monitoring.evidence import Evidence
-from cloud_hub.monitoring.gates import Gate, Tolerances, baseline, judge
+from cloud_hub.monitoring.gates import About, Case, Gate, Outcomes, judge
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
+from cloud_hub.rollouts.tolerances import tolerances
 from cloud_hub.simulation.witnesses import LABEL_NAMES, Witnesses
 from cloud_hub.simulation.world import World
 
@@ -18,12 +18,10 @@ class Observer:
         self._witnesses = witnesses
         self._wave = -1
         self._wave_records = 0
-        asked = policy.gates
-        self._tolerances = Tolerances(
-            error_increase=asked.errors.max_increase if asked.errors else None,
-            prediction_shift=asked.predictions.max_shift if asked.predictions else None,
-            false_alarms=asked.false_alarms,
-        )
+        self._tolerances = tolerances(policy.gates)
+        several = len(set(witnesses.targets.tolist())) > 1
+        names = zip(witnesses.ids, witnesses.targets.tolist(), strict=True)
+        self._targets = {device: f"target-{target}" for device, target in names} if several else {}
 
     def look(self, rollout: Rollout, new_records: int) -> Snapshot:
         """What is known now; `new_records` of the version came in since the last look."""
@@ -41,14 +39,19 @@ class Observer:
             counts=total,
             fresh=by_wave.get(rollout.wave, total),
             wave_records=self._wave_records,
-            gates=self._gates() if rollout.wave >= 0 else (),
+            gates=self._gates(total) if rollout.wave >= 0 else (),
         )
 
-    def _gates(self) -> tuple[Gate, ...]:
-        treated, control = self._witnesses.treated(), self._witnesses.control()
-        concurrent = sum(counts.succeeded for counts in self._world.by_wave.values()) < self._world.fleet.devices
-        against = baseline(control if control.records else Evidence(), {}, concurrent=concurrent)
-        return judge(treated, against, LABEL_NAMES, self._tolerances)
+    def _gates(self, counts: Counts) -> tuple[Gate, ...]:
+        case = Case(
+            self._witnesses.treated(),
+            self._witnesses.control(),
+            outcomes=Outcomes(counts.succeeded, {"install-failed": counts.failed} if counts.failed else {}),
+            about=About(LABEL_NAMES),
+            concurrent=counts.succeeded < self._world.fleet.devices,
+            targets=self._targets,
+        )
+        return judge(case, self._tolerances)
 
 
 def _sum(by_wave: dict[int, Counts]) -> Counts:

@@ -1,5 +1,6 @@
 """Evidence adds up exactly, in any order and in any parts."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,12 @@ def test_histograms_of_artifacts_with_other_edges_stay_apart() -> None:
 
 def test_a_device_that_sends_a_histogram_of_another_length_stops_nobody() -> None:
     assert Evidence().plus([one(), one(confidence=(1, 1, 1))]).confidence == {"sha256:a": (1, 11, 1)}
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), float("inf"), -float("inf")])
+def test_a_temperature_that_is_no_number_stops_nobody(nonsense: float) -> None:
+    evidence = Evidence().plus([one(temperature=nonsense), one(temperature=41.4)])
+    assert evidence.by_device["gateway-1"].temperature == {41: 1}
 
 
 @given(st.lists(counted), st.lists(counted))

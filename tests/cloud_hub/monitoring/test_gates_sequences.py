@@ -2,11 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud_hub.monitoring.sequences import share_interval
+from cloud_hub.monitoring.sequences import share_interval, share_intervals
 
 
 @given(st.integers(0, 5_000), st.integers(0, 5_000), st.sampled_from([0.05, 0.001, 1e-6]))
@@ -66,3 +67,11 @@ def ever_missed(share: float, alpha: float, runs: int, looks: range) -> int:
                 missed += 1
                 break
     return missed
+
+
+@given(st.integers(0, 100_000), st.integers(0, 100_000), st.sampled_from((0.5, 0.01, 1e-4)))
+def test_many_shares_at_once_have_the_bounds_of_each(hits: int, misses: int, alpha: float) -> None:
+    lower, upper = share_intervals(np.array([float(hits)]), np.array([float(hits + misses)]), alpha)
+    one = share_interval(hits, hits + misses, alpha)
+    assert lower[0] == pytest.approx(one.lower, abs=1e-6)
+    assert upper[0] == pytest.approx(one.upper, abs=1e-6)

@@ -1,0 +1,98 @@
+"""What gates weigh: two cohorts, their past, what became of devices, and what was known beforehand. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloud_hub.monitoring.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where an artifact's histograms are cut: of confidence, and of each input feature by name."""
+
+    confidence: tuple[float, ...] = ()
+    features: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known beforehand: all labels that a version can predict; how often it did on held-out data; the counts
+    of its input features there, by name; and the edges of every artifact's histograms, by digest."""
+
+    labels: Sequence[str] = ()
+    predictions: Mapping[str, int] = field(default_factory=dict)
+    features: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    feature_edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    edges: Mapping[str, Edges] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of the devices that were offered the version: those that run it, and those that rejected it, by the
+    code of their reason."""
+
+    succeeded: int = 0
+    failed: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that is known of one version in one rollout.
+
+    `treated` run it, `control` ran another version in the same time, and `past` is what devices of either did with
+    another version before. `concurrent` says whether any device is left that can be a control. `targets` are hardware
+    targets by device; where they are given, each is weighed by itself too.
+    """
+
+    treated: Evidence = field(default_factory=Evidence)
+    control: Evidence = field(default_factory=Evidence)
+    past: Evidence = field(default_factory=Evidence)
+    outcomes: Outcomes = Outcomes()
+    about: About = About()
+    concurrent: bool = True
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """How much worse is still fine, in shares of 1 unless a name says otherwise; None switches a gate off.
+
+    `false_alarms` is for all gates together. `correlation` is the most by which two records of one device resemble
+    each other, once what is known of that device has been taken off.
+    """
+
+    installs_failed: float | None = 0.05
+    parity_failed: float | None = 0.02
+    error_increase: float | None = 0.02
+    latency_ratios: Mapping[float, float] = field(default_factory=lambda: {0.5: 1.5, 0.95: 1.5, 0.99: 2.0})
+    """Quantile to how many times the control's it may be; empty switches the gate off."""
+    memory_ratio: float | None = 1.5
+    temperature_rise: float | None = 10.0
+    """In degrees Celsius."""
+    prediction_shift: float | None = 0.1
+    confidence_shift: float | None = 0.2
+    feature_shift: float | None = 0.2
+    disagreement: float | None = 0.2
+    accuracy_drop: float | None = 0.05
+    false_alarms: float = 0.01
+    correlation: float = 0.1
+    windows_beyond: float = 0.1
+    """By how much the share of windows that are hotter, or larger, than is tolerated may rise."""
+
+    @property
+    def alpha(self) -> float:
+        """What each gate may spend."""
+        gates = (
+            self.installs_failed,
+            self.parity_failed,
+            self.error_increase,
+            self.latency_ratios or None,
+            self.memory_ratio,
+            self.temperature_rise,
+            self.prediction_shift,
+            self.confidence_shift,
+            self.feature_shift,
+            self.disagreement,
+            self.accuracy_drop,
+        )
+        return self.false_alarms / max(1, sum(gate is not None for gate in gates))

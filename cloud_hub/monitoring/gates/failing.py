@@ -1,0 +1,171 @@
+"""Whether a version is proved to do harm, on other devices than its canaries too. Pure.
+
+To fail says more than that these devices are worse off: devices are the witnesses, and no number of records makes one
+odd device into many (`change.py` has the test). A gate's allowance of false alarms is shared out over its shares,
+directions and strata (devices with a past and without one, all hardware targets together and each by itself), by adding
+up their e-values with weights whose sum is 1. That is an e-value again, however they depend on each other (V. Vovk, R.
+Wang, "E-values: calibration, combination and applications", Ann. Stat. 49, 2021, proposition 3.1).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp, inf, log
+from zlib import crc32
+
+import numpy as np
+
+from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.change import Counted, log_evidence
+from cloud_hub.monitoring.gates.cohort import ALL, Cohort, Past, Question
+from cloud_hub.monitoring.gates.passing import Pooled, pool
+
+#: Devices of a cohort that harm is weighed on: more add little, and cost time at every look.
+WITNESSES = 48
+#: Shares of a gate and stratum that are weighed in one look, the most suspect ones; others count as no evidence.
+_WEIGHED = 3
+_KNOWN, _NEWCOMERS = 0.8, 0.2
+_HALVINGS = 6
+
+
+@dataclass(frozen=True)
+class Harm:
+    """Share `at` rose (or fell, where `fell`) by `value` on the devices of a stratum, and by `lower` at the least.
+    `target` is the only hardware target that it is proved of, or empty."""
+
+    at: int
+    fell: bool
+    value: float
+    lower: float
+    target: str
+
+
+@dataclass(frozen=True)
+class _Stratum:
+    weight: float
+    treated: Cohort
+    control: Cohort
+    past: Past
+    target: str
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """One share of one stratum, which seems to have moved too far."""
+
+    stratum: _Stratum
+    at: int
+    fell: bool
+    value: float
+    weight: float
+    treated: Counted
+    control: Counted | None
+
+    def log_evidence(self, tolerated: float, correlation: float) -> float:
+        return log(self.weight) + log_evidence(self.treated, self.control, tolerated, correlation)
+
+
+def harm(question: Question, past: Past, alpha: float) -> Harm | None:
+    """The harm that is proved, if any is; a version without any is blamed with a probability of at most `alpha`,
+    however often it is looked at."""
+    enough = log(1 / alpha)
+    tolerated = np.full(question.shares, question.tolerated) + question.uncertain
+    weighed = [
+        (suspect.log_evidence(float(tolerated[suspect.at]), question.correlation), suspect)
+        for stratum in _strata(question, past)
+        for suspect in _suspects(question, stratum, tolerated, enough)
+    ]
+    if not weighed:
+        return None
+    top, worst = max(weighed, key=lambda pair: pair[0])
+    if top + log(sum(exp(evidence - top) for evidence, _ in weighed)) < enough:
+        return None
+    # By how much at the least: the largest tolerance that this share alone would still disprove.
+    inside, outside = float(tolerated[worst.at]), worst.value
+    for _ in range(_HALVINGS):
+        middle = (inside + outside) / 2
+        if worst.log_evidence(middle, question.correlation) >= enough:
+            inside = middle
+        else:
+            outside = middle
+    spare = float(tolerated[worst.at]) - question.tolerated
+    lower = max(inside - spare, float(np.nextafter(question.tolerated, inf)))
+    return Harm(worst.at, worst.fell, max(worst.value, lower), lower, worst.stratum.target)
+
+
+def _strata(question: Question, past: Past) -> Iterator[_Stratum]:
+    ours, theirs = question.treated, question.control
+    if not question.by_past:
+        yield from _by_target(1.0, ours, theirs, past)
+        return
+    known = ours.known
+    yield from _by_target(_KNOWN, ours.of(known), theirs.of(theirs.known), past)
+    if not known.all() and len(theirs.devices):
+        # Nothing is known of these, nor therefore taken as known of those that they are compared with.
+        guess = Past(past.pooled, np.full_like(past.worth, ALL))
+        yield from _by_target(_NEWCOMERS, ours.of(~known), theirs, guess)
+
+
+def _by_target(weight: float, treated: Cohort, control: Cohort, past: Past) -> Iterator[_Stratum]:
+    targets = sorted({*treated.targets, *control.targets})
+    if len(targets) < 2:
+        yield _Stratum(weight, _witnesses(treated), _witnesses(control), past, "")
+        return
+    yield _Stratum(weight / 2, _witnesses(treated), _witnesses(control), past, "")
+    for target in targets:
+        here, there = (np.array([one == target for one in cohort.targets], bool) for cohort in (treated, control))
+        if here.any() and (there.any() or not len(control.devices)):
+            share = weight / 2 / len(targets)
+            yield _Stratum(share, _witnesses(treated.of(here)), _witnesses(control.of(there)), past, target)
+
+
+def _witnesses(cohort: Cohort) -> Cohort:
+    """At most so many of its devices, always the same ones, and chosen by nothing that they did."""
+    if len(cohort.devices) <= WITNESSES:
+        return cohort
+    order = sorted(range(len(cohort.devices)), key=lambda row: (crc32(cohort.devices[row].encode()), row))
+    return cohort.of(np.array(sorted(order[:WITNESSES])))
+
+
+def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: float) -> list[_Suspect]:
+    """What may come out as proved. To leave one out only ever makes a false alarm rarer."""
+    expected = stratum.past.expect(stratum.treated)
+    ours = pool(stratum.treated, expected)
+    theirs, expected_there = None, None
+    if not question.promised and len(stratum.control.devices):
+        expected_there = stratum.past.expect(stratum.control)
+        theirs = pool(stratum.control, expected_there)
+    change = ours.change - (theirs.change if theirs else 0.0)
+    directions = (False, True) if question.both_ways else (False,)
+    weight = stratum.weight / (question.shares * len(directions))
+    found = []
+    for fell in directions:
+        moved = -change if fell else change
+        ceiling = _ceiling(ours, theirs, np.maximum(moved - tolerated, 0.0), fell) + log(weight)
+        for at in np.flatnonzero(ceiling >= enough - 1.0):
+            counted = Counted(stratum.treated.hits[:, at], stratum.treated.records[:, at], expected.share[:, at])
+            control = None
+            if expected_there is not None:
+                control = Counted(
+                    stratum.control.hits[:, at], stratum.control.records[:, at], expected_there.share[:, at]
+                )
+            if fell:
+                counted, control = counted.misses, control.misses if control else None
+            suspect = _Suspect(stratum, int(at), fell, float(moved[at]), weight, counted, control)
+            found.append((float(ceiling[at]), suspect))
+    found.sort(key=lambda pair: pair[0], reverse=True)
+    return [suspect for _, suspect in found[:_WEIGHED]]
+
+
+def _ceiling(ours: Pooled, theirs: Pooled | None, excess: Array, fell: bool) -> Array:
+    """About the most that ln E can be: that of records which are all independent, with one cohort's share known."""
+    sign = 1.0 if fell else -1.0
+    ceiling = ours.records * _divergence(ours.share, ours.share + sign * excess)
+    if theirs is not None:
+        ceiling = np.minimum(ceiling, theirs.records * _divergence(theirs.share, theirs.share - sign * excess))
+    return np.where(excess > 0, ceiling, -inf)
+
+
+def _divergence(share: Array, other: Array) -> Array:
+    """Kullback and Leibler's, of two Bernoulli shares."""
+    p, q = np.clip(share, 1e-12, 1 - 1e-12), np.clip(other, 1e-12, 1 - 1e-12)
+    return np.asarray(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))

@@ -1,0 +1,85 @@
+"""How far shares may have moved on the devices that run a version now. Pure.
+
+To pass says that the version does no harm on these devices; that others do as well is for the next wave to show, and a
+policy asks for more of them with `minimum_devices`. So they are taken as they are: the change is their share, less what
+their own past and the control's change lead to expect. Its bounds join a confidence sequence of each cohort's share
+(`sequences.py`) with the uncertainty of the past, in quadrature (R. G. Newcombe, "Interval estimation for the
+difference between independent proportions", Stat. Med. 17, 1998, method 10; G. Y. Zou, A. Donner, Stat. Med. 27,
+2008). All shares must pass, so none has to be corrected for (R. L. Berger, "Multiparameter hypothesis testing and
+acceptance sampling", Technometrics 24, 1982).
+"""
+
+from dataclasses import dataclass
+from math import log, sqrt
+
+import numpy as np
+
+from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.cohort import Cohort, Expected, Past, Question
+from cloud_hub.monitoring.sequences import share_intervals
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much each share rose (fell, below 0), and what it may truly be."""
+
+    change: Array
+    lower: Array
+    upper: Array
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A cohort's shares, all devices added up, and what was to be expected of these very devices."""
+
+    hits: Array
+    records: Array
+    expected: Array
+    variance: Array
+
+    @property
+    def share(self) -> Array:
+        return self.hits / np.maximum(self.records, 1.0)
+
+    @property
+    def change(self) -> Array:
+        return self.share - self.expected
+
+
+def pool(cohort: Cohort, expected: Expected) -> Pooled:
+    records = cohort.records.sum(axis=0)
+    weight = cohort.records / np.maximum(records, 1.0)
+    return Pooled(
+        cohort.hits.sum(axis=0),
+        records,
+        (weight * expected.share).sum(axis=0),
+        (weight**2 * expected.variance).sum(axis=0),
+    )
+
+
+def bounds(question: Question, past: Past, alpha: float) -> Bounds:
+    """Of each share's change; wrong at any time with a probability of about `alpha` at most."""
+    ours = pool(question.treated, past.expect(question.treated))
+    if question.promised or not len(question.control.devices):
+        lower, upper = share_intervals(ours.hits, ours.records, alpha)
+        change = ours.share - (question.guess if question.promised else ours.expected)
+        known = np.sqrt(ours.variance) * _deviates(alpha)
+        return Bounds(
+            change, change - np.hypot(ours.share - lower, known), change + np.hypot(upper - ours.share, known)
+        )
+    theirs = pool(question.control, past.expect(question.control))
+    hits, records = np.stack([ours.hits, theirs.hits]), np.stack([ours.records, theirs.records])
+    lower, upper = share_intervals(hits, records, alpha / 2)
+    share = np.stack([ours.share, theirs.share])
+    down, up = share - lower, upper - share
+    change, known = ours.change - theirs.change, np.sqrt(ours.variance + theirs.variance) * _deviates(alpha)
+    return Bounds(
+        change,
+        change - np.sqrt(down[0] ** 2 + up[1] ** 2 + known**2),
+        change + np.sqrt(up[0] ** 2 + down[1] ** 2 + known**2),
+    )
+
+
+def _deviates(alpha: float) -> float:
+    """A past does not grow while it is looked at: a fixed bound will do (Hoeffding's for a normal tail)."""
+    return sqrt(2 * log(1 / alpha))

@@ -1,0 +1,60 @@
+"""What a verdict rests on, in a sentence with its numbers. Pure."""
+
+from cloud_hub.monitoring.gates.cohort import Question
+from cloud_hub.monitoring.gates.verdict import Verdict
+from cloud_hub.monitoring.gates.weighing import Weighed
+
+
+def say(question: Question, found: Weighed, of: str, hit: str, change: str) -> str:
+    """`of` is what was counted ("predictions"), `hit` what is said of those that hit ("are 'cat'"), `change` what
+    became of their share ("a shift")."""
+    what = f"{_share(found)} {of} {hit}, {_against(question, found)}"
+    if found.target:
+        what += f", {found.target} devices alone weighed"
+    allowed = f"{100 * question.tolerated:.3g} points are tolerated"
+    value, lower, upper = 100 * found.value, 100 * found.lower, 100 * found.upper
+    match found.verdict:
+        case Verdict.FAIL:
+            return f"{what}: {change} of {value:.1f} points, and of {lower:.1f} at the least; {allowed}."
+        case Verdict.PASS:
+            return f"{what}: {change} of {upper:.1f} points at the most; {allowed}."
+        case Verdict.NOT_ENOUGH_EVIDENCE:
+            more = "devices or records" if value > 100 * question.tolerated else "records"
+            return (
+                f"{what}: {change} of {value:.1f} points, which may truly be up to {upper:.1f}; {allowed}, so more "
+                f"{more} are needed."
+            )
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def devices(count: int) -> str:
+    return f"{count:,} device{'' if count == 1 else 's'}"
+
+
+def _share(found: Weighed) -> str:
+    records, at = found.ours.records, found.at
+    return f"{percent(float(found.ours.share[at]))} of {records[at]:,.0f}"
+
+
+def _against(question: Question, found: Weighed) -> str:
+    at = found.at
+    of = f"on {devices(len(question.treated.devices))}"
+    if question.promised:
+        return f"{of}, against {percent(float(question.guess[at]))} in the reference"
+    against = of
+    if found.theirs is not None:
+        theirs = found.theirs
+        against += (
+            f", against {percent(float(theirs.share[at]))} of {theirs.records[at]:,.0f} in the control on "
+            f"{devices(len(question.control.devices))}"
+        )
+    if found.by_past:
+        against += f", where their pasts lead to expect {percent(float(found.ours.expected[at]))}"
+        if found.theirs is not None:
+            against += f" and {percent(float(found.theirs.expected[at]))}"
+    elif found.theirs is None:
+        against += ", with nothing to compare with yet"
+    return against
