@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from fleet_client import paging
 from fleet_client.http import API, Http
-from fleet_client.views import Decision, GateReadings, Page, Preview, Rollout
+from fleet_client.views import Decision, Explanation, GateReadings, Page, Preview, Rollout
 
 
 class Rollouts:
@@ -75,6 +75,10 @@ class Rollouts:
         body = _wanted(model, version, policy, slot, salt)
         path = f"{API}/rollouts/preview?wave={wave}&limit={limit}"
         return self._http.send(Preview, "POST", path, body)
+
+    def explain(self, rollout: str) -> Explanation:
+        """Why it is not moving: every condition of its next step, what holds devices back, why some failed."""
+        return self._http.get(Explanation, f"{_path(rollout)}/explain")
 
     def pause(self, rollout: str, reason: str = "") -> Rollout:
         """Holds it: nobody new is offered the version, nobody loses it."""

@@ -320,6 +320,30 @@ class Preview(msgspec.Struct, frozen=True):
     devices: tuple[str, ...] = ()
 
 
+class Condition(msgspec.Struct, frozen=True):
+    """One condition of a rollout's next step: what there is, what is asked for, and what would meet it."""
+
+    name: str
+    have: str
+    want: str
+    met: bool
+    moves: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Why a rollout is where it is. `earliest` is when time alone could move it; `held` are exposed devices that have
+    no order yet, by what they wait for."""
+
+    rollout: str
+    state: str
+    wave: int
+    because: Because
+    conditions: tuple[Condition, ...] = ()
+    earliest: datetime | None = None
+    held: dict[str, int] = {}
+    failures: tuple[Failure, ...] = ()
+
+
 #: The states that a rollout does not leave by itself.
 ENDED = frozenset({"completed", "reverted", "stopped", "aborted", "superseded"})
 

@@ -14,6 +14,7 @@ from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import (
     DecisionView,
+    ExplanationView,
     GateReadingsView,
     PreviewView,
     RanView,
@@ -57,6 +58,11 @@ def router(rollouts: RolloutService) -> APIRouter:
     @routes.get("/rollouts/{rollout}", summary="Show one rollout")
     def show(rollout: str) -> RolloutView:
         return rollouts.get(rollout)
+
+    @routes.get("/rollouts/{rollout}/explain", summary="Explain why a rollout is not moving")
+    def explain(rollout: str) -> ExplanationView:
+        """Every condition of its next step as it is now, what holds its devices, and why some failed."""
+        return rollouts.explain(rollout)
 
     @routes.get("/rollouts/{rollout}/decisions", summary="List a rollout's decisions, newest first")
     def decisions(rollout: str, page: PageQuery) -> Page[DecisionView]:

@@ -71,20 +71,18 @@ def count_by_target(session: Session, selector: Selector, rollout: str = "") -> 
     return dict(session.execute(statement).all())
 
 
-def standing(session: Session, selector: Selector, targets: Iterable[str]) -> Iterator[Stander]:
-    """The devices that are eligible for an artifact on one of `targets`."""
-    on_target = col(Device.target).in_(list(targets))
-    statement = select(col(Device.id), col(Device.target)).where(selected(selector), on_target)
-    for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
-        yield Stander(device, target)
-
-
-def not_offered(session: Session, selector: Selector, targets: Iterable[str], rollout: str) -> Iterator[Stander]:
-    """Those of `standing` that `rollout` has not offered its version to."""
-    meant = (selected(selector), col(Device.target).in_(list(targets)), ~_offered(rollout))
-    statement = select(col(Device.id), col(Device.target)).where(*meant)
-    for device, target in session.execute(statement.execution_options(yield_per=_ROWS)):
-        yield Stander(device, target)
+def standing(
+    session: Session, selector: Selector, targets: Iterable[str], lab: Selector | None = None, *, without: str = ""
+) -> Iterator[Stander]:
+    """The devices that are eligible for an artifact on one of `targets`, and which of them are in the `lab`; without
+    those that the rollout of that name offers its version to."""
+    meant = [selected(selector), col(Device.target).in_(list(targets))]
+    if without:
+        meant.append(~_offered(without))
+    in_lab = false() if lab is None else selected(lab)
+    statement = select(col(Device.id), col(Device.target), in_lab).where(*meant)
+    for device, target, is_lab in session.execute(statement.execution_options(yield_per=_ROWS)):
+        yield Stander(device, target, bool(is_lab))
 
 
 def offered_ids(session: Session, rollout: str) -> list[str]:

@@ -446,8 +446,8 @@ def _moved(session: Session, row: RolloutRow) -> list[str]:
         return offers.offered_ids(session, row.id)
     line = store.lines_of(row)[row.exposed - 1]
     targets = releases.targets(session, row.model, row.version)
-    waiting = offers.not_offered(session, store.selector_of(row), targets, row.id)
-    return [one.id for one in waiting if line.covers(one.target, place_of(row.salt, one.id, lab=False))]
+    waiting = offers.standing(session, store.selector_of(row), targets, store.lab_of(row), without=row.id)
+    return [one.id for one in waiting if line.covers(one.target, place_of(row.salt, one.id, lab=one.lab))]
 
 
 def _same(offer: Offer | None, claim: Claim, target: str) -> bool:

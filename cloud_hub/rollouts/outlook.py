@@ -1,6 +1,6 @@
 """What is known of a rollout now: counted in the database, for the engine to decide on and for people to see."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -68,7 +68,7 @@ class Observer:
         eligible = sum(count for target, count in by_target.items() if target in targets)
         lines = store.lines_of(row)
         if not lines and eligible:
-            lines = draw(policy, row.salt, offers.standing(session, store.selector_of(row), targets))
+            lines = draw(policy, row.salt, offers.standing(session, store.selector_of(row), targets, store.lab_of(row)))
         snapshot = Snapshot(
             eligible=eligible,
             waves=tuple(line.total for line in lines),
@@ -137,5 +137,10 @@ def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence, failures: li
             ).model_dump(mode="json")
             for gate in snapshot.gates
         ],
+        "fresh": asdict(snapshot.fresh),
+        "waves": list(snapshot.waves),
+        "newer": snapshot.newer,
+        "carried_out": snapshot.carried_out,
+        "frozen": snapshot.frozen,
         "failures": [failure.model_dump(mode="json") for failure in failures],
     }

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -22,13 +22,20 @@ from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.origin import Origin, RequestKey
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
-from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.ran import ran
-from cloud_hub.rollouts.shown import decision_view, latest_view, preview_view, readings_views, rollout_view
+from cloud_hub.rollouts.shown import (
+    decision_view,
+    explanation_view,
+    latest_view,
+    preview_view,
+    readings_views,
+    rollout_view,
+)
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import (
     DecisionView,
+    ExplanationView,
     GateReadingsView,
     LatestDecisionView,
     PreviewView,
@@ -38,7 +45,7 @@ from cloud_hub.rollouts.views import (
     RolloutView,
 )
 from cloud_hub.rollouts.wanted import Place, hides
-from cloud_hub.rollouts.waves import Line, added, draw
+from cloud_hub.rollouts.waves import Line, Stander, added, draw
 from fleet_contract.desired import DEFAULT_SLOT
 
 logger = logging.getLogger(__name__)
@@ -95,6 +102,15 @@ class RolloutService:
         with self._database.reading() as session:
             return readings_views(readings.of_rollout(session, rollout))
 
+    def explain(self, rollout: str) -> ExplanationView:
+        """Why it is where it is, as things are now. Raises `NotFound`."""
+        row, now = self._row(rollout), self._now()
+        policy = store.policy_of(row)
+        with self._database.reading() as session:
+            outlook = self._observer.look(session, row, policy, now)
+        decided = decide(store.rollout_of(row), policy, outlook.snapshot, now).rollout
+        return explanation_view(row, decided, policy, outlook, now)
+
     def latest_decisions(self, limit: int = 20) -> list[LatestDecisionView]:
         """The newest decisions on any rollout, the newest first."""
         with self._database.reading() as session:
@@ -111,11 +127,7 @@ class RolloutService:
                     f"There is no wave {wave}.", f"Ask for one of 0 to {len(lines) - 1}.", code="wave-unknown"
                 )
             targets = releases.targets(session, wanted.model, wanted.version)
-            adds = (
-                one.id
-                for one in offers.standing(session, parse(wanted.policy.selector), targets)
-                if added(lines, wave, salt, one)
-            )
+            adds = (one.id for one in _standing(session, wanted, targets) if added(lines, wave, salt, one))
             devices = sorted(islice(adds, limit))
         return preview_view(salt, lines, wave, devices)
 
@@ -129,7 +141,6 @@ class RolloutService:
         """
         if origin.request is not None and (made := self._made_by(origin.request)) is not None:
             return made
-        _refuse_what_comes_later(wanted.policy)
         now, salt = self._now(), wanted.salt or secrets.token_hex(8)
         # Not in the transaction that writes: a million devices take seconds to line up.
         with self._database.reading() as session:
@@ -169,7 +180,6 @@ class RolloutService:
 
     def check(self, wanted: RolloutIn) -> None:
         """Raises what `create` would for `wanted`, and starts nothing."""
-        _refuse_what_comes_later(wanted.policy)
         with self._database.reading() as session:
             releases.version(session, wanted.model, wanted.version)
             targets = releases.targets(session, wanted.model, wanted.version)
@@ -315,22 +325,23 @@ class RolloutService:
         self.woken()
 
 
-def _refuse_what_comes_later(policy: Policy) -> None:
-    names = ("lab",)
-    ahead = [name for name in names if getattr(policy, name) != getattr(Policy(), name)]
-    if ahead:
-        raise Invalid(
-            f"This hub knows {', '.join(ahead)} of a policy, and cannot hold to it yet.",
-            "Leave it out.",
-            code="policy-ahead",
-        )
-
-
 def _drawn(session: Session, wanted: RolloutIn, salt: str) -> tuple[Line, ...]:
     releases.version(session, wanted.model, wanted.version)
     targets = releases.targets(session, wanted.model, wanted.version)
     _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector)))
-    return draw(wanted.policy, salt, offers.standing(session, parse(wanted.policy.selector), targets))
+    lines = draw(wanted.policy, salt, _standing(session, wanted, targets))
+    if wanted.policy.lab is not None and lines[-1].total and not lines[0].total:
+        raise Invalid(
+            f"No eligible device is in the lab ({wanted.policy.lab}), and the first wave would be skipped.",
+            "Correct `lab`, label the devices that are meant, or leave it out.",
+            code="lab-empty",
+        )
+    return lines
+
+
+def _standing(session: Session, wanted: RolloutIn, targets: list[str]) -> Iterator[Stander]:
+    lab = parse(wanted.policy.lab) if wanted.policy.lab else None
+    return offers.standing(session, parse(wanted.policy.selector), targets, lab)
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

@@ -1,17 +1,24 @@
 """Rows of rollouts and decisions as they are shown."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from cloud_hub.because import BecauseView
+from cloud_hub.rollouts.engine import Rollout
+from cloud_hub.rollouts.explain import conditions, earliest
+from cloud_hub.rollouts.outlook import Outlook
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.store import lines_of, policy_of
 from cloud_hub.rollouts.tables import DecisionRow, GateReading, RolloutRow
 from cloud_hub.rollouts.views import (
     CohortsView,
+    ConditionView,
     CountsView,
     DecisionView,
+    ExplanationView,
     FailureView,
     GateReadingsView,
     GateView,
@@ -138,3 +145,19 @@ def _wave_state(number: int, open_wave: int, state: State) -> str:
     if number < open_wave or state is State.COMPLETED:
         return "done"
     return "stopped" if state in _HELD else "open"
+
+
+def explanation_view(
+    row: RolloutRow, decided: Rollout, policy: Policy, outlook: Outlook, now: datetime
+) -> ExplanationView:
+    snapshot = outlook.snapshot
+    return ExplanationView(
+        rollout=row.id,
+        state=decided.state.value,
+        wave=decided.wave,
+        because=BecauseView(code=decided.because.code, sentence=decided.because.sentence),
+        conditions=[ConditionView(**asdict(one)) for one in conditions(decided, policy, snapshot, now)],
+        earliest=earliest(decided, policy, snapshot, now),
+        held=dict(row.held),
+        failures=[FailureView.model_validate(one) for one in outlook.seen.get("failures", [])],
+    )

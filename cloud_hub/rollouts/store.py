@@ -110,6 +110,7 @@ def claims(session: Session) -> list[Claim]:
             taking=State(row.state) in TAKING,
             running=State(row.state) is State.RUNNING,
             selector=selector_of(row),
+            lab=lab_of(row),
             artifacts=artifacts.get((row.model, row.version), {}),
             policy=policy_of(row),
             wave_started_at=row.wave_started_at,
@@ -282,6 +283,12 @@ def policy_of(row: RolloutRow) -> Policy:
 def selector_of(row: RolloutRow) -> Selector:
     """Whom `row` is for."""
     return parse(row.policy["selector"])
+
+
+def lab_of(row: RolloutRow) -> Selector | None:
+    """Who is in its lab, where it has one."""
+    lab = row.policy.get("lab")
+    return parse(lab) if lab else None
 
 
 def lines_of(row: RolloutRow) -> tuple[Line, ...]:

@@ -144,6 +144,30 @@ class PreviewView(_View):
     devices: list[str]
 
 
+class ConditionView(_View):
+    """One condition of a rollout's next step: what there is, what is asked for, and what would meet it."""
+
+    name: str
+    have: str
+    want: str
+    met: bool
+    moves: str
+
+
+class ExplanationView(_View):
+    """Why a rollout is where it is. `earliest` is when time alone could move it; null where something else must come
+    first. `held` are exposed devices that have no order yet, by what they wait for; `failures` why devices failed."""
+
+    rollout: str
+    state: str
+    wave: int
+    because: BecauseView
+    conditions: list[ConditionView]
+    earliest: datetime | None
+    held: dict[str, int]
+    failures: list[FailureView]
+
+
 class DecisionView(_View):
     """One decision on a rollout, and what it rested on. `by` says who made it, or is null for the hub itself."""
 

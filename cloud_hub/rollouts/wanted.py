@@ -54,6 +54,7 @@ class Claim:
     taking: bool
     selector: Selector
     artifacts: Mapping[str, str]
+    lab: Selector | None = None
     running: bool = True
     policy: Policy = field(default_factory=Policy)
     wave_started_at: datetime | None = None
@@ -77,9 +78,15 @@ class Claim:
         return loosened(self.selector)
 
     def covers(self, device: Candidate, *, follows: bool = False) -> bool:
-        return self.eligible(device, follows=follows) and self.line.covers(
-            device.target, place(self.salt, device.id, lab=False)
-        )
+        if not self.eligible(device, follows=follows):
+            return False
+        lab = self._kept_lab if follows else self.lab
+        in_lab = lab is not None and matches(lab, device)
+        return self.line.covers(device.target, place(self.salt, device.id, lab=in_lab))
+
+    @cached_property
+    def _kept_lab(self) -> Selector | None:
+        return None if self.lab is None else loosened(self.lab)
 
 
 def newest_first(claims: Iterable[Claim]) -> list[Claim]:

@@ -377,6 +377,47 @@ def test_what_a_preview_shows_is_what_happens(fleet: PaperGateways) -> None:
     assert steps == [wave for wave in waves if wave]
 
 
+def test_the_lab_comes_first_and_then_shares_of_the_others(fleet: PaperGateways) -> None:
+    fleet.join("bench-1", "bench-2", site="lab")
+    fleet.join(*SIX, site="lyon")
+    fleet.register()
+    with pytest.raises(Invalid, match="No eligible device is in the lab") as refused:
+        start(fleet, lab="site = nowhere")
+    assert refused.value.code == "lab-empty"
+    rollout = start(fleet, lab="site = lab", waves=[{"percent": 50}, {"percent": 100}])
+    reached: list[set[str]] = []
+    fleet.play(each=lambda: reached.append({name for name, version in fleet.versions().items() if version == 1}))
+    assert reached[0] == {"bench-1", "bench-2"}
+    assert sorted({len(names) for names in reached}) == [2, 5, 8]
+    assert [wave.name for wave in fleet.rollouts.get(rollout.id).waves] == ["lab", "50 %", "100 %"]
+
+
+def test_why_a_rollout_does_not_move_is_one_answer(fleet: PaperGateways) -> None:
+    settled_on_version_1(fleet)
+    rollout = start(fleet, 2, waves=[{"devices": 2}, {"percent": 100}], stop_failed_percent=60)
+    fleet.rollouts.tick()
+    one, other = sorted(name for name, version in fleet.versions().items() if version == 2)
+    fleet.obey(one)
+    fleet.obey(other, phase=Phase.REJECTED, code="golden-mismatch")
+    fleet.rollouts.tick()
+    found = fleet.rollouts.explain(rollout.id)
+    assert found.because.code == "devices-pending"
+    unmet = {condition.name for condition in found.conditions if not condition.met}
+    assert {"success", "soak", "records"} <= unmet
+    assert "heard" not in unmet
+    assert "failures" not in unmet
+    assert [(why.code, why.devices, why.examples) for why in found.failures] == [("golden-mismatch", 1, [other])]
+    assert found.earliest is None
+    fleet.rollouts.retry(other, "digits")
+    fleet.obey()
+    fleet.infer(one, other, predictions={"0": 2000, "1": 2000, "2": 0})
+    fleet.rollouts.tick()
+    soaking = fleet.rollouts.explain(rollout.id)
+    assert {condition.name for condition in soaking.conditions if not condition.met} <= {"soak", "gate predictions"}
+    fleet.rollouts.abort(rollout.id)
+    assert fleet.rollouts.explain(rollout.id).conditions == []
+
+
 def test_two_models_roll_out_beside_each_other(fleet: PaperGateways) -> None:
     fleet.join(*SIX)
     fleet.register("digits")
