@@ -15,13 +15,18 @@ _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?")
 def _actor(
     vedette_actor: Annotated[str | None, Header(description="Who acts: 1 to 64 printable ASCII characters")] = None,
 ) -> str:
-    if vedette_actor is None:
-        return OPERATOR
-    if not _NAME.fullmatch(vedette_actor):
+    return OPERATOR if vedette_actor is None else check_actor(vedette_actor)
+
+
+def check_actor(name: str) -> str:
+    """`name`, if it is one. Raises `Invalid` ("actor-wrong")."""
+    if not _NAME.fullmatch(name):
         raise Invalid(
-            "The header Vedette-Actor is no name.", "Use 1 to 64 printable ASCII characters.", code="actor-wrong"
+            "Who acts (Vedette-Actor) is told by no such name.",
+            "Use 1 to 64 printable ASCII characters.",
+            code="actor-wrong",
         )
-    return vedette_actor
+    return name
 
 
 #: A route's parameter: the audit name of the caller, from the header `Vedette-Actor`.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloud_hub.console import words
+from cloud_hub.rollouts.engine import APPROVAL_WANTED
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import RolloutView
 
@@ -22,12 +23,28 @@ class Action:
 def actions(rollout: RolloutView) -> tuple[Action, ...]:
     """What may be done to `rollout` now."""
     match State(rollout.state):
+        case State.RUNNING if rollout.because.code == APPROVAL_WANTED:
+            return _approve(rollout), _pause(rollout), _abort(rollout)
         case State.RUNNING:
             return _pause(rollout), _abort(rollout)
         case State.PAUSED | State.STOPPED:
             return _resume(rollout), _abort(rollout)
         case _:
             return ()
+
+
+def _approve(rollout: RolloutView) -> Action:
+    wave, before = rollout.waves[rollout.wave + 1], rollout.waves[rollout.wave].covers if rollout.wave >= 0 else 0
+    other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
+    return Action(
+        "approve",
+        f"Approve wave {rollout.wave + 2}",
+        f"Wave {rollout.wave + 2} ({wave.name}) opens at once: {words.plural(wave.covers - before, 'more device')} are "
+        f"offered v{rollout.version}, {words.count(wave.covers)} of {words.count(rollout.counts.eligible)} in all. The "
+        f"gates keep watching.{other}",
+        f"Approve wave {rollout.wave + 2}",
+        "primary",
+    )
 
 
 def _pause(rollout: RolloutView) -> Action:

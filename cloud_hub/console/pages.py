@@ -11,9 +11,11 @@ from cloud_hub.access.sessions import Sessions
 from cloud_hub.console import (
     assets,
     device_pages,
+    freezing,
     lake_page,
     login,
     model_pages,
+    new_rollout,
     overview,
     rollout_pages,
     stream,
@@ -39,8 +41,9 @@ class Console:
         )
         self.problem = ProblemPage(renderer)
         self.router = APIRouter(include_in_schema=False)
-        for page in (overview, device_pages, model_pages, rollout_pages, lake_page):
+        for page in (overview, device_pages, model_pages, new_rollout, rollout_pages, lake_page):
             self.router.include_router(page.router(parts, renderer))
+        self.router.include_router(freezing.router(parts))
         self.router.include_router(login.router(sessions, renderer))
         self.router.include_router(stream.router(parts.changes))
         self.router.include_router(assets.router(built))

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cloud_hub.console import words
+from cloud_hub.console.actor import remembered
 from cloud_hub.console.assets import Assets, takes_gzip
 from cloud_hub.errors import NotFound
 from cloud_hub.rollouts.views import FreezeView
@@ -116,7 +117,7 @@ class _Address:
 
 
 def _about(request: Request, address: _Address) -> dict[str, Any]:
-    return {"path": request.url.path, "live": address.live, "link": address.link}
+    return {"path": request.url.path, "live": address.live, "link": address.link, "actor": remembered(request)}
 
 
 def respond(request: Request, text: str, status: int = 200) -> Response:

@@ -1,14 +1,14 @@
 """Rollouts: the list, and one rollout with its waves, gates, evidence, history, and what a person may do to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from cloud_hub.console import words
+from cloud_hub.console import actor, words
 from cloud_hub.console.actions import Action, actions
 from cloud_hub.console.comparison import Cohort, confidence, predictions
 from cloud_hub.console.course import Course, course
@@ -20,9 +20,10 @@ from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import DeviceView
 from cloud_hub.page import Page, PageRequest
+from cloud_hub.rollouts.engine import APPROVAL_WANTED
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, FailureView, FreezeIn, GateReadingsView, GateView, RolloutView
+from cloud_hub.rollouts.views import DecisionView, FailureView, GateReadingsView, GateView, RolloutView
 
 _DECISIONS_SHOWN = 50
 _DEVICES_SHOWN = 12
@@ -50,7 +51,7 @@ class Rollouts:
     @staticmethod
     def waits(rollout: RolloutView) -> bool:
         """Whether it goes on only when somebody approves its next wave."""
-        return rollout.because.code == "approval-wanted"
+        return rollout.because.code == APPROVAL_WANTED
 
     @property
     def models(self) -> list[str]:
@@ -162,30 +163,20 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         subjects = (f"rollout:{rollout}", "devices", "telemetry")
         return renderer.page(request, "rollout.html", view=OneRollout(parts, rollout), subjects=subjects)
 
-    def act(verb: Callable[[str, str], object], rollout: str, reason: str) -> Response:
-        verb(rollout, reason.strip()[:MAX_REASON])
-        return RedirectResponse(f"/rollouts/{rollout}", 303)
-
-    @api.post("/freeze/on")
-    def freeze(reason: Annotated[str, Form()] = "") -> Response:
-        parts.freeze.begin(FreezeIn(reason=reason.strip()[:MAX_REASON] or "No reason was given."))
-        return RedirectResponse("/rollouts", 303)
-
-    @api.post("/freeze/off")
-    def thaw() -> Response:
-        parts.freeze.end()
-        return RedirectResponse("/rollouts", 303)
-
-    @api.post("/rollouts/{rollout}/pause")
-    def pause(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(parts.rollouts.pause, rollout, reason)
-
-    @api.post("/rollouts/{rollout}/resume")
-    def resume(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(parts.rollouts.resume, rollout, reason)
-
-    @api.post("/rollouts/{rollout}/abort")
-    def abort(rollout: str, reason: Annotated[str, Form()] = "") -> Response:
-        return act(parts.rollouts.abort, rollout, reason)
+    @api.post("/rollouts/{rollout}/{verb}")
+    def act(
+        request: Request,
+        rollout: str,
+        verb: Literal["approve", "pause", "resume", "abort"],
+        reason: Annotated[str, Form()] = "",
+        by: Annotated[str, Form()] = "",
+    ) -> Response:
+        rollouts, said, who = parts.rollouts, reason.strip()[:MAX_REASON], actor.acting(by)
+        {"approve": rollouts.approve, "pause": rollouts.pause, "resume": rollouts.resume, "abort": rollouts.abort}[
+            verb
+        ](rollout, said, who)
+        response = RedirectResponse(f"/rollouts/{rollout}", 303)
+        actor.remember(request, response, who)
+        return response
 
     return api

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 #: What templates use, under the same names.
-FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural", "measured")
+FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural", "measured", "absolute")
 #: Below so many of the first, say it in the third, so many of the first at a time. `assets/clock.js` knows the same.
 AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"))
 _TONES = {

@@ -178,6 +178,11 @@ class RolloutService:
         self._tell(row.id)
         return self.get(row.id)
 
+    def matching(self, selector: str) -> dict[str, int]:
+        """How many devices `selector` means now, by hardware target. Raises `SelectorWrong`."""
+        with self._database.reading() as session:
+            return offers.count_by_target(session, parse(selector))
+
     def check(self, wanted: RolloutIn) -> None:
         """Raises what `create` would for `wanted`, and starts nothing."""
         with self._database.reading() as session:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cloud_hub.access.actor import OPERATOR
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.console.parts import Parts
+from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import matches
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import (
@@ -25,16 +27,22 @@ from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
+from cloud_hub.rollouts.origin import Origin
+from cloud_hub.rollouts.shown import preview_view
 from cloud_hub.rollouts.views import (
     DecisionView,
     FreezeIn,
     FreezeView,
     GateReadingsView,
     LatestDecisionView,
+    PreviewView,
     RanView,
     RetryView,
+    RolloutIn,
     RolloutView,
 )
+from cloud_hub.rollouts.wanted import Candidate
+from cloud_hub.rollouts.waves import Stander, added, draw
 from fleet_contract.histogram import latency_bucket
 from tests.fakes.selecting import PaperDevice
 
@@ -197,6 +205,9 @@ class FakeRollouts:
     decided: dict[str, list[DecisionView]] = field(default_factory=dict)
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     readings: dict[str, list[GateReadingsView]] = field(default_factory=dict)
+    devices: dict[str, DeviceView] = field(default_factory=dict)
+    by: list[str] = field(default_factory=list)
+    created: list[tuple[RolloutIn, Origin]] = field(default_factory=list)
 
     def page(
         self, request: PageRequest = FIRST, *, model: str | None = None, state: str | None = None
@@ -236,14 +247,45 @@ class FakeRollouts:
         ]
         return sorted(found, key=lambda one: one.at, reverse=True)[:limit]
 
-    def pause(self, rollout: str, reason: str = "") -> RolloutView:
-        return self._ask(rollout, "pause", "paused", reason, {"running"})
+    def matching(self, selector: str) -> dict[str, int]:
+        targets: dict[str, int] = {}
+        for one in self._meant(selector):
+            targets[one.target] = targets.get(one.target, 0) + 1
+        return targets
 
-    def resume(self, rollout: str, reason: str = "") -> RolloutView:
-        return self._ask(rollout, "resume", "running", reason, {"paused", "stopped"})
+    def preview(self, wanted: RolloutIn, wave: int = 0, limit: int = 100) -> PreviewView:
+        lines = draw(wanted.policy, wanted.salt or "", self._standing(wanted))
+        adds = [one.id for one in self._standing(wanted) if added(lines, wave, wanted.salt or "", one)]
+        return preview_view(wanted.salt or "", lines, wave, sorted(adds)[:limit])
 
-    def abort(self, rollout: str, reason: str = "") -> RolloutView:
-        return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"})
+    def create(self, wanted: RolloutIn, origin: Origin) -> RolloutView:
+        lines = draw(wanted.policy, wanted.salt or "", self._standing(wanted))
+        if not lines[-1].total:
+            raise Invalid("Version 9 has no artifact for 1 of the devices.", "Compile it.", code="artifact-missing")
+        self.created.append((wanted, origin))
+        known = next(iter(self.rollouts.values()))
+        made = known.model_copy(update={"id": f"{wanted.model}-new", "state": "running", "created_by": origin.by})
+        self.rollouts[made.id] = made
+        return self.decide(made.id, because("created", f"Created by {origin.by}."))
+
+    def _meant(self, selector: str) -> list[DeviceView]:
+        wanted = parse(selector)
+        return [one for one in self.devices.values() if matches(wanted, Candidate(one.id, one.target, one.labels))]
+
+    def _standing(self, wanted: RolloutIn) -> list[Stander]:
+        return [Stander(one.id, one.target) for one in self._meant(wanted.policy.selector)]
+
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+        return self._ask(rollout, "approve", "running", reason, {"running"}, by)
+
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+        return self._ask(rollout, "pause", "paused", reason, {"running"}, by)
+
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+        return self._ask(rollout, "resume", "running", reason, {"paused", "stopped"}, by)
+
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+        return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"}, by)
 
     def ran(self, device: str, at: datetime | None = None) -> list[RanView]:
         since = self.now() - timedelta(hours=3)
@@ -260,12 +302,13 @@ class FakeRollouts:
         self.asked.append((device, f"retry {model}", slot))
         return RetryView(device=device, model=model, slot=slot, version=1, generation=2)
 
-    def _ask(self, rollout: str, verb: str, state: str, reason: str, allowed: set[str]) -> RolloutView:
+    def _ask(self, rollout: str, verb: str, state: str, reason: str, allowed: set[str], by: str) -> RolloutView:
         one = self.get(rollout)
         if one.state not in allowed:
             raise Conflict(f"Rollout {rollout} is {one.state}, so it cannot {verb}.", "", code="rollout-state")
         self.asked.append((rollout, verb, reason))
-        why = because(f"{verb}d-by-person", f"A person asked to {verb} it{': ' + reason if reason else ''}.")
+        self.by.append(by)
+        why = because(f"{verb}d-by-person", f"{by} asked to {verb} it{': ' + reason if reason else ''}.")
         return self.decide(rollout, why, state=state)
 
     def decide(self, rollout: str, why: BecauseView, **fields: Any) -> RolloutView:

@@ -65,6 +65,7 @@ def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
     for index in range(devices):
         one = device(index, now())
         hub.devices.devices[one.id] = one
+    hub.rollouts.devices = hub.devices.devices
     _rollouts(hub, start)
     return hub
 

@@ -28,6 +28,10 @@ PAGES = {
     "paused": "/rollouts/vibration-1-h8tt",
     "reverted": "/rollouts/digits-2-k9zr",
     "completed": "/rollouts/digits-1-x2ma",
+    "stopped": "/rollouts/bearing-1-t0pp",
+    "approval": "/rollouts/bearing-2-w4it",
+    "new": "/rollouts/new?model=digits&selector=site+%3D+lyon",
+    "wrong": "/rollouts/new?model=digits&selector=site+%3D%3D+lyon+or&soak_seconds=-3",
     "lake": "/lake?sql=SELECT+1",
 }
 LOOKS = (("light", 1320), ("dark", 1320), ("light", 390))
