@@ -4,17 +4,19 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cloud_hub.devices.selector_text import SelectorWrong
 from cloud_hub.errors import Fault, Faulty, TooLarge
 from cloud_hub.manifests import source
-from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest, schema
+from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest
 from cloud_hub.manifests.source import Lines, Node, Place
+from cloud_hub.rollouts.policy import Policy
 
+T = TypeVar("T", bound=BaseModel)
 MANIFEST_WRONG = "manifest-wrong"
 
 
@@ -65,6 +67,23 @@ def read(files: Iterable[tuple[str, str]]) -> list[Written]:
     return sorted(found, key=lambda one: order.index(one.manifest.kind))
 
 
+def read_policy(name: str, text: str) -> Policy:
+    """The policy that `text` holds, in YAML or JSON: as it is, or as the spec of a manifest. Raises `Faulty`,
+    `TooLarge`."""
+    lines = Lines(name, text)
+    nodes, faults = source.documents(lines, text)
+    if len(nodes) == 1 and not faults and isinstance(value := nodes[0].plain(), dict) and "kind" not in value:
+        policy, faults = _validated(Policy, lines, nodes[0])
+        if policy is not None:
+            return policy
+    if faults:
+        raise wrong_manifests(faults)
+    found = read([(name, text)])
+    if len(found) > 1:
+        raise wrong_manifests([found[1].fault((), "This is a second manifest, and one policy is asked for.")])
+    return found[0].manifest.spec.wanted().policy
+
+
 def wrong_manifests(faults: Iterable[Fault]) -> Faulty:
     """The error that tells all `faults`, in the order of the text."""
     ordered = sorted(faults, key=lambda one: (one.file, one.line, one.column))
@@ -84,16 +103,20 @@ def _manifest(lines: Lines, node: Node) -> tuple[Written | None, list[Fault]]:
     if not isinstance(kind, str) or kind not in KINDS:
         what = f"A manifest has a kind. {_START}" if kind is None else f"There is no kind {kind!r}. {_START}"
         return None, [lines.fault(node.place_of(("kind",)), what, "kind")]
+    manifest, faults = _validated(KINDS[kind], lines, node)
+    return (Written(manifest, node, lines) if manifest is not None else None), faults
+
+
+def _validated(model: type[T], lines: Lines, node: Node) -> tuple[T | None, list[Fault]]:
     try:
         # As JSON and strict: "3" is no number here, as it is none in the schema.
-        manifest = KINDS[kind].model_validate_json(json.dumps(value), strict=True)
+        return model.model_validate_json(json.dumps(node.plain()), strict=True), []
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list of which an item is wrong is also told to be too short, which nobody can act on.
         inner = {one["loc"][: len(one["loc"]) - 1] for one in details}
-        whole = schema(kind)
+        whole = model.model_json_schema()
         return None, [_fault(lines, node, one, whole) for one in details if one["loc"] not in inner]
-    return Written(manifest, node, lines), []
 
 
 def _repeated(found: list[Written]) -> Iterable[Fault]:
@@ -127,7 +150,7 @@ def _fault(lines: Lines, node: Node, detail: ErrorDetails, whole: dict[str, Any]
 
 
 def _unknown(name: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, 1)
+    close = difflib.get_close_matches(name, allowed, 1, cutoff=0.5)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     return f"There is no field {name!r} here.{meant} Allowed: {', '.join(allowed)}."
 

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cloud_hub.errors import Invalid
+from cloud_hub.errors import Faulty, Invalid
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.simulation import chart, report
 from cloud_hub.simulation.player import Played, Point, play
@@ -24,11 +24,11 @@ from cloud_hub.simulation.told import tell
 _EXAMPLES = """\b
 Examples:
   vedette rollouts simulate --devices 1000000                   the default policy, a good version
-  vedette rollouts simulate policy.json --error-rate 5%         how far does a version get that fails 5 %?
-  vedette rollouts simulate policy.json --error-rate 5% --targets 6 --bad-target 2 --runs 50
-  vedette rollouts simulate policy.json --drift 20% --runs 50   only the world changes: is it stopped falsely?
-  vedette rollouts simulate policy.json --leak-hours 6 --svg leak.svg
-  vedette rollouts simulate policy.json --failure-rate 2% --by-day 40% --flaky 10% --runs 20 -o json
+  vedette rollouts simulate policy.yaml --error-rate 5%         how far does a version get that fails 5 %?
+  vedette rollouts simulate policy.yaml --error-rate 5% --targets 6 --bad-target 2 --runs 50
+  vedette rollouts simulate policy.yaml --drift 20% --runs 50   only the world changes: is it stopped falsely?
+  vedette rollouts simulate policy.yaml --leak-hours 6 --svg leak.svg
+  vedette rollouts simulate policy.yaml --failure-rate 2% --by-day 40% --flaky 10% --runs 20 -o json
 
 Shares are written as 5% or 0.05. The same --seed gives the same answer.
 """
@@ -160,6 +160,11 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except Faulty as error:
+        for fault in error.faults:
+            click.echo(f"{fault}\n  {fault.line} | {fault.excerpt}", err=True)
+        click.echo(f"Error: the policy cannot be used. [{error.code}]\n  {error.remedy}", err=True)
+        return 1
     except Invalid as error:
         remedy = f"\n  {error.remedy}" if error.remedy else ""
         click.echo(f"Error: {error.what} [{error.code}]{remedy}", err=True)

@@ -4,7 +4,7 @@ import pytest
 
 from cloud_hub.errors import Faulty, TooLarge
 from cloud_hub.manifests.kinds import RolloutSpec
-from cloud_hub.manifests.reading import read
+from cloud_hub.manifests.reading import read, read_policy
 from cloud_hub.manifests.source import MAX_CHARACTERS
 from cloud_hub.rollouts.policy import Policy, Wave
 
@@ -112,3 +112,33 @@ def test_a_name_is_given_once_a_kind_in_all_files() -> None:
 def test_more_than_can_be_read_in_seconds_is_refused() -> None:
     with pytest.raises(TooLarge):
         read([("a.yaml", "#" * MAX_CHARACTERS), ("b.yaml", SMALL)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"soak_seconds": 5, "on_stop": "pause"}',
+        "soak_seconds: 5\non_stop: pause\n",
+        SMALL + "  soak_seconds: 5\n  on_stop: pause\n",
+    ],
+    ids=["json", "yaml", "manifest"],
+)
+def test_a_policy_is_read_alone_or_out_of_a_manifest(text: str) -> None:
+    assert read_policy("a", text) == Policy(soak_seconds=5, on_stop="pause")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("soak: 5\n", "a:1:1: soak: There is no field 'soak' here. Did you mean 'soak_seconds'?"),
+        ("[]", "a:1:1: A manifest is a mapping."),
+        ("", "a:1:1: There is no manifest in here."),
+        ("kind: Rollout\n", "a:1:1: apiVersion: 'apiVersion' is missing here."),
+        (SMALL + "---\n" + SMALL.replace("name: digits", "name: other"), "a:9:1: This is a second manifest"),
+        ("{", "a:1:2: This is not YAML"),
+    ],
+)
+def test_what_is_no_policy_is_told_at_its_line(text: str, fault: str) -> None:
+    with pytest.raises(Faulty) as caught:
+        read_policy("a", text)
+    assert str(caught.value.faults[0]).startswith(fault)

@@ -47,7 +47,8 @@ def test_a_policy_from_a_file_is_what_is_played(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [('{"wave": []}', "wave"), ("{", "JSON"), ('{"soak_seconds": -1}', "soak_seconds")]
+    ("text", "says"),
+    [('{"wave": []}', "wave"), ("{", "policy.json:1:2: This is not YAML"), ('{"soak_seconds": -1}', "soak_seconds")],
 )
 def test_what_is_no_policy_is_refused_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
@@ -57,7 +58,7 @@ def test_what_is_no_policy_is_refused_and_named(
     assert main([str(policy)]) == 1
     told = capsys.readouterr().err
     assert says in told
-    assert "policy-wrong" in told
+    assert "manifest-wrong" in told
 
 
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
