@@ -1,6 +1,6 @@
-"""A rollout with a maintenance window: the device has all ready before it opens, and switches inside it only.
+"""A maintenance window, and what windows of telemetry tell: with a real hub and real agents.
 
-The window is some hours from now, whatever the hour; it comes when the device's site is moved to where it is that late.
+The maintenance window is hours from now, whatever the hour; it comes when the site is moved to where it is that late.
 """
 
 import os
@@ -70,3 +70,19 @@ def test_a_device_is_ready_before_its_window_and_switches_inside_it_and_back_at_
     moved(one, "UTC")
     hub.client.rollouts.abort(made.id)
     one.runs("digits", 1)
+
+
+def test_windows_tell_memory_and_how_many_answers_were_right(hub: Hub, agent: AgentFactory, digits: Digits) -> None:
+    one = agent("press-07")
+    hub.client.models.register(digits.good)
+    rolled_out(hub, 1, one)
+    asked = "SELECT sum(count), sum(labelled), sum(correct), min(memory_bytes) FROM windows"
+
+    def told() -> tuple[int, int, int, int] | None:
+        ((records, labelled, correct, memory_bytes),) = hub.client.lake.query(asked).rows
+        return (records, labelled, correct, memory_bytes) if records else None
+
+    records, labelled, correct, memory_bytes = eventually(told, "its windows are in the lake", 60)
+    assert labelled == records, "a replay of the catalogue's scans knows the digits"
+    assert correct >= 0.9 * labelled
+    assert 20e6 < memory_bytes < 1e9
