@@ -23,11 +23,29 @@ from cloud_hub.page import Page, PageRequest
 from cloud_hub.rollouts.engine import APPROVAL_WANTED
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
-from cloud_hub.rollouts.views import DecisionView, FailureView, GateReadingsView, GateView, RolloutView
+from cloud_hub.rollouts.views import (
+    ConditionView,
+    DecisionView,
+    ExplanationView,
+    FailureView,
+    GateReadingsView,
+    GateView,
+    RolloutView,
+)
 
 _DECISIONS_SHOWN = 50
 _DEVICES_SHOWN = 12
 MAX_REASON = 300
+#: What conditions are called, where their own name is not enough.
+_CONDITIONS = {
+    "running": "State",
+    "eligible": "Devices to begin with",
+    "orders": "Orders given",
+    "heard": "Heard from",
+    "success": "Run it",
+    "devices": "Run it, at the least",
+    "failures": "Failed",
+}
 _CONFIDENCE_WITHIN = timedelta(hours=3)
 
 
@@ -80,6 +98,26 @@ class OneRollout:
     @cached_property
     def _readings(self) -> Mapping[str, GateReadingsView]:
         return {one.name: one for one in self._parts.rollouts.gates(self.rollout.id)}
+
+    @cached_property
+    def explained(self) -> ExplanationView:
+        """Each condition of its next step, as things are now."""
+        return self._parts.rollouts.explain(self.rollout.id)
+
+    @property
+    def conditions(self) -> list[ConditionView]:
+        """What is missing first."""
+        return sorted(self.explained.conditions, key=lambda one: one.met)
+
+    @property
+    def next_step(self) -> str:
+        wave = self.rollout.wave + 1
+        last = wave >= len(self.rollout.waves)
+        return "What it needs to be complete" if last else f"What wave {wave + 1} needs to open"
+
+    @staticmethod
+    def named(condition: ConditionView) -> str:
+        return _CONDITIONS.get(condition.name, condition.name.replace("_", " ").capitalize())
 
     def course(self, gate: GateView) -> Course | None:
         """What `gate` measured over time; None while there is too little of it for a line."""

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,13 +24,19 @@ from cloud_hub.devices.views import (
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.lake.views import ColumnView, QueryRequest, QueryView, TableView
 from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
+from cloud_hub.rollouts.explain import conditions, earliest
 from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.shown import preview_view
+from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import (
+    ConditionView,
     DecisionView,
+    ExplanationView,
     FreezeIn,
     FreezeView,
     GateReadingsView,
@@ -43,6 +49,7 @@ from cloud_hub.rollouts.views import (
 )
 from cloud_hub.rollouts.wanted import Candidate
 from cloud_hub.rollouts.waves import Stander, added, draw
+from fleet_contract.because import Because
 from fleet_contract.histogram import latency_bucket
 from tests.fakes.selecting import PaperDevice
 
@@ -229,6 +236,43 @@ class FakeRollouts:
 
     def gates(self, rollout: str) -> list[GateReadingsView]:
         return self.readings.get(self.get(rollout).id, [])
+
+    def explain(self, rollout: str) -> ExplanationView:
+        """By the hub's own conditions, from what the rollout shows."""
+        one = self.get(rollout)
+        counts = Counts(one.counts.offered, one.counts.heard, one.counts.succeeded, one.counts.failed)
+        known = Rollout(
+            one.id,
+            one.model,
+            one.version,
+            State(one.state),
+            Because(one.because.code, one.because.sentence),
+            one.wave,
+            created_by=one.created_by,
+            soaking_since=one.updated_at,
+        )
+        snapshot = Snapshot(
+            eligible=one.counts.eligible,
+            waves=tuple(wave.covers for wave in one.waves),
+            counts=counts,
+            fresh=counts,
+            wave_records=one.evidence.wave_records,
+            gates=tuple(
+                Gate(g.name, Verdict(g.verdict), g.sentence, g.value, g.lower, g.upper, g.threshold) for g in one.gates
+            ),
+        )
+        return ExplanationView(
+            rollout=rollout,
+            state=one.state,
+            wave=one.wave,
+            because=one.because,
+            conditions=[
+                ConditionView(**asdict(condition)) for condition in conditions(known, one.policy, snapshot, self.now())
+            ],
+            earliest=earliest(known, one.policy, snapshot, self.now()),
+            held={},
+            failures=one.failures,
+        )
 
     def latest_decisions(self, limit: int) -> list[LatestDecisionView]:
         found = [

@@ -8,7 +8,7 @@ from typing import Any
 from cloud_hub.changes import Changes
 from cloud_hub.devices.views import DeviceModelView, DeviceView, ReleaseView, SpoolView
 from cloud_hub.releases.views import ArtifactView, VersionView
-from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.policy import Approval, Policy
 from cloud_hub.rollouts.views import (
     CohortsView,
     CountsView,
@@ -396,6 +396,7 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
         ),
     ]
     now = hub.now()
+    approval = Approval(waves="after-first", second_person=True)
     for id, model, number, state, wave, states, counts, judged, minutes, history in told:
         at = now - timedelta(minutes=minutes)
         one = RolloutView(
@@ -409,7 +410,7 @@ def _rollouts(hub: FakeHub, start: datetime) -> None:
             evidence=evidence(number),
             gates=judged,
             because=because(history[-1][1], history[-1][2]),
-            policy=Policy(),
+            policy=Policy(approval=approval if id == "bearing-2-w4it" else Approval()),
             created_at=at,
             created_by="maria",
             failures=FAILURES[: counts.failed][::-1],

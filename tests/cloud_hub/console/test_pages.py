@@ -212,6 +212,28 @@ def test_a_rollout_shows_waves_gates_and_both_cohorts(browser: TestClient) -> No
     assert {"treated", "control"} <= set(page.attributes("class"))
 
 
+def test_a_rollout_that_goes_on_says_what_is_missing_first(browser: TestClient) -> None:
+    text = read(browser, "/rollouts/digits-3-q7f2").text
+    missing, held = text.index("Missing: Run it 6 of 20 devices (30.0 %) needs 95 %"), text.index("Holds: Heard from")
+    assert text.index("What wave 3 needs to open") < missing < held
+    assert "Missing: Gate predictions not enough evidence needs pass" in text
+    text = read(browser, "/rollouts/bearing-2-w4it").text
+    assert "Missing: Approval none Somebody who is not maria approves it" in text
+
+
+def test_failures_are_grouped_by_their_reason(browser: TestClient) -> None:
+    page = read(browser, "/rollouts/bearing-1-t0pp")
+    assert "no-room 2 devices The artifact takes 58 kB, and 12 kB are left for models. lyon-line2-09" in page.text
+    assert "/devices/gdansk-line1-08" in page.attributes("href")
+
+
+def test_a_gate_is_drawn_over_time_with_what_is_allowed(browser: TestClient) -> None:
+    page = read(browser, "/rollouts/digits-2-k9zr")
+    labels = [label for label in page.attributes("aria-label") if label.startswith("predictions. From")]
+    assert labels[0].endswith("in the end between 20.3 % and 29.3 %, allowed 10 %.")
+    assert "course fail" in page.attributes("class")
+
+
 def test_a_reverted_rollout_says_first_why_it_was_reverted(browser: TestClient) -> None:
     text = read(browser, "/rollouts/digits-2-k9zr").text
     head = text[: text.index("Eligible")]
