@@ -49,11 +49,12 @@ from cloud_hub.refusals import Refusals
 from cloud_hub.releases import api as releases_api
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.rollouts import api as rollouts_api
-from cloud_hub.rollouts import freeze_api
+from cloud_hub.rollouts import freeze_api, pins_api
 from cloud_hub.rollouts.clock import RolloutClock
 from cloud_hub.rollouts.freeze import FreezeService
 from cloud_hub.rollouts.offers import generations_wanted
 from cloud_hub.rollouts.orders import Orders
+from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.settings import LOOPBACK, Settings
 from fleet_contract.join import Broker
@@ -110,7 +111,8 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     rollouts = RolloutService(database, orders, changes, _now, silent_after_seconds=silent_after)
     rollout_clock = RolloutClock(rollouts, orders)
     freezing = FreezeService(database, changes, _now)
-    freezing.woken = rollouts.woken
+    pins = PinService(database, changes, _now)
+    freezing.woken = pins.woken = rollouts.woken
     devices.listen(rollout_clock)
 
     status = health.HealthService(health.BrokerView(host=broker.host, port=broker.port), refusals)
@@ -125,6 +127,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         releases,
         rollouts,
         freezing,
+        pins,
         monitoring,
         lake,
         changes,
@@ -141,6 +144,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         releases_api.router(releases),
         rollouts_api.router(rollouts),
         freeze_api.router(freezing),
+        pins_api.router(pins),
         manifests_api.router(ManifestService(rollouts)),
         monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),

@@ -12,6 +12,7 @@ from fleet_client.http import API, Http
 from fleet_client.lake import Lake
 from fleet_client.manifests import Manifests
 from fleet_client.models import Models
+from fleet_client.pins import Pins
 from fleet_client.rollouts import Rollouts
 from fleet_client.views import Health
 
@@ -38,6 +39,7 @@ class Client:
         self.models = Models(self._http, self.blobs)
         self.rollouts = Rollouts(self._http)
         self.freeze = Freezing(self._http)
+        self.pins = Pins(self._http)
         self.manifests = Manifests(self._http)
         self.lake = Lake(self._http)
 

@@ -415,3 +415,18 @@ class Ran(msgspec.Struct, frozen=True):
     approved_by: str | None = None
     wave: int | None = None
     decision: Decision | None = None
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """A device, or those that a selector means, that rollouts leave alone until `until`, unless it was ended before."""
+
+    id: str
+    reason: str
+    by: str
+    since: datetime
+    until: datetime
+    device: str | None = None
+    selector: str | None = None
+    model: str | None = None
+    version: int | None = None
+    ended_at: datetime | None = None

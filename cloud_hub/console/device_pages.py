@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from cloud_hub.console import actor
 from cloud_hub.console.activity import Activity
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
@@ -17,11 +19,13 @@ from cloud_hub.devices.selectors import EVERYONE, Selector
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
 from cloud_hub.page import Page, PageRequest
-from cloud_hub.rollouts.views import RanView
+from cloud_hub.rollouts.views import PinIn, PinView, RanView
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.report import Phase
 
 _EVENTS_SHOWN = 50
+#: What the button says.
+PINNED_FOR = timedelta(days=7)
 _COLUMNS = (
     ("Device", "id", ""),
     ("Heard", "last_heard_at", ""),
@@ -117,6 +121,10 @@ class OneDevice(Activity):
         self._parts = parts
 
     @cached_property
+    def pins(self) -> list[PinView]:
+        return self._parts.pins.list(self.device.id)
+
+    @cached_property
     def ran(self) -> list[RanView]:
         return self._parts.rollouts.ran(self.device.id, self.at)
 
@@ -153,5 +161,25 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     def retry(device: str, model: str, slot: str = DEFAULT_SLOT) -> Response:
         parts.rollouts.retry(device, model, slot)
         return RedirectResponse(f"/devices/{device}", 303)
+
+    def done(request: Request, device: str, who: str) -> Response:
+        response = RedirectResponse(f"/devices/{device}", 303)
+        actor.remember(request, response, who)
+        return response
+
+    @api.post("/devices/{device}/pins")
+    def pin(
+        request: Request, device: str, reason: Annotated[str, Form()] = "", by: Annotated[str, Form()] = ""
+    ) -> Response:
+        who = actor.acting(by)
+        why = reason.strip()[:1_000] or "No reason was given."
+        parts.pins.pin(PinIn(device=device, reason=why, until=parts.now() + PINNED_FOR), who)
+        return done(request, device, who)
+
+    @api.post("/devices/{device}/pins/{pin}/end")
+    def unpin(request: Request, device: str, pin: str, by: Annotated[str, Form()] = "") -> Response:
+        who = actor.acting(by)
+        parts.pins.unpin(pin, who)
+        return done(request, device, who)
 
     return api

@@ -11,6 +11,7 @@ from cloud_hub.lake.service import LakeService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.rollouts.freeze import FreezeService
+from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.service import RolloutService
 
 
@@ -22,6 +23,7 @@ class Parts:
     releases: ReleaseService
     rollouts: RolloutService
     freeze: FreezeService
+    pins: PinService
     monitoring: MonitoringService
     lake: LakeService
     changes: Changes

@@ -24,6 +24,7 @@ from fleet_contract.desired import DEFAULT_SLOT
 
 #: So many devices are read at once where all are.
 _ROWS = 10_000
+_NOBODY: ColumnElement[bool] = false()
 #: Silence does not end a flight: who comes back may still take its order.
 _FOR_EVER = timedelta(days=36_500)
 _ORDERS, _OFFERS = (SQLModel.metadata.tables[name] for name in ("orders", "offers"))
@@ -64,19 +65,27 @@ def eligible(selector: Selector, rollout: str = "") -> ColumnElement[bool]:
     return or_(means, and_(_offered(rollout), selected(loosened(selector))))
 
 
-def count_by_target(session: Session, selector: Selector, rollout: str = "") -> dict[str, int]:
-    """How many devices are eligible, by hardware target."""
+def count_by_target(
+    session: Session, selector: Selector, rollout: str = "", *, but: ColumnElement[bool] = _NOBODY
+) -> dict[str, int]:
+    """How many devices are eligible, by hardware target, without those that are pinned (`but`)."""
     target = col(Device.target)
-    statement = select(target, func.count()).where(eligible(selector, rollout)).group_by(target)
+    statement = select(target, func.count()).where(eligible(selector, rollout), ~but).group_by(target)
     return dict(session.execute(statement).all())
 
 
 def standing(
-    session: Session, selector: Selector, targets: Iterable[str], lab: Selector | None = None, *, without: str = ""
+    session: Session,
+    selector: Selector,
+    targets: Iterable[str],
+    lab: Selector | None = None,
+    *,
+    but: ColumnElement[bool],
+    without: str = "",
 ) -> Iterator[Stander]:
     """The devices that are eligible for an artifact on one of `targets`, and which of them are in the `lab`; without
-    those that the rollout of that name offers its version to."""
-    meant = [selected(selector), col(Device.target).in_(list(targets))]
+    those that are pinned (`but`), and those that the rollout of that name offers its version to."""
+    meant = [selected(selector), col(Device.target).in_(list(targets)), ~but]
     if without:
         meant.append(~_offered(without))
     in_lab = false() if lab is None else selected(lab)

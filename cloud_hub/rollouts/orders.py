@@ -22,11 +22,12 @@ from cloud_hub.database import Database
 from cloud_hub.errors import NotFound
 from cloud_hub.releases import store as releases
 from cloud_hub.releases.tables import Artifact
-from cloud_hub.rollouts import freeze, offers, store
+from cloud_hub.rollouts import freeze, offers, pins, store
 from cloud_hub.rollouts.admission import Held, Waiting, admit, limited, room
 from cloud_hub.rollouts.engine import AWAY
 from cloud_hub.rollouts.offers import Standing, Written
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome
+from cloud_hub.rollouts.pinned import PIN, Pin, under_pins
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.queues import Queues
 from cloud_hub.rollouts.states import State
@@ -122,6 +123,7 @@ class Orders:
             self.sweep()
         self._frozen = frozen
         if not frozen:
+            self._carry_pins()
             self._carry_out()
             self._retry_rejected()
         with self._lock:
@@ -142,6 +144,8 @@ class Orders:
         """Asks `device` to try again what it has rejected. None when it is offered nothing there. Raises
         `FleetFrozen`."""
         with self._database.session() as session:
+            if by_hub and freeze.active(session, self._now()):
+                return None
             freeze.refuse_if_frozen(session, self._now())
             standing = next(iter(offers.standings(session, [device], lock=True)), None)
             if standing is None or place not in standing.offers:
@@ -150,7 +154,7 @@ class Orders:
                 # Another hub was quicker.
                 return None
             claims = store.claims(session)
-            want = wanted(standing.device, claims, standing.followed)
+            want = _wanted(standing, claims, pins.active(session, self._now(), [device]))
             if place not in want:
                 return None
             written = self._written(_Change(standing, want, claims, place, by_hub))
@@ -236,7 +240,7 @@ class Orders:
                 self._let_go(row)
                 continue
             with self._database.reading() as session:
-                devices = _moved(session, row)
+                devices = _moved(session, row, self._now())
             for batch in _batches(devices):
                 self.bring(batch)
             self._queues.forget(row.id)
@@ -252,7 +256,7 @@ class Orders:
         queue = self._queues.of(row.id, row.exposed)
         if queue is None:
             with self._database.reading() as session:
-                queue = self._queues.fill(row.id, row.exposed, _moved(session, row))
+                queue = self._queues.fill(row.id, row.exposed, _moved(session, row, self._now()))
         with self._database.reading() as session:
             left, why = room(policy, offers.flow(session, row.id, policy, now))
         for batch in _batches(queue.waiting()):
@@ -265,6 +269,16 @@ class Orders:
         if not queue.waiting():
             with self._database.session() as session:
                 store.set_ordered(session, row.id, row.exposed)
+
+    def _carry_pins(self) -> None:
+        now = self._now()
+        with self._database.reading() as session:
+            owed = [(row, pins.held_by(session, row)) for row in pins.due(session, now)]
+        for row, devices in owed:
+            for batch in _batches(devices):
+                self.bring(batch)
+            with self._database.session() as session:
+                pins.settle(session, row, now)
 
     def _retry_rejected(self) -> None:
         with self._database.reading() as session:
@@ -422,16 +436,18 @@ def _changes(session: Session, devices: Sequence[str], now: datetime, renew: boo
     # Devices first, then claims: what is read under the lock is at least as new as what was decided before it.
     found = offers.standings(session, devices, lock=lock)
     claims = store.claims(session)
-    frozen = freeze.active(session, now) is not None
+    frozen, holding = freeze.active(session, now) is not None, pins.active(session, now, devices)
     changes = []
     for standing in found:
-        if frozen:
-            want = kept(standing.device, standing.given, claims)
-        else:
-            want = wanted(standing.device, claims, standing.followed)
+        want = kept(standing.device, standing.given, claims) if frozen else _wanted(standing, claims, holding)
         if renew or _differs(standing, want):
             changes.append(_Change(standing, want, claims))
     return changes
+
+
+def _wanted(standing: Standing, claims: Sequence[Claim], holding: Sequence[Pin]) -> dict[Place, Claim]:
+    want = wanted(standing.device, claims, standing.followed)
+    return under_pins(want, standing.device, standing.given, claims, holding)
 
 
 def _differs(standing: Standing, want: dict[Place, Claim]) -> bool:
@@ -440,13 +456,14 @@ def _differs(standing: Standing, want: dict[Place, Claim]) -> bool:
     return not same or (bool(want) and standing.order is None)
 
 
-def _moved(session: Session, row: RolloutRow) -> list[str]:
+def _moved(session: Session, row: RolloutRow, now: datetime) -> list[str]:
     """The devices that are not where the exposure of `row` is."""
     if row.exposed == 0:
         return offers.offered_ids(session, row.id)
     line = store.lines_of(row)[row.exposed - 1]
     targets = releases.targets(session, row.model, row.version)
-    waiting = offers.standing(session, store.selector_of(row), targets, store.lab_of(row), without=row.id)
+    selector, pinned = store.selector_of(row), pins.outside(session, row.model, now)
+    waiting = offers.standing(session, selector, targets, store.lab_of(row), but=pinned, without=row.id)
     return [one.id for one in waiting if line.covers(one.target, place_of(row.salt, one.id, lab=one.lab))]
 
 
@@ -470,6 +487,9 @@ def _window(policy: Policy) -> MaintenanceWindow | None:
 
 
 def _because(claim: Claim) -> Because:
+    if claim.rollout.startswith(PIN):
+        sentence = f"This device is pinned to version {claim.version} of {claim.model} ({claim.rollout})."
+        return Because("pinned", sentence)
     shadow = " as a shadow" if claim.slot == SHADOW_SLOT else ""
     sentence = (
         f"Rollout {claim.rollout} offers version {claim.version} of {claim.model}{shadow} to this device, which is "

@@ -12,7 +12,7 @@ from cloud_hub.monitoring.gates import Case, Gate, Outcomes, judge
 from cloud_hub.monitoring.service import EvidenceReader
 from cloud_hub.monitoring.views import EvidenceView
 from cloud_hub.releases import store as releases
-from cloud_hub.rollouts import offers, store
+from cloud_hub.rollouts import offers, pins, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.freeze import active
 from cloud_hub.rollouts.policy import Gates, Policy
@@ -57,7 +57,8 @@ class Observer:
             # What it was stopped for stays to be seen.
             return Outlook(snapshot, row.seen)
         targets = releases.targets(session, row.model, row.version)
-        by_target = offers.count_by_target(session, store.selector_of(row), row.id)
+        pinned = pins.outside(session, row.model, now)
+        by_target = offers.count_by_target(session, store.selector_of(row), row.id, but=pinned)
         deadline = policy.deadline_seconds
         overdue_before = None if deadline is None else now - timedelta(seconds=deadline)
         by_wave = offers.counts(session, row.id, silent_before, overdue_before, policy.retries)
@@ -68,7 +69,8 @@ class Observer:
         eligible = sum(count for target, count in by_target.items() if target in targets)
         lines = store.lines_of(row)
         if not lines and eligible:
-            lines = draw(policy, row.salt, offers.standing(session, store.selector_of(row), targets, store.lab_of(row)))
+            there = offers.standing(session, store.selector_of(row), targets, store.lab_of(row), but=pinned)
+            lines = draw(policy, row.salt, there)
         snapshot = Snapshot(
             eligible=eligible,
             waves=tuple(line.total for line in lines),

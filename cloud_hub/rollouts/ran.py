@@ -6,6 +6,8 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from cloud_hub.devices import store as devices
+from cloud_hub.devices.selector_sql import selected
+from cloud_hub.devices.selectors import loosened
 from cloud_hub.devices.tables import Device, DeviceRun
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.shown import decision_view
@@ -45,9 +47,17 @@ def _opened(session: Session, row: RolloutRow, device: Device, since: datetime) 
         col(DecisionRow.rollout) == row.id, col(DecisionRow.because_code) == "wave-opened", col(DecisionRow.at) <= since
     )
     opened = list(session.execute(statement.order_by(col(DecisionRow.number))).scalars())
-    lines, at = store.lines_of(row), place(row.salt, device.id, lab=False)
+    lines, at = store.lines_of(row), place(row.salt, device.id, lab=_in_lab(session, row, device))
     covering = [one for one in opened if one.wave < len(lines) and lines[one.wave].covers(device.target, at)]
     return covering[0] if covering else opened[-1] if opened else None
+
+
+def _in_lab(session: Session, row: RolloutRow, device: Device) -> bool:
+    lab = store.lab_of(row)
+    if lab is None:
+        return False
+    meant = select(col(Device.id)).where(col(Device.id) == device.id, selected(loosened(lab)))
+    return session.execute(meant).first() is not None
 
 
 def _approved(session: Session, opened: DecisionRow) -> DecisionRow | None:

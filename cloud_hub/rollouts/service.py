@@ -17,7 +17,7 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
-from cloud_hub.rollouts import offers, readings, store
+from cloud_hub.rollouts import offers, pins, readings, store
 from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.origin import Origin, RequestKey
@@ -121,13 +121,13 @@ class RolloutService:
         `limit` of the devices that `wave` adds. Nothing is kept. Raises as `create` does."""
         salt = wanted.salt or secrets.token_hex(8)
         with self._database.reading() as session:
-            lines = _drawn(session, wanted, salt)
+            lines = _drawn(session, wanted, salt, self._now())
             if not 0 <= wave < len(lines):
                 raise Invalid(
                     f"There is no wave {wave}.", f"Ask for one of 0 to {len(lines) - 1}.", code="wave-unknown"
                 )
             targets = releases.targets(session, wanted.model, wanted.version)
-            adds = (one.id for one in _standing(session, wanted, targets) if added(lines, wave, salt, one))
+            adds = (one.id for one in _standing(session, wanted, targets, self._now()) if added(lines, wave, salt, one))
             devices = sorted(islice(adds, limit))
         return preview_view(salt, lines, wave, devices)
 
@@ -144,7 +144,7 @@ class RolloutService:
         now, salt = self._now(), wanted.salt or secrets.token_hex(8)
         # Not in the transaction that writes: a million devices take seconds to line up.
         with self._database.reading() as session:
-            lines = _drawn(session, wanted, salt)
+            lines = _drawn(session, wanted, salt, self._now())
         eligible = lines[-1].total if lines[-1].everyone else None
         whom = f"{eligible} devices" if eligible is not None else f"{lines[-1].total} devices at the most"
         row = RolloutRow(
@@ -188,7 +188,9 @@ class RolloutService:
         with self._database.reading() as session:
             releases.version(session, wanted.model, wanted.version)
             targets = releases.targets(session, wanted.model, wanted.version)
-            _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector)))
+            pinned = pins.outside(session, wanted.model, self._now())
+            counts = offers.count_by_target(session, parse(wanted.policy.selector), but=pinned)
+            _check_targets(wanted, targets, counts)
 
     def newest_of_manifest(self, name: str) -> RolloutView | None:
         """The newest rollout that was made from the manifest of this name."""
@@ -330,11 +332,12 @@ class RolloutService:
         self.woken()
 
 
-def _drawn(session: Session, wanted: RolloutIn, salt: str) -> tuple[Line, ...]:
+def _drawn(session: Session, wanted: RolloutIn, salt: str, now: datetime) -> tuple[Line, ...]:
     releases.version(session, wanted.model, wanted.version)
     targets = releases.targets(session, wanted.model, wanted.version)
-    _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector)))
-    lines = draw(wanted.policy, salt, _standing(session, wanted, targets))
+    pinned = pins.outside(session, wanted.model, now)
+    _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector), but=pinned))
+    lines = draw(wanted.policy, salt, _standing(session, wanted, targets, now))
     if wanted.policy.lab is not None and lines[-1].total and not lines[0].total:
         raise Invalid(
             f"No eligible device is in the lab ({wanted.policy.lab}), and the first wave would be skipped.",
@@ -344,9 +347,10 @@ def _drawn(session: Session, wanted: RolloutIn, salt: str) -> tuple[Line, ...]:
     return lines
 
 
-def _standing(session: Session, wanted: RolloutIn, targets: list[str]) -> Iterator[Stander]:
+def _standing(session: Session, wanted: RolloutIn, targets: list[str], now: datetime) -> Iterator[Stander]:
     lab = parse(wanted.policy.lab) if wanted.policy.lab else None
-    return offers.standing(session, parse(wanted.policy.selector), targets, lab)
+    pinned = pins.outside(session, wanted.model, now)
+    return offers.standing(session, parse(wanted.policy.selector), targets, lab, but=pinned)
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

@@ -137,6 +137,26 @@ class FreezeRow(SQLModel, table=True):
     ended_by: str | None = None
 
 
+class PinRow(SQLModel, table=True):
+    """A device, or those that a selector means, that rollouts do not move until `until`, unless somebody ends it."""
+
+    __tablename__ = "pins"
+
+    id: str = Field(primary_key=True)
+    device: str | None = Field(default=None, foreign_key="devices.id", ondelete="CASCADE", index=True)
+    selector: str | None = None
+    model: str | None = None
+    version: int | None = None
+    reason: str
+    by: str
+    since: datetime = Field(sa_type=UtcDateTime)
+    until: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_by: str | None = None
+    owed: bool = True
+    """It began or ended, and perhaps not all of its devices have been looked at since."""
+
+
 class Order(SQLModel, table=True):
     """The newest desired state of one device, as it was signed."""
 

@@ -1,13 +1,13 @@
 """Rollouts as the API and the console show them, and as they are asked for."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from cloud_hub.because import BecauseView
 from cloud_hub.monitoring.views import EvidenceView
-from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.policy import Expression, Policy
 
 
 class _View(BaseModel):
@@ -273,3 +273,40 @@ class RanView(_View):
     approved_by: str | None = None
     wave: int | None = None
     decision: DecisionView | None = None
+
+
+class PinIn(BaseModel):
+    """What rollouts must leave alone, and until when: a device or those that a selector means; all their models or
+    one; at what they are offered now, or at a version of that model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str | None = None
+    selector: Expression | None = None
+    model: str | None = None
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    reason: str = Field(min_length=1, max_length=1_000)
+    until: AwareDatetime
+
+    @model_validator(mode="after")
+    def _of_one(self) -> Self:
+        if (self.device is None) == (self.selector is None):
+            raise ValueError("give either device or selector")
+        if self.version is not None and self.model is None:
+            raise ValueError("a version needs the model that it is of")
+        return self
+
+
+class PinView(_View):
+    """One pin; it holds while `ended_at` is null and `until` is to come."""
+
+    id: str
+    device: str | None
+    selector: str | None
+    model: str | None
+    version: int | None
+    reason: str
+    by: str
+    since: datetime
+    until: datetime
+    ended_at: datetime | None

@@ -11,7 +11,7 @@ from cloud_hub.devices.selectors import EVERYONE, Selector, is_moved, loosened, 
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.waves import Line, place
 
-_NO_LINE = Line("", {}, {})
+NO_LINE = Line("", {}, {})
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _as_given(place: Place, given: Given, target: str) -> Claim:
         slot=place.slot,
         version=given.version,
         salt="",
-        line=_NO_LINE,
+        line=NO_LINE,
         wave=given.wave,
         taking=False,
         selector=EVERYONE,

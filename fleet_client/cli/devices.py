@@ -1,13 +1,13 @@
 """`vedette devices ...`."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command, labels_of
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.output import ago, pairs, size
-from fleet_client.views import Device, DeviceModel
+from fleet_client.views import Device, DeviceModel, Pin
 
 
 @click.group(cls=WordyGroup, context_settings=HELP)
@@ -281,6 +281,73 @@ def ran(session: Session, device: str, at: datetime | None, model: str | None) -
             for one in found
         ],
         "Nothing ran on it then, as far as the hub was told.",
+    )
+
+
+@devices.command(
+    epilog="""\b
+Examples:
+  vedette devices pin press-07 --reason "under repair"            all its models, for a week
+  vedette devices pin --select "site = lyon" --model digits --days 30 --reason "audit"
+  vedette devices pin press-07 --model digits --version 3 --reason "the camera needs it"
+"""
+)
+@click.argument("device", required=False)
+@click.option("--select", "selector", metavar="EXPR", help="Instead of DEVICE: those that this selector means.")
+@click.option("--model", help="Only this model; else all.")
+@click.option("--version", type=click.IntRange(1), help="At this version of the model; else at what is offered now.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True, help="For so long.")
+@click.option("--reason", required=True, help="Why, for whoever wonders.")
+@hub_command
+def pin(
+    session: Session,
+    device: str | None,
+    selector: str | None,
+    model: str | None,
+    version: int | None,
+    days: float,
+    reason: str,
+) -> None:
+    """Have rollouts leave a device alone for a while, and not count it."""
+    until = datetime.now(UTC) + timedelta(days=days)
+    made = session.client.pins.pin(reason, until, device=device, selector=selector, model=model, version=version)
+    _show_pins(session, [made])
+
+
+@devices.command()
+@click.argument("pin")
+@hub_command
+def unpin(session: Session, pin: str) -> None:
+    """End the pin PIN: rollouts reach its devices again."""
+    _show_pins(session, [session.client.pins.unpin(pin)])
+
+
+@devices.command()
+@click.argument("device", required=False)
+@hub_command
+def pins(session: Session, device: str | None) -> None:
+    """List the pins that hold now; with DEVICE, those that hold it."""
+    _show_pins(session, session.client.pins.all(device))
+
+
+def _show_pins(session: Session, found: list[Pin]) -> None:
+    if session.output.json:
+        session.output.document(found)
+        return
+    session.output.table(
+        ["pin", "whom", "what", "until (UTC)", "by", "because"],
+        [
+            [
+                one.id,
+                one.device or one.selector or "",
+                f"{one.model or 'all models'}{f' {one.version}' if one.version else ''}",
+                f"{one.ended_at or one.until:%Y-%m-%d %H:%M}",
+                one.by,
+                one.reason,
+            ]
+            for one in found
+        ],
+        "Nothing is pinned.",
     )
 
 

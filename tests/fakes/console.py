@@ -41,6 +41,8 @@ from cloud_hub.rollouts.views import (
     FreezeView,
     GateReadingsView,
     LatestDecisionView,
+    PinIn,
+    PinView,
     PreviewView,
     RanView,
     RetryView,
@@ -513,6 +515,24 @@ class FakeFreeze:
 
 
 @dataclass
+class FakePins:
+    pinned: list[PinView] = field(default_factory=list)
+
+    def list(self, device: str | None = None) -> list[PinView]:
+        return [one for one in self.pinned if device in (None, one.device)]
+
+    def pin(self, asked: PinIn, by: str = "operator") -> PinView:
+        made = PinView(**asked.model_dump(), id="pin-1", by=by, since=datetime(2026, 11, 2, tzinfo=UTC), ended_at=None)
+        self.pinned.append(made)
+        return made
+
+    def unpin(self, pin: str, by: str = "operator") -> PinView:
+        found = next(one for one in self.pinned if one.id == pin)
+        self.pinned.remove(found)
+        return found
+
+
+@dataclass
 class FakeHub:
     """All of it; `parts` is what the console is made of."""
 
@@ -524,6 +544,7 @@ class FakeHub:
     monitoring: FakeMonitoring
     lake: FakeLake
     freeze: FakeFreeze = field(default_factory=FakeFreeze)
+    pins: FakePins = field(default_factory=FakePins)
     troubles: list[BecauseView] = field(default_factory=list)
 
     @property
@@ -533,6 +554,7 @@ class FakeHub:
             releases=self.releases,
             rollouts=self.rollouts,
             freeze=self.freeze,
+            pins=self.pins,
             monitoring=self.monitoring,
             lake=self.lake,
             changes=self.changes,

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -89,6 +90,7 @@ def given(tmp_path: Path) -> dict[str, Any]:
         "rows": [],
         "files": [File("rollout.yaml", "kind: Rollout\n")],
         "subjects": ["devices"],
+        "until": datetime(2026, 12, 1, tzinfo=UTC),
     }
 
 
@@ -158,6 +160,7 @@ LOCAL = {("hub",), ("demo",), ("models", "build"), ("models", "replay"), ("rollo
 #: What a command is called with beside its required arguments; one that does several things, several times.
 MORE = {
     ("devices", "label"): [["a=b"]],
+    ("devices", "pin"): [["a-device", "--reason", "a-reason"]],
     ("models", "show"): [[], ["1"]],
     ("rollouts", "diff"): [["-f", "{path}"]],
     ("rollouts", "apply"): [["-f", "{path}"]],

@@ -394,3 +394,25 @@ def test_a_stream_names_what_it_watches(browser: TestClient) -> None:
 
 def test_a_rollout_that_stopped_and_waits_for_a_person_is_shown_as_under_way() -> None:
     assert set(UNDER_WAY) == {str(state) for state in UNFINISHED}
+
+
+def test_a_device_is_pinned_and_let_go_by_a_button_in_somebodys_name(browser: TestClient, hub: FakeHub) -> None:
+    (device, *_) = hub.devices.devices
+    where = f"/devices/{device}"
+    assert "Pin for a week" in browser.get(where).text
+    browser.post(f"{where}/pins", data={"reason": "<b>repair</b>", "by": "maria"}, follow_redirects=False)
+    shown = browser.get(where).text
+    assert "&lt;b&gt;repair&lt;/b&gt;" in shown
+    assert "maria" in shown
+    browser.post(f"{where}/pins/pin-1/end", follow_redirects=False)
+    assert hub.pins.pinned == []
+
+
+def test_a_selector_narrows_the_devices_and_one_that_is_wrong_says_where(browser: TestClient) -> None:
+    found = browser.get("/devices", params={"select": "site = lyon and not target = cpu-vnni", "part": "rows"}).text
+    assert "lyon-line" in found
+    assert "turin-line" not in found
+    wrong = browser.get("/devices", params={"select": "site = <b>", "part": "rows"})
+    assert wrong.status_code == 200
+    assert "wrong at column 8" in wrong.text
+    assert "<b>" not in wrong.text

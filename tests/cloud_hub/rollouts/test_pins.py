@@ -1,0 +1,210 @@
+"""What is pinned is left alone and counted by no rollout, until the pin ends, by itself or by somebody."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+from sqlalchemy import delete
+
+from cloud_hub import problems
+from cloud_hub.devices import store as devices
+from cloud_hub.devices.tables import Device
+from cloud_hub.errors import Invalid, NotFound
+from cloud_hub.rollouts import pins_api
+from cloud_hub.rollouts.freeze import FreezeService
+from cloud_hub.rollouts.pins import PinService
+from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.views import FreezeIn, PinIn, RolloutIn
+from tests.fakes.paper_gateways import PaperGateways
+
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def pins(fleet: PaperGateways) -> PinService:
+    return PinService(fleet.database, fleet.changes, fleet.clock)
+
+
+@pytest.fixture
+def api(pins: PinService) -> Iterator[TestClient]:
+    app = FastAPI()
+    app.include_router(pins_api.router(pins), prefix="/api/v1")
+    problems.install(app)
+    with TestClient(app) as client:
+        yield client
+
+
+def a_pin(fleet: PaperGateways, **asked: Any) -> PinIn:
+    return PinIn.model_validate({"reason": "Under repair.", "until": fleet.clock() + WEEK, **asked})
+
+
+def roll_out(fleet: PaperGateways, version: int, **policy: object) -> str:
+    asked = Policy.model_validate({"waves": [{"percent": 100}], **policy})
+    return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=asked)).id
+
+
+def on_version_1(fleet: PaperGateways) -> None:
+    fleet.join("a", "b", "c", site="lyon")
+    fleet.register()
+    fleet.register()
+    roll_out(fleet, 1)
+    fleet.play()
+
+
+def test_a_pinned_device_keeps_what_it_has_and_is_outside_the_counts(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    pins.pin(a_pin(fleet, device="a"), "ada")
+    rollout = roll_out(fleet, 2)
+    fleet.play()
+    assert fleet.versions() == {"a": 1, "b": 2, "c": 2}
+    done = fleet.rollouts.get(rollout)
+    assert (done.state, done.counts.eligible, done.counts.offered) == ("completed", 2, 2)
+    (shown,) = pins.list("a")
+    assert (shown.reason, shown.by, pins.list("b")) == ("Under repair.", "ada", [])
+
+
+def test_a_pin_ends_by_itself_at_its_second_and_the_device_catches_up(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    pins.pin(a_pin(fleet, device="a", until=fleet.clock() + timedelta(hours=1)))
+    roll_out(fleet, 2)
+    fleet.clock.pass_seconds(3599)
+    fleet.rollouts.tick()
+    assert fleet.version("a") == 1
+    fleet.clock.pass_seconds(1)
+    fleet.rollouts.tick()
+    assert (fleet.version("a"), pins.list()) == (2, [])
+
+
+def test_somebody_ends_it(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    made = pins.pin(a_pin(fleet, device="a"))
+    roll_out(fleet, 2)
+    fleet.play(3)
+    pins.unpin(made.id)
+    fleet.rollouts.tick()
+    assert fleet.version("a") == 2
+    with pytest.raises(NotFound, match=made.id):
+        pins.unpin(made.id)
+
+
+def test_a_device_that_runs_what_is_reverted_keeps_it_while_it_is_pinned(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    bad = roll_out(fleet, 2)
+    fleet.rollouts.tick()
+    fleet.obey()
+    made = pins.pin(a_pin(fleet, device="a"))
+    fleet.rollouts.abort(bad)
+    fleet.play(3)
+    assert fleet.rollouts.get(bad).state == "aborted"
+    assert fleet.versions() == {"a": 2, "b": 1, "c": 1}
+    pins.unpin(made.id)
+    fleet.rollouts.tick()
+    assert fleet.version("a") == 1
+
+
+def test_a_device_is_pinned_to_a_version_and_goes_back_to_its_rollout(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    made = pins.pin(a_pin(fleet, device="a", model="digits", version=2))
+    fleet.play(2)
+    assigned = fleet.assigned("a")
+    assert assigned is not None
+    assert (assigned.version, assigned.rollout, assigned.because.code) == (2, made.id, "pinned")
+    assert fleet.versions() == {"a": 2, "b": 1, "c": 1}
+    pins.unpin(made.id)
+    fleet.play(2)
+    assert fleet.version("a") == 1
+
+
+def test_of_several_pins_the_newest_decides_and_each_model_is_for_itself(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    fleet.register("parts")
+    pins.pin(a_pin(fleet, device="a", model="digits"))
+    fleet.clock.pass_seconds(1)
+    pins.pin(a_pin(fleet, device="a", model="digits", version=2))
+    fleet.rollouts.create(RolloutIn(model="parts", version=1, policy=Policy(minimum_records=0)))
+    fleet.play(10)
+    assert (fleet.version("a"), fleet.version("a", "parts")) == (2, 1)
+
+
+def test_those_that_a_selector_means_are_pinned_as_long_as_it_means_them(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    with fleet.database.session() as session:
+        devices.set_labels(session, "c", {"site": "oslo"})
+    pins.pin(a_pin(fleet, selector="site = lyon", model="digits"))
+    roll_out(fleet, 2)
+    fleet.play()
+    assert fleet.versions() == {"a": 1, "b": 1, "c": 2}
+    assert [one.selector for one in pins.list("a")] == ["site = lyon"]
+    with fleet.database.session() as session:
+        devices.set_labels(session, "a", {"site": "oslo"})
+    fleet.orders.touch("a")
+    fleet.rollouts.tick()
+    assert fleet.versions() == {"a": 2, "b": 1, "c": 2}
+
+
+def test_a_new_device_under_a_pin_gets_nothing(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    pins.pin(a_pin(fleet, selector="has spare"))
+    fleet.join("d", spare="yes")
+    fleet.rollouts.tick()
+    assert fleet.version("d") is None
+
+
+def test_a_pin_that_ends_during_a_freeze_lets_go_after_it(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    freeze = FreezeService(fleet.database, fleet.changes, fleet.clock)
+    pins.pin(a_pin(fleet, device="a", until=fleet.clock() + timedelta(hours=1)))
+    roll_out(fleet, 2)
+    fleet.rollouts.tick()
+    freeze.begin(FreezeIn(reason="Audit."))
+    fleet.clock.pass_seconds(7200)
+    fleet.rollouts.tick()
+    assert fleet.version("a") == 1
+    freeze.end()
+    fleet.rollouts.tick()
+    assert fleet.version("a") == 2
+
+
+def test_a_device_that_is_deleted_takes_its_pins_along(fleet: PaperGateways, pins: PinService) -> None:
+    fleet.join("a")
+    pins.pin(a_pin(fleet, device="a"))
+    with fleet.database.session() as session:
+        session.execute(delete(Device))
+    assert pins.list() == []
+    fleet.rollouts.tick()
+
+
+def test_a_pin_says_whom_why_and_until_when(fleet: PaperGateways, api: TestClient, pins: PinService) -> None:
+    fleet.join("a")
+    fleet.register(targets=("cpu-avx2",))
+    until = (fleet.clock() + WEEK).isoformat()
+    asked = {"device": "a", "reason": "Audit.", "until": until}
+    made = api.post("/api/v1/pins", json=asked, headers={"Vedette-Actor": "ada"})
+    assert (made.status_code, made.json()["by"]) == (201, "ada")
+    for wrong, status in (
+        ({**asked, "selector": "all"}, 422),
+        ({"reason": "x", "until": until}, 422),
+        ({**asked, "version": 2}, 422),
+        ({**asked, "reason": ""}, 422),
+        ({**asked, "device": "nobody"}, 404),
+        ({**asked, "model": "digits", "version": 9}, 404),
+        ({**asked, "model": "digits", "version": 1}, 404),
+        ({"selector": "site =", "reason": "x", "until": until}, 422),
+    ):
+        assert api.post("/api/v1/pins", json=wrong).status_code == status, wrong
+    with pytest.raises(Invalid, match="over"):
+        pins.pin(a_pin(fleet, device="a", until=fleet.clock()))
+    with pytest.raises(ValidationError, match="either device or selector"):
+        a_pin(fleet)
+    assert api.delete(f"/api/v1/pins/{made.json()['id']}").status_code == 200
+    assert api.get("/api/v1/pins").json() == []
