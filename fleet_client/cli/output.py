@@ -32,6 +32,8 @@ STYLES = {
     "done": "green",
     "open": "cyan",
     "waiting": "dim",
+    "met": "green",
+    "missing": "yellow",
     "pass": "green",
     "fail": "red",
     "not-enough-evidence": "yellow",

@@ -2,7 +2,7 @@
 
 from fleet_client import Client
 from fleet_client.cli.output import Output, ago, pairs
-from fleet_client.views import Preview, Rollout
+from fleet_client.views import Explanation, Preview, Rollout
 
 
 def show_rollout(output: Output, rollout: Rollout) -> None:
@@ -41,6 +41,38 @@ def show_rollout(output: Output, rollout: Rollout) -> None:
     if rollout.gates:
         output.line("")
         output.table(["gate", "verdict", "because"], [[g.name, g.verdict, g.sentence] for g in rollout.gates])
+
+
+def show_explanation(output: Output, explained: Explanation) -> None:
+    """What holds a rollout: each condition of its next step, those that are missing with what would meet them."""
+    if output.json:
+        output.document(explained)
+        return
+    wave = f", wave {explained.wave + 1}" if explained.wave >= 0 else ""
+    output.facts(
+        [
+            ("rollout", explained.rollout),
+            ("state", f"{explained.state}{wave}"),
+            ("because", str(explained.because)),
+            ("earliest", f"{explained.earliest:%Y-%m-%d %H:%M:%S} UTC, if all stays met" if explained.earliest else ""),
+            ("held", pairs(explained.held)),
+        ]
+    )
+    if explained.conditions:
+        output.line("")
+        output.table(
+            ["condition", "", "there is", "asked for", "what would meet it"],
+            [
+                [one.name, "met" if one.met else "missing", one.have, one.want, "" if one.met else one.moves]
+                for one in explained.conditions
+            ],
+        )
+    if explained.failures:
+        output.line("")
+        output.table(
+            ["failed", "why", "for example"],
+            [[str(one.devices), f"{one.sentence} [{one.code}]", " ".join(one.examples)] for one in explained.failures],
+        )
 
 
 def show_preview(output: Output, preview: Preview) -> None:

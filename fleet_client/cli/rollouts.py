@@ -11,7 +11,7 @@ from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, 
 from fleet_client.cli.output import ago
 from fleet_client.cli.policy_options import policy_options
 from fleet_client.cli.program import PASSED_ON, become
-from fleet_client.cli.rollout_screen import follow, show_preview, show_rollout
+from fleet_client.cli.rollout_screen import follow, show_explanation, show_preview, show_rollout
 from fleet_client.views import Rollout
 
 
@@ -118,24 +118,7 @@ def simulate(arguments: tuple[str, ...]) -> None:
 @hub_command
 def explain(session: Session, rollout: str) -> None:
     """Say why a rollout is not moving, and what would move it."""
-    found = session.client.rollouts.explain(rollout)
-    if session.output.json:
-        session.output.document(found)
-        return
-    session.output.line(f"{found.rollout} is {found.state}: {found.because.sentence}")
-    rows = [
-        ("ok" if one.met else "no", one.name, one.have, one.want, "" if one.met else one.moves)
-        for one in found.conditions
-    ]
-    if rows:
-        session.output.table(("", "CONDITION", "THERE IS", "ASKED FOR", "WHAT WOULD MEET IT"), rows)
-    for why, count in sorted(found.held.items()):
-        session.output.line(f"{count} exposed devices have no order yet: {why}")
-    for failure in found.failures:
-        some = ", ".join(failure.examples)
-        session.output.line(f"{failure.devices} failed, {failure.code}: {failure.sentence} ({some})")
-    if found.earliest is not None:
-        session.output.line(f"It may move at {found.earliest:%Y-%m-%d %H:%M:%S} UTC at the earliest.")
+    show_explanation(session.output, session.client.rollouts.explain(rollout))
 
 
 @rollouts.command(

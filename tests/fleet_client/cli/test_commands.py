@@ -384,3 +384,21 @@ def test_what_the_gates_measured_is_listed(hub: FakeHub, capsys: Captured) -> No
     assert main(["rollouts", "gates", "r1"]) == 0
     told = "errors\t2026-11-22 20:00:00\tpass\t0.001\t-0.01\t0.0125\t0.02\tshare"
     assert told in capsys.readouterr().out
+
+
+def test_what_holds_a_rollout_is_explained(hub: FakeHub, capsys: Captured) -> None:
+    conditions = [
+        {"name": "running", "have": "running", "want": "running", "met": True, "moves": "A person resumes it."},
+        {"name": "records", "have": "150", "want": "200", "met": False, "moves": "Devices of it answer."},
+    ]
+    failure = {"code": "golden-mismatch", "sentence": "3 of 16 differ.", "devices": 2, "examples": ["a", "b"]}
+    explained = {"rollout": "r1", "state": "running", "wave": 1, "because": because("records-wanted", "150 of 200.")}
+    explained |= {"conditions": conditions, "earliest": None, "held": {"rate": 3}, "failures": [failure]}
+    hub.on("GET /api/v1/rollouts/r1/explain", explained)
+    assert main(["rollouts", "explain", "r1"]) == 0
+    out = capsys.readouterr().out
+    assert "state\trunning, wave 2" in out
+    assert "held\trate=3" in out
+    assert "running\tmet\trunning\trunning\t\n" in out
+    assert "records\tmissing\t150\t200\tDevices of it answer." in out
+    assert "2\t3 of 16 differ. [golden-mismatch]\ta b" in out
