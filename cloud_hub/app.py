@@ -13,6 +13,8 @@ from fastapi.responses import PlainTextResponse
 
 from cloud_hub import health, problems
 from cloud_hub.access import api as access_api
+from cloud_hub.access.audit import Audit, AuditService
+from cloud_hub.access.guard import OPEN_PATHS as GUARD_OPEN_PATHS
 from cloud_hub.access.guard import Guard
 from cloud_hub.access.joining import JoinService, Place
 from cloud_hub.access.sessions import Sessions
@@ -137,8 +139,10 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         health.VERSION,
     )
     console = Console(parts, sessions)
+    audit = AuditService(database, _now)
     app = _app(
         access_api.router(joining),
+        access_api.audit_router(audit),
         devices_api.router(devices),
         blobs_api.router(blobs, settings.max_blob_bytes),
         releases_api.router(releases),
@@ -153,6 +157,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     )
     app.include_router(blobs_api.downloads(blobs, capabilities, _now))
     app.include_router(console.router)
+    app.add_middleware(Audit, service=audit, open_paths=(*GUARD_OPEN_PATHS, *OPEN_PATHS))
     app.add_middleware(
         Guard,
         token=token,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
+from fleet_client.audit import Audit
 from fleet_client.blobs import Blobs
 from fleet_client.devices import Devices
 from fleet_client.freeze import Freezing
@@ -42,6 +43,7 @@ class Client:
         self.pins = Pins(self._http)
         self.manifests = Manifests(self._http)
         self.lake = Lake(self._http)
+        self.audit = Audit(self._http)
 
     @property
     def url(self) -> str:

@@ -9,6 +9,8 @@ from cloud_hub.errors import Invalid
 
 #: Who acts where nobody says who.
 OPERATOR = "operator"
+#: Where the console remembers who acts.
+COOKIE = "vedette-actor"
 _NAME = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?")
 
 

@@ -1,13 +1,15 @@
-"""Joining over HTTP."""
+"""Joining and the audit over HTTP."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from cloud_hub.access.audit import AuditService
 from cloud_hub.access.joining import JoinService
-from cloud_hub.access.views import TokenOrder, TokenView
+from cloud_hub.access.views import AuditView, TokenOrder, TokenView
 from cloud_hub.errors import Invalid
+from cloud_hub.page import Page, PageQuery
 from fleet_contract.encoding import decode
 from fleet_contract.join import JoinRequest
 
@@ -30,6 +32,21 @@ _JOIN_REQUEST: dict[str, Any] = {
         }
     },
 }
+
+
+def audit_router(audit: AuditService) -> APIRouter:
+    """The route /audit."""
+    routes = APIRouter(tags=["audit"])
+
+    @routes.get("/audit", summary="List who wrote what, newest first")
+    def list_audit(
+        page: PageQuery,
+        by: Annotated[str | None, Query(description="By this person", max_length=64)] = None,
+        q: Annotated[str | None, Query(description="With this in the path", max_length=200)] = None,
+    ) -> Page[AuditView]:
+        return audit.page(page, by, q)
+
+    return routes
 
 
 def router(joining: JoinService) -> APIRouter:

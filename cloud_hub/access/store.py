@@ -1,14 +1,16 @@
-"""All SQL on join tokens, and the row that joining makes or renews."""
+"""All SQL on join tokens and the audit, and the row that joining makes or renews."""
 
 from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import delete
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
-from cloud_hub.access.tables import JoinTokenRow
+from cloud_hub.access.tables import AuditRow, JoinTokenRow
 from cloud_hub.devices import store as devices
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
+from cloud_hub.page import PageRequest, Rows, fetch
 
 
 def add_token(session: Session, token: JoinTokenRow) -> None:
@@ -24,6 +26,21 @@ def take_token(session: Session, secret_hash: str) -> JoinTokenRow | None:
 
 def delete_tokens_before(session: Session, expired: datetime) -> None:
     session.execute(delete(JoinTokenRow).where(col(JoinTokenRow.expires_at) < expired))
+
+
+def add_audit(session: Session, row: AuditRow) -> None:
+    session.add(row)
+
+
+def page_of_audit(session: Session, request: PageRequest, by: str | None, q: str | None) -> Rows:
+    """A page of `AuditRow`, the newest first."""
+    number = col(AuditRow.number)
+    statement = sql_select(AuditRow)
+    if by is not None:
+        statement = statement.where(col(AuditRow.by) == by)
+    if q is not None:
+        statement = statement.where(col(AuditRow.path).contains(q, autoescape=True))
+    return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
 
 
 def put_device(session: Session, device: Device, labels: Mapping[str, str], sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Join tokens as they are stored: never the secret itself."""
+"""Join tokens as they are stored, never the secret itself; and the audit."""
 
 from datetime import datetime
 
@@ -24,3 +24,18 @@ class JoinTokenRow(SQLModel, table=True):
     key: str | None = None
     answer: str | None = None
     """The signed identity that was given, in JSON: given again when the first answer was lost."""
+
+
+class AuditRow(SQLModel, table=True):
+    """One write that was done. Never changed."""
+
+    __tablename__ = "audit"
+
+    number: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str = Field(index=True)
+    method: str
+    path: str
+    status: int
+    body: str | None = None
+    """What was asked for, cut where it is long; None for what is no text."""

@@ -24,3 +24,17 @@ class TokenView(BaseModel):
     token: str
     device: str | None
     expires_at: datetime
+
+
+class AuditView(BaseModel):
+    """One write that was done: by whom, by their own account; and what was asked for, cut at 4,000 characters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    at: datetime
+    by: str
+    method: str
+    path: str
+    status: int
+    body: str | None

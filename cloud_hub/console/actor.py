@@ -2,10 +2,9 @@
 
 from fastapi import Request, Response
 
-from cloud_hub.access.actor import OPERATOR, check_actor
+from cloud_hub.access.actor import COOKIE, OPERATOR, check_actor
 from cloud_hub.errors import Invalid
 
-COOKIE = "vedette-actor"
 _LASTS_SECONDS = 365 * 86_400
 
 

@@ -28,6 +28,7 @@ Start here:
         "rollouts": ("fleet_client.cli.rollouts:rollouts", "Roll a version out, watch it, hold it, take it back."),
         "freeze": ("fleet_client.cli.freeze:freeze", "Let nothing move in the whole fleet, and let it move again."),
         "lake": ("fleet_client.cli.lake:lake", "SQL over what the devices sent."),
+        "audit": ("fleet_client.cli.audit:audit", "Who wrote what on the hub, and when."),
         "version": ("fleet_client.cli.version:version", "The release of this client and of the hub."),
     },
     epilog=_EXAMPLES,

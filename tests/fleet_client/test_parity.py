@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import click
 import pytest
 
+from cloud_hub.access.audit import READS
 from cloud_hub.app import build
 from cloud_hub.folder import DataFolder
 from cloud_hub.settings import Settings
@@ -190,3 +191,7 @@ def test_the_command_line_can_what_the_api_can(
 
 def test_no_reason_outlives_its_route(routes: set[str]) -> None:
     assert set(NOT_FOR_THE_COMMAND_LINE) <= routes
+
+
+def test_what_the_audit_takes_for_reads_are_routes(routes: set[str]) -> None:
+    assert {f"POST {path}" for path in READS} <= routes

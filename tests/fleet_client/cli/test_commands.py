@@ -402,3 +402,11 @@ def test_what_holds_a_rollout_is_explained(hub: FakeHub, capsys: Captured) -> No
     assert "running\tmet\trunning\trunning\t\n" in out
     assert "records\tmissing\t150\t200\tDevices of it answer." in out
     assert "2\t3 of 16 differ. [golden-mismatch]\ta b" in out
+
+
+def test_who_wrote_what_is_listed(hub: FakeHub, capsys: Captured) -> None:
+    write = {"number": 7, "at": AT, "by": "ada", "method": "POST", "path": "/api/v1/rollouts", "status": 201}
+    hub.on("GET /api/v1/audit", page(write | {"body": '{"model":"digits"}'}))
+    assert main(["audit", "rollouts", "--by", "ada"]) == 0
+    assert '7\t2026-11-22 20:00:00\tada\tPOST /api/v1/rollouts\t201\t{"model":"digits"}' in capsys.readouterr().out
+    assert hub.asked[0].query == {"by": ["ada"], "q": ["rollouts"], "limit": ["50"]}
