@@ -42,6 +42,7 @@ Shares are written as 5% or 0.05. The same --seed gives the same answer.
 @click.option("--devices", default=10_000, metavar="N", help="The fleet: devices that the policy selects.")
 @click.option("--targets", default=3, metavar="N", help="Hardware targets they are of.")
 @click.option("--lab-devices", default=5, metavar="N", help="Of them: in the lab, where the policy names one.")
+@click.option("--group-size", default=2, metavar="N", help="Devices of a group, where the policy names its label.")
 @click.option("--absent", type=share, default=0.02, help="Of devices: never heard from.")
 @click.option("--by-day", type=share, default=0.0, help="Of devices: connected from 8 to 18 of their local time only.")
 @click.option("--zones-hours", default=0, metavar="N", help="Local times are spread over so many hours.")
@@ -58,6 +59,7 @@ Shares are written as 5% or 0.05. The same --seed gives the same answer.
 )
 @click.option("--control-error-rate", type=share, default=0.001, help="Of inferences: fail with the version before.")
 @click.option("--error-rate", type=share, default=None, help="Of inferences: fail with the new version.")
+@click.option("--latency-ratio", metavar="N", type=click.FloatRange(1), default=1.0, help="How much slower it is.")
 @click.option("--failure-rate", type=share, default=0.0, help="Of devices: cannot install the new version.")
 @click.option("--prediction-shift", type=share, default=0.0, help="How far one label's share rises with it.")
 @click.option(

@@ -47,6 +47,11 @@ class Fleet:
     def devices(self) -> int:
         return len(self.target)
 
+    @property
+    def ever_connected(self) -> int:
+        """How many devices there are that are not absent for good."""
+        return int(np.count_nonzero(~self.absent))
+
     def connected(self, which: Ints | slice, at: float) -> Flags:
         """Whether devices are connected, `at` seconds after the start."""
         time = (self.local_seconds[which] + at) % _DAY_SECONDS

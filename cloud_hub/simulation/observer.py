@@ -1,27 +1,30 @@
 """What the engine is shown of a simulated fleet: the same `Snapshot` that the hub counts in its database."""
 
 from cloud_hub.monitoring.gates import About, Case, Gate, Outcomes, judge
-from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
+from cloud_hub.rollouts.engine import Rollout, Snapshot
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tolerances import tolerances
+from cloud_hub.simulation.admitting import Admitting
 from cloud_hub.simulation.witnesses import LABEL_NAMES, Witnesses
 from cloud_hub.simulation.world import World
+
+#: What a device gives as its reason that could not load a version.
+_FAILED = "load-failed"
 
 
 class Observer:
     """Looks at one world for one rollout, again and again."""
 
-    def __init__(self, policy: Policy, world: World, witnesses: Witnesses) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, world: World, witnesses: Witnesses, admitting: Admitting) -> None:
         self._world = world
         self._witnesses = witnesses
+        self._admitting = admitting
+        self._tolerances = tolerances(policy.gates)
+        self._about = About(LABEL_NAMES)
+        self._targets = witnesses.targets if world.scenario.targets > 1 else {}
         self._wave = -1
         self._wave_records = 0
-        self._tolerances = tolerances(policy.gates)
-        several = len(set(witnesses.targets.tolist())) > 1
-        names = zip(witnesses.ids, witnesses.targets.tolist(), strict=True)
-        self._targets = {device: f"target-{target}" for device, target in names} if several else {}
 
     def look(self, rollout: Rollout, new_records: int) -> Snapshot:
         """What is known now; `new_records` of the version came in since the last look."""
@@ -31,34 +34,27 @@ class Observer:
         if rollout.wave != self._wave:
             self._wave, self._wave_records = rollout.wave, 0
         self._wave_records += new_records
-        by_wave = world.by_wave
-        total = _sum(by_wave)
+        by_wave, counts = world.by_wave, world.counts
         return Snapshot(
             eligible=world.fleet.devices,
             waves=world.fleet.ends,
-            counts=total,
-            fresh=by_wave.get(rollout.wave, total),
+            counts=counts,
+            fresh=by_wave.get(rollout.wave, counts),
             wave_records=self._wave_records,
-            gates=self._gates(total) if rollout.wave >= 0 else (),
+            gates=self._gates() if rollout.wave >= 0 else (),
+            carried_out=self._admitting.carried_out,
+            held=self._admitting.held,
         )
 
-    def _gates(self, counts: Counts) -> tuple[Gate, ...]:
+    def _gates(self) -> tuple[Gate, ...]:
+        witnesses, counts = self._witnesses, self._world.counts
         case = Case(
-            self._witnesses.treated(),
-            self._witnesses.control(),
-            outcomes=Outcomes(counts.succeeded, {"install-failed": counts.failed} if counts.failed else {}),
-            about=About(LABEL_NAMES),
+            witnesses.treated(),
+            witnesses.control(),
+            witnesses.past,
+            Outcomes(counts.succeeded, {_FAILED: counts.failed} if counts.failed else {}),
+            self._about,
             concurrent=counts.succeeded < self._world.fleet.devices,
             targets=self._targets,
         )
         return judge(case, self._tolerances)
-
-
-def _sum(by_wave: dict[int, Counts]) -> Counts:
-    all_of = by_wave.values()
-    return Counts(
-        offered=sum(one.offered for one in all_of),
-        heard=sum(one.heard for one in all_of),
-        succeeded=sum(one.succeeded for one in all_of),
-        failed=sum(one.failed for one in all_of),
-    )

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from cloud_hub.rollouts.engine import Rollout, decide
+from cloud_hub.rollouts.engine import APPROVAL_WANTED, Rollout, command, decide
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
+from cloud_hub.simulation.admitting import Admitting
 from cloud_hub.simulation.fleet import build
 from cloud_hub.simulation.observer import Observer
 from cloud_hub.simulation.scenario import Scenario
@@ -21,7 +22,9 @@ _START = datetime(2026, 1, 5, tzinfo=UTC)
 #: that has passed, for what has not shown in a day is not waited for by the second.
 _QUIET_LOOK_SECONDS = 120
 _QUIET_LOOK_PART = 0.02
-_OVER = frozenset({State.COMPLETED, State.REVERTED, State.ABORTED, State.STOPPED, State.SUPERSEDED})
+_OVER = frozenset({State.REVERTED, State.ABORTED, State.STOPPED, State.SUPERSEDED})
+#: Of the devices that ever come, so many have it when a rollout has arrived.
+ARRIVED = 0.95
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Played:
-    """How one rollout went. `stopped_seconds` is when the engine stopped it, None when it did not; `exposed` are the
-    devices that had been offered the version by then, or by the end; `exposed_by_target` the same of each target, as
-    (offered, all)."""
+    """How one rollout went. `stopped_seconds` is when the engine stopped it, `completed_seconds` when it called it
+    completed, and `arrived_seconds` when `ARRIVED` of the devices that ever come ran the version; None when that never
+    was. `exposed` are the devices that had been offered the version when it was stopped, or by the end;
+    `exposed_by_target` the same of each target, as (offered, all)."""
 
     seed: int
     state: State
@@ -58,6 +62,8 @@ class Played:
     exposed_by_target: tuple[tuple[int, int], ...]
     seconds: float
     stopped_seconds: float | None
+    completed_seconds: float | None
+    arrived_seconds: float | None
     looks: int
     points: tuple[Point, ...]
     moments: tuple[Moment, ...]
@@ -78,37 +84,50 @@ class Played:
 def play(policy: Policy, scenario: Scenario, seed: int, told: Callable[[Point], None] = lambda _point: None) -> Played:
     """One rollout with `policy` in `scenario`; the same `seed` gives the same. `told` is told how far it is."""
     chance = np.random.default_rng(seed)
-    world = World(scenario, build(scenario, policy, f"simulated-{seed}", chance), chance)
+    fleet = build(scenario, policy, f"simulated-{seed}", chance)
+    world = World(scenario, policy, fleet, chance)
     witnesses = Witnesses(world, chance)
-    observer = Observer(policy, world, witnesses)
+    admitting = Admitting(policy, world, scenario.group_size, chance)
+    observer = Observer(policy, world, witnesses, admitting)
     rollout = Rollout("simulated", "simulated", 2, State.RUNNING, Because("created", "Created for a simulated fleet."))
     moments = [Moment(0.0, rollout.state, rollout.because)]
     points: list[Point] = []
     seconds, step, looks = 0.0, scenario.look_seconds, 0
     stopped: float | None = None
+    completed: float | None = None
+    arrived: float | None = None
     exposed, by_target = 0, _by_target(world)
     while True:
         looks += 1
         running = points[-1].running if points else 0
         world.advance(seconds)
-        snapshot = observer.look(rollout, witnesses.advance(seconds, running))
-        before, rollout = rollout, decide(rollout, policy, snapshot, _START + timedelta(seconds=seconds)).rollout
+        before = rollout
+        if rollout.state is not State.COMPLETED:
+            snapshot = observer.look(rollout, witnesses.advance(seconds, running))
+            rollout = decide(rollout, policy, snapshot, _START + timedelta(seconds=seconds)).rollout
         if rollout.state in (State.REVERTING, State.STOPPED) and stopped is None:
             stopped = seconds
             exposed, by_target = world.offered, _by_target(world)
             if rollout.state is State.REVERTING:
                 world.revert()
-        elif rollout.exposed > before.exposed:
-            world.offer(world.fleet.ends[rollout.exposed - 1], rollout.wave)
+        elif rollout.state in (State.RUNNING, State.COMPLETED):
+            if rollout.because.code == APPROVAL_WANTED:
+                rollout = command(rollout, "approve", by="the simulation").rollout
+            admitting.carry_out(rollout)
         point = _point(world, seconds, rollout)
         told(point)
         points.append(point)
         decided = (before.state, before.because.code) != (rollout.state, rollout.because.code)
         if decided:
             moments.append(Moment(seconds, rollout.state, rollout.because))
-        if rollout.state in _OVER or seconds >= scenario.hours * 3600:
+        if completed is None and rollout.state is State.COMPLETED:
+            completed = seconds
+        if arrived is None and point.running >= ARRIVED * fleet.ever_connected:
+            arrived = seconds
+        done = rollout.state in _OVER or (rollout.state is State.COMPLETED and arrived is not None)
+        if done or seconds >= scenario.hours * 3600:
             break
-        step = _next(world, step, still=not decided and rollout.exposed == before.exposed)
+        step = _next(world, step, still=not decided and admitting.carried_out)
         seconds = min(seconds + step, scenario.hours * 3600)
     if stopped is None:
         exposed, by_target = world.offered, _by_target(world)
@@ -121,6 +140,8 @@ def play(policy: Policy, scenario: Scenario, seed: int, told: Callable[[Point], 
         exposed_by_target=by_target,
         seconds=seconds,
         stopped_seconds=stopped,
+        completed_seconds=completed,
+        arrived_seconds=arrived,
         looks=looks,
         points=tuple(points),
         moments=tuple(moments),

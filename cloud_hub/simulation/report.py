@@ -38,6 +38,8 @@ class Summary:
     worst_target_percent: Spread
     hours_to_stop: Spread | None
     hours_to_complete: Spread | None
+    hours_to_arrive: Spread | None
+    """Until 95 % of the devices that ever come ran it."""
 
 
 def summarise(played: Sequence[Played], complaints: tuple[str, ...]) -> Summary:
@@ -56,7 +58,8 @@ def summarise(played: Sequence[Played], complaints: tuple[str, ...]) -> Summary:
         exposed_percent=_spread([100 * one.exposed_share for one in played]),
         worst_target_percent=_spread([100 * worst_target(one) for one in played]),
         hours_to_stop=_hours([one.stopped_seconds for one in stopped]),
-        hours_to_complete=_hours([one.seconds for one in completed]),
+        hours_to_complete=_hours([one.completed_seconds for one in completed]),
+        hours_to_arrive=_hours([one.arrived_seconds for one in completed]),
     )
 
 
@@ -75,6 +78,8 @@ def row(played: Played) -> dict[str, Any]:
         "exposed_percent": 100 * played.exposed_share,
         "exposed_by_target": [list(pair) for pair in played.exposed_by_target],
         "stopped_hours": None if played.stopped_seconds is None else played.stopped_seconds / 3600,
+        "completed_hours": None if played.completed_seconds is None else played.completed_seconds / 3600,
+        "arrived_hours": None if played.arrived_seconds is None else played.arrived_seconds / 3600,
         "hours": played.seconds / 3600,
         "looks": played.looks,
     }

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from cloud_hub.errors import Invalid
 from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.tolerances import tolerances
 
 #: Where arrays of more devices would no longer fit into a modest machine's memory.
 MAX_DEVICES = 10_000_000
@@ -27,6 +29,8 @@ class Scenario:
     targets: int = 3
     lab_devices: int = 5
     """Those of the fleet that a policy with a lab means by it."""
+    group_size: int = 2
+    """Devices with the same value of the label, where the policy names one."""
     absent: float = 0.02
     """Share of devices that are never heard from."""
     by_day: float = 0.0
@@ -47,6 +51,8 @@ class Scenario:
     """Of inferences, with the version before."""
     error_rate: float | None = None
     """Of inferences, with the new version; None: as before."""
+    latency_ratio: float = 1.0
+    """How many times as long inferences take with the version."""
     failure_rate: float = 0.0
     """Of devices that cannot install the version, or reject it."""
     prediction_shift: float = 0.0
@@ -78,6 +84,8 @@ class Scenario:
             yield f"{self.devices:,} devices are of 1 to {min(self.devices, MAX_TARGETS)} targets, not {self.targets}."
         if self.lab_devices < 1:
             yield "A lab has a device at the least."
+        if self.group_size < 1:
+            yield "A group has a device at the least."
         if self.bad_target is not None and not 1 <= self.bad_target <= self.targets:
             yield f"There is no target {self.bad_target}: the fleet has {self.targets}."
         if self.bad_target is not None and self.harmless:
@@ -99,19 +107,24 @@ class Scenario:
     def harmless(self) -> bool:
         """Whether the version is no worse than the one before, in anything."""
         worse = (self.error_rate or 0.0) > self.control_error_rate
-        return not (worse or self.failure_rate or self.prediction_shift or self.leak_hours)
+        slower = self.latency_ratio > 1
+        return not (worse or slower or self.failure_rate or self.prediction_shift or self.leak_hours)
 
 
 def complaints(scenario: Scenario, policy: Policy) -> tuple[str, ...]:
     """What `policy` does not tolerate of the version, where it is worst; empty where a stop would be a false one."""
-    found = []
-    if 100 * scenario.failure_rate > policy.stop_failed_percent:
-        found.append("failures")
-    gates, rise = policy.gates, (scenario.error_rate or 0.0) - scenario.control_error_rate
-    if gates.errors is not None and rise > gates.errors.max_increase:
-        found.append("errors")
-    if gates.predictions is not None and scenario.prediction_shift > gates.predictions.max_shift:
-        found.append("predictions")
-    if scenario.leak_hours is not None:
-        found.append("leak")
-    return tuple(found)
+    asked = tolerances(policy.gates)
+    rise = (scenario.error_rate or 0.0) - scenario.control_error_rate
+    failing = min(policy.stop_failed_percent / 100, _or(asked.installs_failed))
+    beyond = (
+        ("failures", scenario.failure_rate, failing),
+        ("errors", rise, _or(asked.error_increase)),
+        ("latency", scenario.latency_ratio, min(asked.latency_ratios.values(), default=inf)),
+        ("predictions", scenario.prediction_shift, _or(asked.prediction_shift)),
+        ("leak", 0.0 if scenario.leak_hours is None else inf, 0.0),
+    )
+    return tuple(name for name, value, tolerated in beyond if value > tolerated)
+
+
+def _or(tolerated: float | None) -> float:
+    return inf if tolerated is None else tolerated

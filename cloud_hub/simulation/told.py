@@ -44,8 +44,10 @@ def _outcome(played: Played) -> Iterator[str]:
         yield f"Stopped after {_clock(played.stopped_seconds)} at {share}."
         if len(played.exposed_by_target) > 1:
             yield f"Of the hardware target that it had got furthest on: {100 * worst_target(played):.3g} %."
-    elif played.completed:
-        yield f"Completed after {_clock(played.seconds)} on {share}."
+    elif played.completed_seconds is not None:
+        yield f"Completed after {_clock(played.completed_seconds)}; offered to {share}."
+        if played.arrived_seconds is not None and played.arrived_seconds > played.completed_seconds:
+            yield f"95 % of the devices that ever come had it after {_clock(played.arrived_seconds)}."
     else:
         yield f"Not over after {_clock(played.seconds)}, at {share}: {played.because.sentence}"
 
@@ -60,6 +62,7 @@ def _distribution(console: Console, summary: Summary) -> None:
         ("... % of the target where most", summary.worst_target_percent, ".3g"),
         ("hours to the stop", summary.hours_to_stop, ".3g"),
         ("hours to complete", summary.hours_to_complete, ".3g"),
+        ("hours until 95 % of all that come have it", summary.hours_to_arrive, ".3g"),
     )
     for name, spread, form in rows:
         if spread is not None:

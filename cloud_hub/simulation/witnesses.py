@@ -9,19 +9,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from cloud_hub.monitoring.evidence import Evidence, Tally
-from cloud_hub.simulation.fleet import Fleet, Floats, Ints, device_id
+from cloud_hub.simulation.fleet import Fleet, Floats, Ints, device_id, target_name
 from cloud_hub.simulation.scenario import LABELS
 from cloud_hub.simulation.world import World
 from fleet_contract.histogram import latency_bucket
 
 #: Devices of each cohort.
 WITNESSES = 120
-_DIGEST = {"treated": "sha256:new", "control": "sha256:old"}
 _LATENCY_US = 8_000.0
 _LATENCY_SPREAD = 0.25
 #: How alike the label shares of devices are: the concentration of a Dirichlet distribution.
 _LIKENESS = 300.0
 _FLAKY_HEARD = 0.5
+#: How much of the time before the rollout is remembered.
+_PAST_HOURS = 6
 _STEPS = np.arange(-12, 13, 2)
 
 
@@ -33,9 +34,12 @@ class Witnesses:
         self._chance = chance
         self._at = _chosen(world.fleet, world.scenario.targets)
         count, scenario, fleet = len(self._at), world.scenario, world.fleet
-        self.ids = [device_id(int(at)) for at in self._at]
-        self.targets = fleet.target[self._at]
-        spoilt = world.spoilt(slice(None))[self._at]
+        self._ids = [device_id(int(at)) for at in self._at]
+        self.targets = {
+            name: target_name(of) for name, of in zip(self._ids, fleet.target[self._at].tolist(), strict=True)
+        }
+        """The hardware target of each, by its name."""
+        spoilt = world.spoilt(self._at)
         unlike = np.exp(chance.normal(0.0, scenario.device_spread, count) - scenario.device_spread**2 / 2)
         new = scenario.control_error_rate if scenario.error_rate is None else scenario.error_rate
         before = np.full(count, scenario.control_error_rate)
@@ -45,11 +49,15 @@ class Witnesses:
         self._labels = {"control": labels, "treated": _moved(labels, shifted, 0)}
         self._latency = np.exp(-((_STEPS * 0.04 / _LATENCY_SPREAD) ** 2) / 2)
         self._latency /= self._latency.sum()
-        centre = latency_bucket(_LATENCY_US) + np.rint(chance.normal(0.0, 2.0, count)).astype(np.int64)
-        self._centre = centre
+        usual = latency_bucket(_LATENCY_US) + np.rint(chance.normal(0.0, 2.0, count)).astype(np.int64)
+        slower = latency_bucket(_LATENCY_US * scenario.latency_ratio) - latency_bucket(_LATENCY_US)
+        self._centre = {"control": usual, "treated": usual + np.where(spoilt, slower, 0)}
         self._seen = 0.0
         self._sums = {role: _Sums(count) for role in ("control", "treated")}
-        self._running_records = 0
+        self._draw("control", chance.poisson(scenario.records_per_minute * 60 * _PAST_HOURS, count), 0.0)
+        self.past = self._evidence("control")
+        """What devices did before the rollout."""
+        self._sums["control"] = _Sums(count)
 
     def advance(self, now_seconds: float, running: int) -> int:
         """Draws what came in since the last time, while `running` devices ran the version. Gives how many records of
@@ -59,20 +67,26 @@ class Witnesses:
             return 0
         heard = self._heard(now_seconds)
         asked = self._chance.poisson(self._world.scenario.records_per_minute * minutes * heard)
-        at = self._at
-        treated = (self._world.switched_at[at] <= now_seconds) & (self._world.lost_at[at] > now_seconds)
+        treated = self._world.runs(self._at)
         for role, mine in (("treated", treated), ("control", ~treated)):
             self._draw(role, np.where(mine, asked, 0), now_seconds)
         rate = self._world.scenario.records_per_minute * minutes * float(heard.mean())
         return int(self._chance.poisson(rate * running))
 
-    def treated(self, target: int | None = None) -> Evidence:
-        """What devices (of `target`) that run the version have shown with it."""
-        return self._evidence("treated", target)
+    def treated(self) -> Evidence:
+        """What devices that run the version have shown with it."""
+        return self._evidence("treated")
 
-    def control(self, target: int | None = None) -> Evidence:
-        """What devices (of `target`) have shown with the version before."""
-        return self._evidence("control", target)
+    def control(self) -> Evidence:
+        """What devices have shown with the version before, since the rollout started."""
+        return self._evidence("control")
+
+    @property
+    def asked_of_treated(self) -> tuple[int, int]:
+        """Of what was asked of the version: how much there was, and how much failed."""
+        sums = self._sums["treated"]
+        errors = int(sums.errors.sum())
+        return int(sums.records.sum()) + errors, errors
 
     def _heard(self, now_seconds: float) -> Floats:
         fleet = self._world.fleet
@@ -97,21 +111,19 @@ class Witnesses:
         sums.labels[mine] += self._chance.multinomial(records, labels)
         sums.latency[mine] += self._chance.multinomial(records, self._latency)
 
-    def _evidence(self, role: str, target: int | None) -> Evidence:
-        return Evidence(dict(self._tallies(role, target)))
+    def _evidence(self, role: str) -> Evidence:
+        return Evidence(dict(self._tallies(role)))
 
-    def _tallies(self, role: str, target: int | None) -> Iterator[tuple[str, Tally]]:
-        sums = self._sums[role]
+    def _tallies(self, role: str) -> Iterator[tuple[str, Tally]]:
+        sums, centre = self._sums[role], self._centre[role]
         for at in np.flatnonzero(sums.records + sums.errors):
-            if target is not None and self.targets[at] != target:
-                continue
             latency = {
-                int(self._centre[at] + step): count
-                for step, count in zip(_STEPS, sums.latency[at].tolist(), strict=True)
+                int(centre[at] + step): count
+                for step, count in zip(_STEPS.tolist(), sums.latency[at].tolist(), strict=True)
                 if count
             }
             yield (
-                self.ids[at],
+                self._ids[at],
                 Tally(
                     windows=1,
                     records=int(sums.records[at]),
