@@ -233,8 +233,6 @@ class Gate(msgspec.Struct, frozen=True):
     lower: float = 0.0
     upper: float = 0.0
     threshold: float = 0.0
-    unit: str = "share"
-    """Of these four: share (of 1), ratio, degrees (Celsius) or bytes."""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -252,7 +250,6 @@ class GateReadings(msgspec.Struct, frozen=True):
     """What one gate said over the time of a rollout, the oldest first."""
 
     name: str
-    unit: str
     readings: tuple[Reading, ...]
 
 

@@ -20,10 +20,15 @@ class Action:
     touches: int = 0
 
 
+def waits_for_approval(rollout: RolloutView) -> bool:
+    """Whether it goes on only when somebody approves its next wave."""
+    return State(rollout.state) is State.RUNNING and rollout.because.code == APPROVAL_WANTED
+
+
 def actions(rollout: RolloutView) -> tuple[Action, ...]:
     """What may be done to `rollout` now."""
     match State(rollout.state):
-        case State.RUNNING if rollout.because.code == APPROVAL_WANTED:
+        case State.RUNNING if waits_for_approval(rollout):
             return _approve(rollout), _pause(rollout), _abort(rollout)
         case State.RUNNING:
             return _pause(rollout), _abort(rollout)

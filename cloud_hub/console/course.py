@@ -82,12 +82,8 @@ def _range(readings: Sequence[ReadingView]) -> tuple[float, float]:
 
 def _said(gate: GateReadingsView) -> str:
     first, last = gate.readings[0], gate.readings[-1]
-
-    def told(value: float) -> str:
-        return words.measured(value, gate.unit)
-
     over = words.duration((last.at - first.at).total_seconds())
     return (
-        f"From {told(first.value)} to {told(last.value)} in {over}; in the end between {told(last.lower)} and "
-        f"{told(last.upper)}, allowed {told(last.threshold)}"
+        f"From {words.percent(first.value)} to {words.percent(last.value)} in {over}; in the end between "
+        f"{words.percent(last.lower)} and {words.percent(last.upper)}, allowed {words.percent(last.threshold)}"
     )

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from fastapi import APIRouter, Request, Response
 
+from cloud_hub.console.actions import waits_for_approval
 from cloud_hub.console.activity import Activity
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
@@ -67,6 +68,10 @@ class Overview(Activity):
             for state in UNDER_WAY
             for one in self._parts.rollouts.page(PageRequest(limit=_ACTIVE_SHOWN), state=state).items
         ]
+
+    @staticmethod
+    def waits(rollout: RolloutView) -> bool:
+        return waits_for_approval(rollout)
 
     @cached_property
     def newest(self) -> RolloutView | None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud_hub.console import actor, words
-from cloud_hub.console.actions import Action, actions
+from cloud_hub.console.actions import Action, actions, waits_for_approval
 from cloud_hub.console.comparison import Cohort, confidence, predictions
 from cloud_hub.console.course import Course, course
 from cloud_hub.console.drawing import Drawing, Interval, interval
@@ -20,7 +20,6 @@ from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import DeviceView
 from cloud_hub.page import Page, PageRequest
-from cloud_hub.rollouts.engine import APPROVAL_WANTED
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import (
@@ -68,8 +67,7 @@ class Rollouts:
 
     @staticmethod
     def waits(rollout: RolloutView) -> bool:
-        """Whether it goes on only when somebody approves its next wave."""
-        return rollout.because.code == APPROVAL_WANTED
+        return waits_for_approval(rollout)
 
     @property
     def models(self) -> list[str]:
@@ -137,7 +135,7 @@ class OneRollout:
 
     @staticmethod
     def interval(gate: GateView) -> Interval:
-        low, high, allowed = (words.measured(figure, gate.unit) for figure in (gate.lower, gate.upper, gate.threshold))
+        low, high, allowed = (words.percent(figure) for figure in (gate.lower, gate.upper, gate.threshold))
         label = f"Between {low} and {high}, allowed {allowed}"
         return interval(gate.lower, gate.value, gate.upper, gate.threshold, label)
 

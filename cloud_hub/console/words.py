@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 #: What templates use, under the same names.
-FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural", "measured", "absolute")
+FILTERS = ("count", "rate", "size", "percent", "latency", "short", "tone", "duration", "plural", "absolute")
 #: Below so many of the first, say it in the third, so many of the first at a time. `assets/clock.js` knows the same.
 AGO = ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h"))
 _TONES = {
@@ -81,20 +81,6 @@ def percent(share: float | None, digits: int = 1) -> str:
     # Adding 0 makes a rounded −0 a 0.
     text = f"{round(share * 100, digits) + 0.0:.{digits}f}".replace("-", "−")
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
-
-
-def measured(value: float, unit: str) -> str:
-    """What a gate measured, in the `unit` that it measures in: "1.2 %", "1.07×", "3.4 °C", "12.0 MB"."""
-    sign, size_of = ("−" if value < 0 else ""), abs(value)
-    match unit:
-        case "ratio":
-            return f"{sign}{size_of:.2f}×"
-        case "degrees":
-            return f"{sign}{size_of:.1f} °C"
-        case "bytes":
-            return f"{sign}{size(size_of)}"
-        case _:
-            return percent(value)
 
 
 def latency(microseconds: float | None) -> str:

@@ -16,7 +16,7 @@ from cloud_hub.rollouts.tables import GateReading, RolloutRow
 
 PERIOD_SECONDS = 10
 MAX_READINGS = 240
-_KEPT = ("name", "verdict", "value", "lower", "upper", "threshold", "unit")
+_KEPT = ("name", "verdict", "value", "lower", "upper", "threshold")
 
 
 def slot_of(age_seconds: float) -> tuple[int, int]:

@@ -100,13 +100,11 @@ def _seen(seen: dict[str, Any]) -> dict[str, Any]:
 
 def readings_views(rows: Iterable[GateReading]) -> list[GateReadingsView]:
     """`rows`, by gate."""
-    units: dict[str, str] = {}
     readings: dict[str, list[ReadingView]] = {}
     for row in rows:
         for gate in row.gates:
-            units[gate["name"]] = gate["unit"]
             readings.setdefault(gate["name"], []).append(ReadingView.model_validate({**gate, "at": row.at}))
-    return [GateReadingsView(name=name, unit=units[name], readings=found) for name, found in readings.items()]
+    return [GateReadingsView(name=name, readings=found) for name, found in readings.items()]
 
 
 def _waves(row: RolloutRow, policy: Policy) -> list[WaveView]:

@@ -61,8 +61,6 @@ class GateView(_View):
     lower: float
     upper: float
     threshold: float
-    unit: str = "share"
-    """Of these four: share (of 1), ratio, degrees (Celsius) or bytes."""
 
 
 class ReadingView(_View):
@@ -80,7 +78,6 @@ class GateReadingsView(_View):
     """What one gate said over the time of a rollout, the oldest first: evenly spread, and never more than 240."""
 
     name: str
-    unit: str
     readings: list[ReadingView]
 
 

@@ -243,14 +243,13 @@ def gates(session: Session, rollout: str) -> None:
         session.output.document(found)
         return
     session.output.table(
-        ["gate", "at (UTC)", "verdict", "value", "lower", "upper", "threshold", "unit"],
+        ["gate", "at (UTC)", "verdict", "value", "lower", "upper", "threshold"],
         [
             [
                 gate.name,
                 f"{one.at:%Y-%m-%d %H:%M:%S}",
                 one.verdict,
                 *(f"{figure:.4g}" for figure in (one.value, one.lower, one.upper, one.threshold)),
-                gate.unit,
             ]
             for gate in found
             for one in gate.readings

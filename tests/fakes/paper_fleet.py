@@ -259,7 +259,7 @@ def readings(gate: GateView, minutes: float, until: datetime) -> GateReadingsVie
                 threshold=gate.threshold,
             )
         )
-    return GateReadingsView(name=gate.name, unit=gate.unit, readings=told)
+    return GateReadingsView(name=gate.name, readings=told)
 
 
 def _rollouts(hub: FakeHub, start: datetime) -> None:

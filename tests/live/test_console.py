@@ -176,6 +176,50 @@ def test_typing_narrows_the_list_and_the_address_follows(browser: Browser, fleet
         expect(page.get_by_label("Search")).to_have_value("gdansk")
 
 
+def test_a_rollout_is_planned_while_it_is_typed_and_then_started(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/rollouts/new")
+        page.evaluate("window.sameDocument = true")
+        page.get_by_label("Model").select_option("digits")
+        plan = page.locator("#plan")
+        expect(plan).to_contain_text("The selector means 42 devices", timeout=8000)
+        selector = page.get_by_label("Selector", exact=True)
+        selector.press_sequentially("site = lyon and", delay=20)
+        expect(plan).to_contain_text("wrong at column 16", timeout=8000)
+        expect(plan.get_by_role("button", name="Start the rollout")).to_have_count(0)
+        selector.press_sequentially(" target = cpu-avx2", delay=20)
+        expect(plan).to_contain_text("The selector means 7 devices", timeout=8000)
+        expect(selector).to_be_focused()
+        page.get_by_label("Version").select_option("1")
+        expect(plan).to_contain_text("digits v1", timeout=8000)
+        assert page.evaluate("window.sameDocument")
+        page.reload()
+        expect(selector).to_have_value("site = lyon and target = cpu-avx2")
+        page.get_by_label("Your name, for the history").fill("maria")
+        page.get_by_role("button", name="Start the rollout").click()
+        expect(page.locator("#top .badge").first).to_have_text("running")
+        ((wanted, origin),) = fleet.hub.rollouts.created
+        assert (wanted.version, wanted.policy.selector, origin.by) == (1, "site = lyon and target = cpu-avx2", "maria")
+
+
+def test_a_rollout_is_started_without_scripts_after_a_mistake(browser: Browser, fleet: Served) -> None:
+    with watched(browser, scripts=False) as seen:
+        page = seen.open(f"{fleet.url}/models/digits")
+        page.get_by_role("link", name="Roll out…").first.click()
+        page.get_by_label("Selector", exact=True).fill("site = lyon")
+        page.get_by_label("Soak").fill("a while")
+        page.get_by_role("button", name="Update the plan").click()
+        expect(page.get_by_label("Soak")).to_have_value("a while")
+        expect(page.locator("#f-soak_seconds-said")).to_contain_text("'a while' is no number.")
+        page.get_by_label("Soak").fill("30")
+        page.get_by_role("button", name="Update the plan").click()
+        expect(page.locator("#plan")).to_contain_text("The selector means 14 devices")
+        page.get_by_role("button", name="Start the rollout").click()
+        expect(page.locator("#top .badge").first).to_have_text("running")
+        ((wanted, _),) = fleet.hub.rollouts.created
+        assert (wanted.policy.selector, wanted.policy.soak_seconds) == ("site = lyon", 30)
+
+
 def test_the_theme_is_kept_and_charts_follow_it(browser: Browser, fleet: Served) -> None:
     with watched(browser, theme="light") as seen:
         page = seen.open(fleet.url)

@@ -16,7 +16,7 @@ def reading(minute: float, value: float, *, reach: float = 0.01, threshold: floa
 
 
 def gate(*readings: ReadingView) -> GateReadingsView:
-    return GateReadingsView(name="predictions", unit="share", readings=list(readings))
+    return GateReadingsView(name="predictions", readings=list(readings))
 
 
 def points(text: str) -> list[tuple[float, float]]:
@@ -59,8 +59,7 @@ def test_moments_outside_of_the_line_are_left_out() -> None:
     assert [(mark.x, mark.title) for mark in drawn.marks] == [(WIDTH / 2, "wave 2 opened")]
 
 
-def test_it_is_told_in_words_and_in_the_unit_of_the_gate() -> None:
-    told = gate(reading(0, 1.0, threshold=1.2), reading(2, 1.05, threshold=1.2)).model_copy(update={"unit": "ratio"})
-    drawn = course(told)
+def test_it_is_told_in_words() -> None:
+    drawn = course(gate(reading(0, 0.0), reading(2, 0.05)))
     assert drawn is not None
-    assert drawn.said == "From 1.00× to 1.05× in 2 min; in the end between 1.04× and 1.06×, allowed 1.20×"
+    assert drawn.said == "From 0 % to 5 % in 2 min; in the end between 4 % and 6 %, allowed 10 %"

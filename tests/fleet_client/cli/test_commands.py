@@ -380,9 +380,9 @@ def test_what_a_model_did_is_listed_by_time_and_version(hub: FakeHub, capsys: Ca
 
 def test_what_the_gates_measured_is_listed(hub: FakeHub, capsys: Captured) -> None:
     reading = {"at": AT, "verdict": "pass", "value": 0.001, "lower": -0.01, "upper": 0.0125, "threshold": 0.02}
-    hub.on("GET /api/v1/rollouts/r1/gates", [{"name": "errors", "unit": "share", "readings": [reading]}])
+    hub.on("GET /api/v1/rollouts/r1/gates", [{"name": "errors", "readings": [reading]}])
     assert main(["rollouts", "gates", "r1"]) == 0
-    told = "errors\t2026-11-22 20:00:00\tpass\t0.001\t-0.01\t0.0125\t0.02\tshare"
+    told = "errors\t2026-11-22 20:00:00\tpass\t0.001\t-0.01\t0.0125\t0.02"
     assert told in capsys.readouterr().out
 
 
