@@ -32,6 +32,8 @@ from cloud_hub.console.pages import OPEN_PATHS, Console
 from cloud_hub.console.parts import Parts
 from cloud_hub.database import Database
 from cloud_hub.devices import api as devices_api
+from cloud_hub.devices import cohorts_api
+from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.intake import ReportIntake
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.errors import CannotStart
@@ -113,6 +115,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     rollouts = RolloutService(database, orders, changes, _now, silent_after_seconds=silent_after)
     rollout_clock = RolloutClock(rollouts, orders)
     freezing = FreezeService(database, changes, _now)
+    cohorts = CohortService(database, changes, _now)
     pins = PinService(database, changes, _now)
     freezing.woken = pins.woken = rollouts.woken
     devices.listen(rollout_clock)
@@ -149,6 +152,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         rollouts_api.router(rollouts),
         freeze_api.router(freezing),
         pins_api.router(pins),
+        cohorts_api.router(cohorts),
         manifests_api.router(ManifestService(rollouts)),
         monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),

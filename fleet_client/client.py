@@ -7,6 +7,7 @@ from typing import Self
 
 from fleet_client.audit import Audit
 from fleet_client.blobs import Blobs
+from fleet_client.cohorts import Cohorts
 from fleet_client.devices import Devices
 from fleet_client.freeze import Freezing
 from fleet_client.http import API, Http
@@ -41,6 +42,7 @@ class Client:
         self.rollouts = Rollouts(self._http)
         self.freeze = Freezing(self._http)
         self.pins = Pins(self._http)
+        self.cohorts = Cohorts(self._http)
         self.manifests = Manifests(self._http)
         self.lake = Lake(self._http)
         self.audit = Audit(self._http)

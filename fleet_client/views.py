@@ -427,3 +427,14 @@ class Pin(msgspec.Struct, frozen=True):
     model: str | None = None
     version: int | None = None
     ended_at: datetime | None = None
+
+
+class SavedCohort(msgspec.Struct, frozen=True):
+    """A selector with a name; `devices` is how many it means now, where that was asked."""
+
+    name: str
+    selector: str
+    revision: int
+    changed_by: str
+    changed_at: datetime
+    devices: int | None = None

@@ -15,9 +15,10 @@ from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
 from cloud_hub.devices.selector_text import SelectorWrong, parse
-from cloud_hub.devices.selectors import EVERYONE, Selector
+from cloud_hub.devices.selectors import EVERYONE, Selector, SelectorTooLarge
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
+from cloud_hub.errors import Invalid
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.rollouts.views import PinIn, PinView, RanView
 from fleet_contract.desired import DEFAULT_SLOT
@@ -58,7 +59,7 @@ class Devices:
         self.seen = query.seen
         self.label_text = ",".join(f"{key}={value}" for key, value in query.labels().items())
         self.select = query.text("select") or ""
-        self.wrong: SelectorWrong | None = None
+        self.wrong: Invalid | None = None
         self.filter = DeviceFilter(
             q=query.text("q"),
             labels=query.labels(),
@@ -87,7 +88,13 @@ class Devices:
     def page(self) -> Page[DeviceView]:
         if self.wrong is not None:
             return Page(items=[], total=0, next=None)
-        return self._parts.devices.page(self.filter, self._query.page())
+        try:
+            return self._parts.devices.page(self.filter, self._query.page())
+        except Invalid as error:
+            if error.code not in ("cohort-unknown", SelectorTooLarge.code):
+                raise
+            self.wrong = error
+            return Page(items=[], total=0, next=None)
 
     @property
     def targets(self) -> list[str]:

@@ -23,8 +23,9 @@ COMPARED: Mapping[Comparison, Callable[[Any, Any], Any]] = {
 #: Words that mean something, and so are quoted as values and written label.WORD as labels.
 KEYWORDS = frozenset({"and", "or", "not", "in", "has", "all"})
 ATTRIBUTES = frozenset({"target", "agent"})
-#: What all conditions and listed values of a selector come to, at most, its cohorts written out.
+#: What the parts and listed values of a selector come to, at most, its cohorts written out, and how deep they nest.
 MAX_TERMS = 500
+MAX_NESTED = 72
 
 
 class SelectorTooLarge(Invalid):
@@ -164,29 +165,30 @@ def written_out(selector: Selector, cohorts: Mapping[str, Selector]) -> Selector
     circle. Raises `KeyError` for a cohort that is not there, `SelectorTooLarge`."""
     left = MAX_TERMS
 
-    def replaced(part: Selector) -> Selector:
+    def replaced(part: Selector, depth: int) -> Selector:
         nonlocal left
+        left -= size(part) if isinstance(part, Label | Target) else 1
+        if left < 0 or depth > MAX_NESTED:
+            raise SelectorTooLarge(
+                f"With its cohorts written out, the selector has more than {MAX_TERMS} parts, or is nested more than "
+                f"{MAX_NESTED} deep.",
+                "Give the devices that it means a label, and select by that.",
+            )
         match part:
             case Cohort(name):
-                return replaced(cohorts[name])
+                return replaced(cohorts[name], depth + 1)
             case Not(inner):
-                return Not(replaced(inner))
+                return Not(replaced(inner, depth + 1))
             case AllOf(parts):
-                return both(map(replaced, parts))
+                return both([replaced(one, depth + 1) for one in parts])
             case AnyOf(parts):
-                return either(map(replaced, parts))
+                return either([replaced(one, depth + 1) for one in parts])
             case Label() | Has() | Target() | Agent() | Model():
-                left -= size(part)
-                if left < 0:
-                    raise SelectorTooLarge(
-                        f"With its cohorts written out, the selector has more than {MAX_TERMS} conditions.",
-                        "Give the devices that it means a label, and select by that.",
-                    )
                 return part
             case _ as never:
                 assert_never(never)
 
-    return replaced(selector)
+    return replaced(selector, 0)
 
 
 def loosened(selector: Selector) -> Selector:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import store
+from cloud_hub.devices.cohorts import resolved
 from cloud_hub.devices.labels import check_labels
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
@@ -71,8 +73,9 @@ class DeviceService:
         self._listeners.append(listener)
 
     def page(self, wanted: DeviceFilter, request: PageRequest) -> Page[DeviceView]:
-        """Raises `Invalid` for a sort or cursor that is not this list's."""
+        """Raises `Invalid` for a sort or cursor that is not this list's, or a cohort that is not there."""
         with self._database.reading() as session:
+            wanted = replace(wanted, selector=resolved(session, wanted.selector))
             found = store.page_of_devices(session, wanted, request, self._silent_before())
             return Page(items=self._views(session, [row[0] for row in found.rows]), total=found.total, next=found.next)
 

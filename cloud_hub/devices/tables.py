@@ -104,6 +104,18 @@ class DeviceRun(SQLModel, table=True):
     until: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
 
 
+class CohortRow(SQLModel, table=True):
+    """A saved selector. `revision` rises with every change, and guards each."""
+
+    __tablename__ = "cohorts"
+
+    name: str = Field(primary_key=True)
+    selector: str
+    revision: int = 1
+    changed_by: str
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class DeviceEvent(SQLModel, table=True):
     """Something that changed on a device: what its page shows as history."""
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cloud_hub.because import BecauseView
+from cloud_hub.devices.selector_text import EXAMPLE, MAX_CHARACTERS
 
 PresenceName = Literal["online", "silent", "closing", "lost", "never"]
 PRESENCES: tuple[PresenceName, ...] = ("online", "silent", "closing", "lost", "never")
@@ -116,3 +117,28 @@ class LabelChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     labels: dict[str, str | None] = Field(examples=[{"site": "lyon", "line": None}])
+
+
+class CohortChange(BaseModel):
+    """What a cohort is to mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    selector: str = Field(max_length=MAX_CHARACTERS, examples=[EXAMPLE])
+
+
+class CohortIn(CohortChange):
+    """A cohort to save."""
+
+    name: str = Field(examples=["night"])
+
+
+class CohortView(View):
+    """A selector with a name; `devices` is how many it means now, where that was asked. `revision` rises."""
+
+    name: str
+    selector: str
+    revision: int
+    changed_by: str
+    changed_at: datetime
+    devices: int | None = None

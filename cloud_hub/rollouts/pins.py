@@ -13,8 +13,10 @@ from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
+from cloud_hub.devices.cohorts import resolved
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selector_text import parse
+from cloud_hub.devices.selectors import text
 from cloud_hub.devices.tables import Device
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.releases import store as releases
@@ -96,7 +98,7 @@ class PinService:
             row = PinRow(
                 id=f"{PIN}{secrets.token_hex(4)}",
                 device=asked.device,
-                selector=asked.selector,
+                selector=None if asked.selector is None else _written_out(session, asked.selector),
                 model=asked.model,
                 version=asked.version,
                 reason=asked.reason,
@@ -154,6 +156,13 @@ def _pin(session: Session, row: PinRow) -> Pin:
         artifacts = {one.target: one.digest for one in found}
     selector = None if row.selector is None else parse(row.selector)
     return Pin(row.id, row.device, selector, row.model, row.version, artifacts)
+
+
+def _written_out(session: Session, selector: str) -> str:
+    """With its cohorts as they are now: what is pinned changes by no other hand. Raises `Invalid`."""
+    said = text(resolved(session, parse(selector)))
+    parse(said)
+    return said
 
 
 def _known(session: Session, device: str) -> Device:

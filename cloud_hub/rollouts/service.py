@@ -13,6 +13,7 @@ from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
+from cloud_hub.devices.cohorts import resolved, texts_of
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
@@ -145,6 +146,8 @@ class RolloutService:
         # Not in the transaction that writes: a million devices take seconds to line up.
         with self._database.reading() as session:
             lines = _drawn(session, wanted, salt, self._now())
+            asked = (parse(wanted.policy.selector), parse(wanted.policy.lab or ""))
+            cohorts = texts_of(session, asked)
         eligible = lines[-1].total if lines[-1].everyone else None
         whom = f"{eligible} devices" if eligible is not None else f"{lines[-1].total} devices at the most"
         row = RolloutRow(
@@ -163,6 +166,7 @@ class RolloutService:
             because_code="created",
             because_sentence=f"Created by {origin.by} for {whom}, in {len(lines)} waves; the first is about to open.",
             policy=wanted.policy.model_dump(mode="json"),
+            cohorts=cohorts,
             seen=nothing_seen(),
             created_at=now,
             updated_at=now,
@@ -181,7 +185,7 @@ class RolloutService:
     def matching(self, selector: str) -> dict[str, int]:
         """How many devices `selector` means now, by hardware target. Raises `SelectorWrong`."""
         with self._database.reading() as session:
-            return offers.count_by_target(session, parse(selector))
+            return offers.count_by_target(session, resolved(session, parse(selector)))
 
     def check(self, wanted: RolloutIn) -> None:
         """Raises what `create` would for `wanted`, and starts nothing."""
@@ -189,7 +193,7 @@ class RolloutService:
             releases.version(session, wanted.model, wanted.version)
             targets = releases.targets(session, wanted.model, wanted.version)
             pinned = pins.outside(session, wanted.model, self._now())
-            counts = offers.count_by_target(session, parse(wanted.policy.selector), but=pinned)
+            counts = offers.count_by_target(session, resolved(session, parse(wanted.policy.selector)), but=pinned)
             _check_targets(wanted, targets, counts)
 
     def newest_of_manifest(self, name: str) -> RolloutView | None:
@@ -336,7 +340,9 @@ def _drawn(session: Session, wanted: RolloutIn, salt: str, now: datetime) -> tup
     releases.version(session, wanted.model, wanted.version)
     targets = releases.targets(session, wanted.model, wanted.version)
     pinned = pins.outside(session, wanted.model, now)
-    _check_targets(wanted, targets, offers.count_by_target(session, parse(wanted.policy.selector), but=pinned))
+    _check_targets(
+        wanted, targets, offers.count_by_target(session, resolved(session, parse(wanted.policy.selector)), but=pinned)
+    )
     lines = draw(wanted.policy, salt, _standing(session, wanted, targets, now))
     if wanted.policy.lab is not None and lines[-1].total and not lines[0].total:
         raise Invalid(
@@ -348,9 +354,10 @@ def _drawn(session: Session, wanted: RolloutIn, salt: str, now: datetime) -> tup
 
 
 def _standing(session: Session, wanted: RolloutIn, targets: list[str], now: datetime) -> Iterator[Stander]:
-    lab = parse(wanted.policy.lab) if wanted.policy.lab else None
+    selector = resolved(session, parse(wanted.policy.selector))
+    lab = resolved(session, parse(wanted.policy.lab)) if wanted.policy.lab else None
     pinned = pins.outside(session, wanted.model, now)
-    return offers.standing(session, parse(wanted.policy.selector), targets, lab, but=pinned)
+    return offers.standing(session, selector, targets, lab, but=pinned)
 
 
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:

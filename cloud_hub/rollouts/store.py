@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from sqlalchemy import select, tuple_, update
 from sqlmodel import Session, col
 
+from cloud_hub.devices.cohorts import with_cohorts
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import Selector
 from cloud_hub.page import PageRequest, Rows, fetch
@@ -282,13 +283,13 @@ def policy_of(row: RolloutRow) -> Policy:
 
 def selector_of(row: RolloutRow) -> Selector:
     """Whom `row` is for."""
-    return parse(row.policy["selector"])
+    return with_cohorts(parse(row.policy["selector"]), row.cohorts)
 
 
 def lab_of(row: RolloutRow) -> Selector | None:
     """Who is in its lab, where it has one."""
     lab = row.policy.get("lab")
-    return parse(lab) if lab else None
+    return with_cohorts(parse(lab), row.cohorts) if lab else None
 
 
 def lines_of(row: RolloutRow) -> tuple[Line, ...]:

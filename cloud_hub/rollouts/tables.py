@@ -49,6 +49,8 @@ class RolloutRow(SQLModel, table=True):
     cause: dict[str, str] | None = Field(default=None, sa_type=JSON)
     """Why it was stopped, aborted or reverted, once it is: a code and a sentence."""
     policy: dict[str, Any] = Field(sa_type=JSON)
+    cohorts: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    """What the cohorts that its policy refers to said when it was created."""
     seen: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     """The counts, evidence and gates that were looked at last."""
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -26,6 +26,7 @@ Start here:
         "devices": ("fleet_client.cli.devices:devices", "Find devices, label them, let new ones join."),
         "models": ("fleet_client.cli.models:models", "Build, register and look at models."),
         "rollouts": ("fleet_client.cli.rollouts:rollouts", "Roll a version out, watch it, hold it, take it back."),
+        "cohorts": ("fleet_client.cli.cohorts:cohorts", "Save selectors under a name."),
         "freeze": ("fleet_client.cli.freeze:freeze", "Let nothing move in the whole fleet, and let it move again."),
         "lake": ("fleet_client.cli.lake:lake", "SQL over what the devices sent."),
         "audit": ("fleet_client.cli.audit:audit", "Who wrote what on the hub, and when."),

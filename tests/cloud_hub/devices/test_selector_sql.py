@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from cloud_hub.database import Database
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selector_text import MAX_TERMS, parse
-from cloud_hub.devices.selectors import AnyOf, Selector, loosened, matches
+from cloud_hub.devices.selectors import MAX_NESTED, AnyOf, Not, Selector, loosened, matches, written_out
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.devices.versions import order_of
 from tests.fakes.selecting import AGENTS, PaperDevice, fleets, selectors
@@ -92,3 +92,14 @@ def test_what_looks_like_sql_is_a_value(database: Database, value: str) -> None:
     with database.session() as session:
         put(session, [PaperDevice("a", labels={"k": value}), PaperDevice("b", labels={"k": "v"})])
         assert found(session, parse(f'k = "{quoted}"')) == ["a"]
+
+
+def test_the_deepest_selector_is_no_trouble(database: Database) -> None:
+    deepest = parse("k = v")
+    for _ in range(MAX_NESTED // 2):
+        deepest = Not(AnyOf((deepest, parse("k = w"))))
+    with database.session() as session:
+        fleet = [PaperDevice("a", labels={"k": "v"}), PaperDevice("b")]
+        put(session, fleet)
+        written_out(deepest, {})
+        assert found(session, deepest) == [one.id for one in fleet if matches(deepest, one)]

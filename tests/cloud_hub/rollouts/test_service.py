@@ -8,6 +8,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from cloud_hub.devices import store as devices
+from cloud_hub.devices.cohorts import CohortService
+from cloud_hub.devices.views import CohortIn
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import PageRequest
 from cloud_hub.rollouts import store
@@ -259,6 +261,25 @@ def test_only_devices_that_the_selector_names_are_offered_it(fleet: PaperGateway
     fleet.play()
     assert fleet.rollouts.get(rollout.id).counts.eligible == 2
     assert fleet.versions() == {"a": 1, "b": 1, "c": None}
+
+
+def test_a_rollout_keeps_what_its_cohorts_said_when_it_was_created(fleet: PaperGateways) -> None:
+    cohorts = CohortService(fleet.database, fleet.changes, fleet.clock)
+    fleet.join("a", site="lyon")
+    fleet.join("b", site="oslo")
+    fleet.register()
+    cohorts.create(CohortIn(name="home", selector="site = lyon"), "ada")
+    cohorts.create(CohortIn(name="us", selector="cohort:home"), "ada")
+    start(fleet, selector="cohort:us", waves=[{"percent": 100}])
+    cohorts.replace("home", "all", "ada")
+    fleet.play()
+    assert fleet.versions() == {"a": 1, "b": None}
+    cohorts.delete("us", "ada")
+    fleet.orders.sweep()
+    fleet.rollouts.tick()
+    assert fleet.versions() == {"a": 1, "b": None}
+    with pytest.raises(Invalid, match="no cohort 'us'"):
+        start(fleet, selector="cohort:us")
 
 
 def test_a_device_that_a_rollout_moves_out_of_its_own_selector_keeps_the_version(fleet: PaperGateways) -> None:

@@ -1,0 +1,150 @@
+"""Saved cohorts: selectors with a name, to be referred to as cohort:NAME."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlmodel import Session, col
+
+from cloud_hub.changes import Changes
+from cloud_hub.database import Database, upsert
+from cloud_hub.devices.selector_sql import selected
+from cloud_hub.devices.selector_text import parse
+from cloud_hub.devices.selectors import Selector, cohorts_of, written_out
+from cloud_hub.devices.tables import CohortRow, Device
+from cloud_hub.devices.views import CohortIn, CohortView
+from cloud_hub.errors import Conflict, Invalid, NotFound
+from fleet_contract.topics import check_id
+
+logger = logging.getLogger(__name__)
+
+
+def texts_of(session: Session, selectors: Iterable[Selector]) -> dict[str, str]:
+    """What the cohorts that `selectors` refer to say now, and those that these refer to. Raises `Invalid`."""
+    found: dict[str, str] = {}
+    asked = {name for selector in selectors for name in cohorts_of(selector)}
+    while asked:
+        rows = session.execute(select(CohortRow).where(col(CohortRow.name).in_(asked))).scalars()
+        fresh = {row.name: row.selector for row in rows}
+        if missing := sorted(asked - fresh.keys()):
+            raise Invalid(
+                f"There is no cohort {missing[0]!r}.", "`vedette cohorts list` shows all.", code="cohort-unknown"
+            )
+        found |= fresh
+        asked = {name for text in fresh.values() for name in cohorts_of(parse(text))} - found.keys()
+    return found
+
+
+def resolved(session: Session, selector: Selector) -> Selector:
+    """`selector` with its cohorts as they are now. Raises `Invalid`."""
+    return with_cohorts(selector, texts_of(session, [selector]))
+
+
+def with_cohorts(selector: Selector, cohorts: Mapping[str, str]) -> Selector:
+    """`selector` with its cohorts as `cohorts` has them. Raises `SelectorTooLarge`."""
+    return written_out(selector, {name: parse(said) for name, said in cohorts.items()})
+
+
+class CohortService:
+    """Thread-safe."""
+
+    def __init__(self, database: Database, changes: Changes, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._changes = changes
+        self._now = now
+
+    def all(self) -> list[CohortView]:
+        """All cohorts by name, without counts."""
+        with self._database.reading() as session:
+            rows = session.execute(select(CohortRow).order_by(col(CohortRow.name))).scalars()
+            return [_view(row, None) for row in rows]
+
+    def get(self, name: str) -> CohortView:
+        """With how many devices it means now. Raises `NotFound`."""
+        with self._database.reading() as session:
+            row = _known(session, name)
+            meant = selected(resolved(session, parse(row.selector)))
+            count: int = session.execute(select(func.count()).select_from(Device).where(meant)).scalar_one()
+            return _view(row, count)
+
+    def create(self, asked: CohortIn, by: str) -> CohortView:
+        """Raises `Conflict` when there is one of that name, `Invalid`."""
+        check_id(asked.name, "cohort")
+        now = self._now()
+        with self._database.session() as session:
+            _check(session, asked.name, asked.selector)
+            row = {"name": asked.name, "selector": asked.selector, "revision": 1, "changed_by": by, "changed_at": now}
+            added = session.execute(upsert(session, CohortRow).values(row).on_conflict_do_nothing())
+            if added.rowcount != 1:  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
+                raise Conflict(
+                    f"There is a cohort {asked.name!r} already.",
+                    "`vedette cohorts replace` changes it.",
+                    code="cohort-exists",
+                )
+        return self._told(asked.name, by)
+
+    def replace(self, name: str, selector: str, by: str, revision: int | None = None) -> CohortView:
+        """Has it mean `selector`, for what refers to it from now on. Raises `NotFound`, `Invalid`; `Conflict` when it
+        is no longer at `revision`."""
+        with self._database.session() as session:
+            row = _known(session, name)
+            if revision not in (None, row.revision):
+                raise Conflict(
+                    f"Cohort {name} is at revision {row.revision}, and {revision} was to be replaced.",
+                    "Look at what it is now, and replace that.",
+                    code="cohort-changed",
+                )
+            _check(session, name, selector)
+            same = (col(CohortRow.name) == name, col(CohortRow.revision) == row.revision)
+            values = {"selector": selector, "revision": row.revision + 1, "changed_by": by, "changed_at": self._now()}
+            changed = update(CohortRow).where(*same).values(**values).execution_options(synchronize_session=False)
+            if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]
+                raise Conflict(f"Cohort {name} was changed in the same moment.", "Try again.", code="cohort-changed")
+        return self._told(name, by)
+
+    def delete(self, name: str, by: str) -> CohortView:
+        """Gives what it was. Raises `NotFound`; `Conflict` while another cohort refers to it."""
+        with self._database.session() as session:
+            gone = _view(_known(session, name), None)
+            others = session.execute(select(CohortRow).where(col(CohortRow.name) != name)).scalars()
+            if referring := sorted(one.name for one in others if name in cohorts_of(parse(one.selector))):
+                raise Conflict(
+                    f"Cohort {name} is referred to by {', '.join(referring)}.", "Change these first.",
+                    code="cohort-needed",
+                )  # fmt: skip
+            session.execute(delete(CohortRow).where(col(CohortRow.name) == name))
+        logger.info("%s deleted cohort %s", by, name)
+        self._changes.bump("devices")
+        return gone
+
+    def _told(self, name: str, by: str) -> CohortView:
+        view = self.get(name)
+        logger.info("%s saved cohort %s: %s", by, name, view.selector)
+        self._changes.bump("devices")
+        return view
+
+
+def _known(session: Session, name: str) -> CohortRow:
+    found = session.get(CohortRow, name)
+    if found is None:
+        raise NotFound(f"There is no cohort {name!r}.", "`vedette cohorts list` shows all.", code="cohort-unknown")
+    return found
+
+
+def _check(session: Session, name: str, selector: str) -> None:
+    cohorts = texts_of(session, [parse(selector)])
+    if name in cohorts:
+        raise Invalid(f"Cohort {name} would refer to itself.", "Write out what you mean.", code="cohort-circular")
+    with_cohorts(parse(selector), cohorts)
+
+
+def _view(row: CohortRow, devices: int | None) -> CohortView:
+    return CohortView(
+        name=row.name,
+        selector=row.selector,
+        devices=devices,
+        revision=row.revision,
+        changed_by=row.changed_by,
+        changed_at=row.changed_at,
+    )

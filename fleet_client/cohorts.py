@@ -1,0 +1,38 @@
+"""Saved cohorts: selectors with a name."""
+
+from urllib.parse import quote
+
+from fleet_client.http import API, Http
+from fleet_client.views import SavedCohort
+
+_PATH = f"{API}/cohorts"
+
+
+class Cohorts:
+    """`client.cohorts`. Every method raises `HubUnreachable`, `HubRefused` or `AnswerWrong`."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    def all(self) -> list[SavedCohort]:
+        return self._http.get(list[SavedCohort], _PATH)
+
+    def get(self, name: str) -> SavedCohort:
+        """With how many devices it means now."""
+        return self._http.get(SavedCohort, _one(name))
+
+    def create(self, name: str, selector: str) -> SavedCohort:
+        """Saves `selector` as `name`; it is referred to as cohort:NAME."""
+        return self._http.send(SavedCohort, "POST", _PATH, {"name": name, "selector": selector})
+
+    def replace(self, name: str, selector: str) -> SavedCohort:
+        """Has it mean `selector` from now on; rollouts that exist keep what it said."""
+        return self._http.send(SavedCohort, "PUT", _one(name), {"selector": selector})
+
+    def delete(self, name: str) -> SavedCohort:
+        """Gives what it was; refused while another cohort refers to it."""
+        return self._http.send(SavedCohort, "DELETE", _one(name), None)
+
+
+def _one(name: str) -> str:
+    return f"{_PATH}/{quote(name, safe='')}"
