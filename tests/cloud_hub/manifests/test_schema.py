@@ -15,6 +15,7 @@ from cloud_hub.manifests.kinds import KINDS
 from cloud_hub.manifests.reading import read
 from cloud_hub.manifests.service import ManifestService
 from cloud_hub.manifests.source import Lines, documents
+from cloud_hub.rollouts.policy import Gates, Policy
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = [
@@ -60,6 +61,18 @@ def test_an_example_of_the_documentation_is_true(http: TestClient, page: str, te
     for node in documents(Lines(page, text), text)[0]:
         value = node.plain()
         Draft202012Validator(schema_of(http, value["kind"])).validate(value)
+
+
+def test_the_guide_names_every_field_of_a_policy_and_every_tolerance() -> None:
+    guide = (ROOT / "docs" / "rollouts.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", guide, re.MULTILINE))
+    assert set(Policy.model_fields) | set(Gates.model_fields) <= set(rows)
+    for name, value in Policy().model_dump().items():
+        if isinstance(value, (int, float)):
+            assert rows[name].startswith(f"{value:g} |"), name
+    for name, gate in Gates().model_dump().items():
+        for field, value in gate.items() if isinstance(gate, dict) else ():
+            assert f"`{field}: {value}`" in rows[name] or f"`{field}: {value:g}`" in rows[name], name
 
 
 @pytest.mark.parametrize("wrong", [{"version": "3"}, {"slot": "other"}, {"more": 1}, {"soak_seconds": -1}])
