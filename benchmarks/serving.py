@@ -255,8 +255,9 @@ def _until_answering(server: Server) -> None:
 @contextmanager
 def _process(folder: Path, name: str, *command: object, **more: str) -> Iterator[None]:
     with (folder / f"{name}.log").open("wb") as log:
+        # No session of its own: Linux gives each its share of the processors, and the agent has none either.
         process = subprocess.Popen(
-            list(map(str, command)), stdout=log, stderr=log, env={**_alone(), **more}, start_new_session=True
+            list(map(str, command)), stdout=log, stderr=log, env={**_alone(), **more}, process_group=0
         )
     try:
         yield

@@ -39,6 +39,7 @@ ANSWERS = {
     "big-endian": lambda array: array.astype(">f4"),
     "truth": lambda array: array.astype(np.bool_),
     "words": lambda array: np.full(array.shape, b"word", object),
+    "longer words": lambda array: np.full(array.shape, b"longer word", object),
     "one number": lambda array: np.array(array.sum()),
     "no rows": lambda array: array[:0],
     "one row": lambda array: array[:1],
@@ -188,4 +189,5 @@ def test_the_bytes_of_each_answer_are_its_own(how):
         *_, (_, data) = answer(engine, sent, sent.body())
         answered = made(how, given)
         little = answered.astype(answered.dtype.newbyteorder("<"))
-        assert data == (b"\x04\0\0\0word" * 4 if how == "words" else little.tobytes())
+        words = {"words": b"\x04\0\0\0word" * 4, "longer words": b"\x0b\0\0\0longer word" * 4}
+        assert data == words.get(how, little.tobytes())
