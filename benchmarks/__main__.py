@@ -17,7 +17,19 @@ _TITLE = """\
 
 Written by `make bench`. Compare ratios, not seconds: each anchor was measured in the same run as ours."""
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-PARTS = {"environment", "figure", "host", "nets", "relay", "standalone", "swarm", "rules", "windows", "__main__"}
+PARTS = {
+    "environment",
+    "figure",
+    "host",
+    "nets",
+    "relay",
+    "rules",
+    "servers",
+    "standalone",
+    "swarm",
+    "windows",
+    "__main__",
+}
 
 
 def main() -> int:

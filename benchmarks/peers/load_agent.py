@@ -1,4 +1,4 @@
-"""A client of the agent: MODE SECONDS START SOCKET MODEL SHAPE WAY, which is "binary" or "shared" memory.
+"""A client of the agent: SOCKET WAY NET:SHAPE..., where the way is "binary" or "shared" memory.
 
 The Open Inference Protocol over HTTP on a Unix socket, as any client would speak it, on one connection.
 """
@@ -8,6 +8,7 @@ import mmap
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,48 +50,59 @@ class Connection:
         return answer, view[body : body + length]
 
 
+def binary(agent, model, record):
+    """Tensors in the body."""
+    parameters = {"binary_data_size": record.nbytes}
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape), "parameters": parameters}
+    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    first, second = head(_url(model), header, record.nbytes), memoryview(record).cast("B")
+
+    def ask():
+        answer, body = agent.ask(first, second)
+        assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+        assert np.frombuffer(body[-40:], np.float32).size == 10
+
+    return ask
+
+
+def shared(agent, model, record):
+    """Tensors in memory that both see."""
+    name = f"vedette-bench-{os.getpid()}-{model}"
+    place = Path("/dev/shm", name)
+    size = record.nbytes + 40
+    with place.open("w+b") as file:
+        file.truncate(size)
+        memory = mmap.mmap(file.fileno(), size)
+    try:
+        region = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
+        answer, body = agent.ask(head(f"/v2/systemsharedmemory/region/{name}/register", region, 0))
+        assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+    finally:
+        # Both have it mapped.
+        place.unlink()
+    given = {"shared_memory_region": name, "shared_memory_byte_size": record.nbytes}
+    taken = {"shared_memory_region": name, "shared_memory_byte_size": 40, "shared_memory_offset": record.nbytes}
+    output = {"name": "scores", "parameters": taken}
+    tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape), "parameters": given}
+    request = head(_url(model), json.dumps({"inputs": [tensor], "outputs": [output]}).encode(), 0)
+    source = np.frombuffer(memory, np.float32, record.size).reshape(record.shape)
+    scores = np.frombuffer(memory, np.float32, 10, record.nbytes)
+
+    def ask():
+        # As a camera's driver would: each record is written anew.
+        np.copyto(source, record)
+        answer, body = agent.ask(request)
+        assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+        assert scores.any()
+
+    return ask
+
+
+def _url(model):
+    return f"/v2/models/{model}/infer"
+
+
 if __name__ == "__main__":
-    path, model, shape, way = sys.argv[4:8]
-    record = np.random.default_rng(0).normal(size=[int(side) for side in shape.split("x")]).astype(np.float32)
-    agent, url = Connection(path), f"/v2/models/{model}/infer"
-    tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape)}
-    if way == "binary":
-        tensor["parameters"] = {"binary_data_size": record.nbytes}
-        header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-        first, second = head(url, header, record.nbytes), memoryview(record).cast("B")
-
-        def ask():
-            answer, body = agent.ask(first, second)
-            assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-            assert np.frombuffer(body[-40:], np.float32).size == 10
-
-        pace.run(ask)
-    else:
-        name = f"vedette-bench-{os.getpid()}"
-        place = Path("/dev/shm", name)
-        size = record.nbytes + 40
-        with place.open("w+b") as file:
-            file.truncate(size)
-            memory = mmap.mmap(file.fileno(), size)
-        try:
-            region = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
-            answer, body = agent.ask(head(f"/v2/systemsharedmemory/region/{name}/register", region, 0))
-            assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-            given = {"shared_memory_region": name, "shared_memory_byte_size": record.nbytes}
-            taken = {"shared_memory_region": name, "shared_memory_byte_size": 40, "shared_memory_offset": record.nbytes}
-            output = {"name": "scores", "parameters": taken}
-            asked = json.dumps({"inputs": [{**tensor, "parameters": given}], "outputs": [output]}).encode()
-            request = head(url, asked, 0)
-            source = np.frombuffer(memory, np.float32, record.size).reshape(record.shape)
-            scores = np.frombuffer(memory, np.float32, 10, record.nbytes)
-
-            def ask():
-                # As a camera's driver would: each record is written anew.
-                np.copyto(source, record)
-                answer, body = agent.ask(request)
-                assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-                assert scores.any()
-
-            pace.run(ask)
-        finally:
-            place.unlink()
+    path, way, *nets = sys.argv[1:]
+    agent = Connection(path)
+    pace.run(partial({"binary": binary, "shared": shared}[way], agent), nets)

@@ -1,4 +1,4 @@
-"""A client of the Open Inference Protocol over gRPC: MODE SECONDS START PORT MODEL SHAPE STUB, raw tensors."""
+"""A client of the Open Inference Protocol over gRPC: PORT STUBS NET:SHAPE..., raw tensors."""
 
 import importlib
 import sys
@@ -8,20 +8,24 @@ import numpy as np
 import pace
 
 if __name__ == "__main__":
-    port, model, shape, stubs = sys.argv[4:8]
+    port, stubs, *nets = sys.argv[1:]
     messages, services = (importlib.import_module(name) for name in stubs.split(","))
-    record = np.random.default_rng(0).normal(size=[int(side) for side in shape.split("x")]).astype(np.float32)
     limits = [(f"grpc.max_{way}_message_length", 64 * 1024 * 1024) for way in ("send", "receive")]
     stub = services.GRPCInferenceServiceStub(grpc.insecure_channel(f"127.0.0.1:{port}", options=limits))
-    tensor = messages.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=record.shape)
 
-    def ask():
-        request = messages.ModelInferRequest(model_name=model, inputs=[tensor], raw_input_contents=[record.tobytes()])
-        answer = stub.ModelInfer(request)
-        if answer.raw_output_contents:
-            scores = np.frombuffer(answer.raw_output_contents[0], np.float32)
-        else:
-            scores = np.array(answer.outputs[0].contents.fp32_contents, np.float32)
-        assert scores.size == 10
+    def asking(model, record):
+        tensor = messages.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=record.shape)
 
-    pace.run(ask)
+        def ask():
+            raw = [record.tobytes()]
+            request = messages.ModelInferRequest(model_name=model, inputs=[tensor], raw_input_contents=raw)
+            answer = stub.ModelInfer(request)
+            if answer.raw_output_contents:
+                scores = np.frombuffer(answer.raw_output_contents[0], np.float32)
+            else:
+                scores = np.array(answer.outputs[0].contents.fp32_contents, np.float32)
+            assert scores.size == 10
+
+        return ask
+
+    pace.run(asking, nets)
