@@ -122,7 +122,8 @@ def _anchor_mb(build: Path) -> float:
 
 def _anchor(build: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", _ANCHOR, str(build / "artifact.cpu-vnni.onnx")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
+    # In a session of its own, as the agent is: Linux may give each its share of the processors.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def _keep_bytecode(folder: Path) -> None:
