@@ -6,6 +6,9 @@ ordering, publishing, download, pre-flight and the switch; it stops when the hub
 version answers. The hub's history of the device has that time; hub, agent and this process share one clock. The
 anchor is the bare minimum that a service without a switch would be away: a new Python with ONNX Runtime that loads
 the artifact from disk and answers once.
+
+An update of a model of 5 MB is measured on the device alone, without a hub: from the moment that it has the order, over
+a download from loopback, proof and switch, to the first answer of the new version, each of which is new to it.
 """
 
 import shutil
@@ -15,14 +18,22 @@ import sys
 import tempfile
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figure import Figure, report
+from benchmarks.nets import Net
+from benchmarks.standalone import build_of
 from tests.built import built_digits
+from tests.fakes import device
+from tests.fakes.blob_server import serving
 from tests.fleet.world import Agent, Hub, eventually, make_agent
 
 ROUNDS = 12
 REACH_SECONDS = 2.0
+#: 5 MB of weights.
+HEAVY = Net("heavy", (3, 96, 96), (64, 128, 256, 384))
+HEAVY_REACH_SECONDS = 1.0
 #: Nothing to wait for: what is measured is the way of one order.
 POLICY = {
     "waves": [{"percent": 100}],
@@ -67,11 +78,17 @@ def main() -> int:
                 agent.stop()
             hub.client.close()
             hub.stop()
+        _, *heavy = _heavy_updates(folder)
+    size = f"{len(HEAVY.onnx()) / 1e6:.1f} MB"
     return report(
         [
             Figure("rollout asked for to first model answering", first, REACH_SECONDS, "s", anchor),
             Figure(f"... to the switch, median of {ROUNDS}", statistics.median(seconds), REACH_SECONDS, "s", anchor),
             Figure(f"... to the switch, slowest of {ROUNDS}", max(seconds), REACH_SECONDS, "s", anchor),
+            Figure(
+                f"order of {size} to its answer, median of {ROUNDS}", statistics.median(heavy), HEAVY_REACH_SECONDS, "s"
+            ),
+            Figure(f"order of {size} to its answer, slowest of {ROUNDS}", max(heavy), HEAVY_REACH_SECONDS, "s"),
         ]
     )
 
@@ -92,6 +109,28 @@ def _switch(hub: Hub, agent: Agent, version: int) -> float:
     assert took <= time.monotonic() - began
     eventually(lambda: hub.client.rollouts.get(rollout.id).ended, "the rollout is over")
     return took
+
+
+def _heavy_updates(folder: Path) -> list[float]:
+    """Seconds from an order to the answer of what it names, of one version after the other."""
+    record, took = {"x": HEAVY.record()}, []
+    with serving() as blobs, device.running(folder / "models", blobs) as gateway:
+        for version in range(1, ROUNDS + 2):
+            build = build_of(HEAVY, version, seed=version)
+            began = time.monotonic()
+            gateway.order(build)
+            gateway.until(partial(_runs, gateway, version))
+            with gateway.updater.slot(HEAVY.name).lease() as loaded:
+                assert loaded is not None
+                assert loaded.manifest.version == version
+                loaded.session.run(record)
+            took.append(time.monotonic() - began)
+            gateway.until_settled(version, HEAVY.name)
+    return took
+
+
+def _runs(gateway: device.Device, version: int) -> bool:
+    return gateway.running(HEAVY.name) == version
 
 
 def _restart(build: Path) -> float:
