@@ -1,6 +1,6 @@
 """All SQL on devices but that of the report stream, which is in `reports.py`, and of selectors (`selector_sql.py`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -193,6 +193,12 @@ def count_by_presence(session: Session, silent_before: datetime) -> dict[str, in
 def count_by_target(session: Session) -> dict[str, int]:
     target = col(Device.target)
     return dict(session.execute(select(target, func.count()).group_by(target).order_by(target)).all())
+
+
+def targets(session: Session, devices: Collection[str]) -> dict[str, str]:
+    """The hardware target of each of `devices` that is known."""
+    statement = select(col(Device.id), col(Device.target)).where(col(Device.id).in_(devices))
+    return dict(session.execute(statement).all())
 
 
 def count_running(session: Session) -> Sequence[tuple[str, int, int]]:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 _PRIOR = 0.5
 _HALVINGS = 40
 _FEWER_HALVINGS = 24
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680)
+_HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
 
 class Interval(NamedTuple):
@@ -48,13 +50,22 @@ def share_interval(hits: int, records: int, alpha: float) -> Interval:
     return Interval(lower, upper)
 
 
+def log_gamma(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """ln Gamma(x) for x > 0, to some 1e-12: Stirling's series, from x + 6 on."""
+    high = x + 6.0
+    inverse = 1.0 / high
+    square = inverse * inverse
+    series = inverse * (_STIRLING[0] + square * (_STIRLING[1] + square * (_STIRLING[2] + square * _STIRLING[3])))
+    shifted = x * (x + 1.0) * (x + 2.0) * (x + 3.0) * (x + 4.0) * (x + 5.0)
+    return np.asarray((high - 0.5) * np.log(high) - high + _HALF_LOG_TAU + series - np.log(shifted))
+
+
 def share_intervals(
     hits: NDArray[np.float64], records: NDArray[np.float64], alpha: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """As `share_interval`, for many shares at once: their lower and their upper bounds. To some 1e-7."""
     misses = records - hits
     prior = 2 * lgamma(_PRIOR) - lgamma(2 * _PRIOR)
-    log_gamma = np.vectorize(lgamma, otypes=[np.float64])
     floor = (
         log_gamma(_PRIOR + hits) + log_gamma(_PRIOR + misses) - log_gamma(2 * _PRIOR + records) - prior - log(1 / alpha)
     )

@@ -1,6 +1,6 @@
 """All SQL over telemetry. A window counts once, however often it is written."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -125,6 +125,27 @@ def evidence(
     """What devices have shown with `slot` of `model` in windows that started at `since` or later, by their clocks:
     with `version` only, or with all but `not_version`."""
     return read_evidence(session, NOTHING_READ, model, since, version, not_version, slot).evidence
+
+
+def past(
+    session: Session, devices: Collection[str], model: str, since: datetime, until: datetime, not_version: int
+) -> Evidence:
+    """What `devices` answered with `model`, but not with `not_version`, in windows that started from `since` to before
+    `until`, by their clocks."""
+    counted: list[Counted] = []
+    for chunk in _chunks(sorted(devices)):
+        rows = session.execute(
+            select(*_COUNTED).where(
+                col(_W.device).in_(chunk),
+                col(_W.started_at_ms) >= _ms(since),
+                col(_W.started_at_ms) < _ms(until),
+                col(_W.model) == model,
+                col(_W.slot) == DEFAULT_SLOT,
+                col(_W.version) != not_version,
+            )
+        )
+        counted.extend(_read(row) for row in rows)
+    return Evidence().plus(counted)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from cloud_hub.devices import store as devices
 from cloud_hub.monitoring.evidence import Evidence
 from cloud_hub.monitoring.gates import Case, Gate, Outcomes, judge
 from cloud_hub.monitoring.service import EvidenceReader
@@ -15,6 +16,7 @@ from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, pins, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.freeze import active
+from cloud_hub.rollouts.pasts import Pasts, witnesses
 from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.premises import Premises
 from cloud_hub.rollouts.states import State
@@ -42,6 +44,7 @@ class Observer:
         self._silent_after = silent_after
         self._evidence = EvidenceReader()
         self._premises = Premises()
+        self._pasts = Pasts()
 
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
         """What is known of `row` now."""
@@ -95,12 +98,17 @@ class Observer:
         # Who answers is the control, of a shadow too: it sees the same inputs.
         control = read(row.created_at, not_version=row.version)
         of_wave = read(row.wave_started_at, version=row.version, slot=row.slot)
+        weighed, others = witnesses(treated), witnesses(control)
+        names = {*weighed.by_device, *others.by_device}
+        targets = devices.targets(session, names)
         case = Case(
-            treated,
-            control,
-            outcomes=outcomes,
-            about=self._premises.about(session, row.model, row.version, {*treated.confidence, *control.confidence}),
-            concurrent=offers.others_run(session, row.model, row.version),
+            weighed,
+            others,
+            self._pasts.of(session, row, names),
+            outcomes,
+            self._premises.about(session, row.model, row.version, {*treated.confidence, *control.confidence}),
+            offers.others_run(session, row.model, row.version),
+            targets if len(set(targets.values())) > 1 else {},
         )
         return treated, control, judge(case, tolerances(asked)), of_wave.records
 

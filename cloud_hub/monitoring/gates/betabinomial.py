@@ -9,22 +9,12 @@ Stat. Soc. B 10, 1948). `correlation` is that of two records of one device: 0 ma
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud_hub.monitoring.sequences import log_gamma
+
 Array = NDArray[np.float64]
 
 #: Below it counts are binomial for all that can be told, and above it rounding would eat the difference.
 LEAST_CORRELATION = 1e-7
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680)
-_HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
-
-
-def log_gamma(x: Array) -> Array:
-    """ln Gamma(x) for x > 0, to some 1e-12: Stirling's series, from x + 6 on."""
-    high = x + 6.0
-    inverse = 1.0 / high
-    square = inverse * inverse
-    series = inverse * (_STIRLING[0] + square * (_STIRLING[1] + square * (_STIRLING[2] + square * _STIRLING[3])))
-    shifted = x * (x + 1.0) * (x + 2.0) * (x + 3.0) * (x + 4.0) * (x + 5.0)
-    return np.asarray((high - 0.5) * np.log(high) - high + _HALF_LOG_TAU + series - np.log(shifted))
 
 
 def log_likelihood(hits: Array, records: Array, share: Array, correlation: Array) -> Array:

@@ -17,6 +17,8 @@ from cloud_hub.monitoring.gates.betabinomial import Array
 #: Records of its past from which a device is known.
 KNOWN_AFTER = 30
 _LEAST_SPREAD, _MOST_SPREAD = 1e-4, 0.9
+#: By so much more records of one device resemble each other before what is known of it is taken off.
+RAW = 3.0
 #: What a guess is worth where nothing is known of any device: all there is, for no past is weighed against it.
 ALL = 1e12
 

@@ -55,15 +55,17 @@ def _cohort(
     hits_before: Sequence[Sequence[int]],
     records_before: Sequence[int],
 ) -> Cohort:
-    of = np.array(hits, float).reshape(len(devices), shares)
-    before = np.array(hits_before, float).reshape(of.shape)
+    shape = (len(devices), shares)
+    all_of = np.broadcast_to(np.array(records, float)[:, None], shape)
+    all_before = np.broadcast_to(np.array(records_before, float)[:, None], shape)
     return Cohort(
         devices,
         [targets.get(device, "") for device in devices],
-        of,
-        np.broadcast_to(np.array(records, float)[:, None], of.shape),
-        before,
-        np.broadcast_to(np.array(records_before, float)[:, None], of.shape),
+        # A device that tells of more hits than records is wrong, and must not stop the others.
+        np.clip(np.array(hits, float).reshape(shape), 0.0, all_of),
+        all_of,
+        np.clip(np.array(hits_before, float).reshape(shape), 0.0, all_before),
+        all_before,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.change import Counted, log_evidence
-from cloud_hub.monitoring.gates.cohort import ALL, Cohort, Past, Question
+from cloud_hub.monitoring.gates.cohort import ALL, RAW, Cohort, Past, Question
 from cloud_hub.monitoring.gates.passing import Pooled, pool
 
 #: Devices of a cohort that harm is weighed on: more add little, and cost time at every look.
@@ -45,6 +45,7 @@ class _Stratum:
     treated: Cohort
     control: Cohort
     past: Past
+    correlation: float
     target: str
 
 
@@ -60,8 +61,8 @@ class _Suspect:
     treated: Counted
     control: Counted | None
 
-    def log_evidence(self, tolerated: float, correlation: float) -> float:
-        return log(self.weight) + log_evidence(self.treated, self.control, tolerated, correlation)
+    def log_evidence(self, tolerated: float) -> float:
+        return log(self.weight) + log_evidence(self.treated, self.control, tolerated, self.stratum.correlation)
 
 
 def harm(question: Question, past: Past, alpha: float) -> Harm | None:
@@ -70,7 +71,7 @@ def harm(question: Question, past: Past, alpha: float) -> Harm | None:
     enough = log(1 / alpha)
     tolerated = np.full(question.shares, question.tolerated) + question.uncertain
     weighed = [
-        (suspect.log_evidence(float(tolerated[suspect.at]), question.correlation), suspect)
+        (suspect.log_evidence(float(tolerated[suspect.at])), suspect)
         for stratum in _strata(question, past)
         for suspect in _suspects(question, stratum, tolerated, enough)
     ]
@@ -83,7 +84,7 @@ def harm(question: Question, past: Past, alpha: float) -> Harm | None:
     inside, outside = float(tolerated[worst.at]), worst.value
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        if worst.log_evidence(middle, question.correlation) >= enough:
+        if worst.log_evidence(middle) >= enough:
             inside = middle
         else:
             outside = middle
@@ -95,27 +96,29 @@ def harm(question: Question, past: Past, alpha: float) -> Harm | None:
 def _strata(question: Question, past: Past) -> Iterator[_Stratum]:
     ours, theirs = question.treated, question.control
     if not question.by_past:
-        yield from _by_target(1.0, ours, theirs, past)
+        yield from _by_target(1.0, question.correlation, ours, theirs, past)
         return
     known = ours.known
-    yield from _by_target(_KNOWN, ours.of(known), theirs.of(theirs.known), past)
+    yield from _by_target(_KNOWN, question.correlation, ours.of(known), theirs.of(theirs.known), past)
     if not known.all() and len(theirs.devices):
         # Nothing is known of these, nor therefore taken as known of those that they are compared with.
         guess = Past(past.pooled, np.full_like(past.worth, ALL))
-        yield from _by_target(_NEWCOMERS, ours.of(~known), theirs, guess)
+        yield from _by_target(_NEWCOMERS, min(1.0, question.correlation * RAW), ours.of(~known), theirs, guess)
 
 
-def _by_target(weight: float, treated: Cohort, control: Cohort, past: Past) -> Iterator[_Stratum]:
+def _by_target(weight: float, correlation: float, treated: Cohort, control: Cohort, past: Past) -> Iterator[_Stratum]:
     targets = sorted({*treated.targets, *control.targets})
     if len(targets) < 2:
-        yield _Stratum(weight, _witnesses(treated), _witnesses(control), past, "")
+        yield _Stratum(weight, _witnesses(treated), _witnesses(control), past, correlation, "")
         return
-    yield _Stratum(weight / 2, _witnesses(treated), _witnesses(control), past, "")
+    yield _Stratum(weight / 2, _witnesses(treated), _witnesses(control), past, correlation, "")
     for target in targets:
         here, there = (np.array([one == target for one in cohort.targets], bool) for cohort in (treated, control))
         if here.any() and (there.any() or not len(control.devices)):
             share = weight / 2 / len(targets)
-            yield _Stratum(share, _witnesses(treated.of(here)), _witnesses(control.of(there)), past, target)
+            yield _Stratum(
+                share, _witnesses(treated.of(here)), _witnesses(control.of(there)), past, correlation, target
+            )
 
 
 def _witnesses(cohort: Cohort) -> Cohort:

@@ -14,7 +14,7 @@ import numpy as np
 from cloud_hub.monitoring.evidence import Evidence, Tally, memory_of
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case, Tolerances
-from cloud_hub.monitoring.gates.cohort import Question
+from cloud_hub.monitoring.gates.cohort import RAW, Question
 from cloud_hub.monitoring.gates.counting import Count, Counts, above, beyond, cohort, quantile_bucket
 from cloud_hub.monitoring.gates.sentences import say
 from cloud_hub.monitoring.gates.verdict import Gate
@@ -22,8 +22,6 @@ from cloud_hub.monitoring.gates.weighing import Weighed, weigh
 from cloud_hub.monitoring.sequences import share_intervals
 from fleet_contract.histogram import LATENCY_RELATIVE_ERROR, latency_of
 
-#: Records of one device resemble each other more before what is known of the device is taken off.
-_RAW = 3.0
 #: A device's windows hardly differ in memory and temperature: it is one witness, however many it sends.
 _WINDOWS_CORRELATION = 0.9
 _WINDOWS_KNOWN, _USUALLY_BEYOND = 5, 0.05
@@ -146,7 +144,7 @@ def latency(case: Case, asked: Tolerances, ratios: Mapping[float, float]) -> Gat
         # The bucket that holds a quantile holds records on both sides of it.
         return [above(tally.latency, limit - 1) for limit in usual(device)], sum(tally.latency.values())
 
-    question = _thresholds(case, slower, at_least, 1.0 - np.array(quantiles), 0.0, asked.correlation * _RAW)
+    question = _thresholds(case, slower, at_least, 1.0 - np.array(quantiles), 0.0, asked.correlation * RAW)
     if question is None:
         return None
     found = weigh(question, asked.alpha)
@@ -186,7 +184,7 @@ def agreement(case: Case, asked: Tolerances, tolerated: float) -> Gate | None:
         np.zeros(1),
         tolerated,
         both_ways=False,
-        correlation=asked.correlation * _RAW,
+        correlation=asked.correlation * RAW,
         promised=True,
     )
     found = weigh(question, asked.alpha)
@@ -233,12 +231,12 @@ def _question(
         control = cohort(case, Evidence(), len(guess), count)
         if promise is not None and not treated.known.any():
             return Question(
-                treated, control, promise, tolerated, both_ways, asked.correlation * _RAW, True, uncertain, False
+                treated, control, promise, tolerated, both_ways, asked.correlation * RAW, True, uncertain, False
             )
     question = Question(treated, control, guess, tolerated, both_ways, asked.correlation, concurrent=case.concurrent)
     if question.by_past:
         return question
-    return Question(treated, control, guess, tolerated, both_ways, asked.correlation * _RAW, concurrent=case.concurrent)
+    return Question(treated, control, guess, tolerated, both_ways, asked.correlation * RAW, concurrent=case.concurrent)
 
 
 def _thresholds(

@@ -270,6 +270,13 @@ def test_a_shadow_must_agree_with_the_version_that_answers() -> None:
     assert "agreement" not in {gate.name for gate in judge(case(Evidence(), Evidence()), Tolerances())}
 
 
+def test_a_device_that_agrees_more_often_than_it_compared_stops_nobody() -> None:
+    wrong = Evidence(
+        {"new-1": Tally(1, 10, compared=10, agreed=2_000), "new-2": Tally(1, 500, compared=500, agreed=490)}
+    )
+    assert verdict("agreement", case(wrong, Evidence())) is Verdict.PASS
+
+
 def labelled(name: str, devices: int, correct: int) -> Evidence:
     return Evidence({f"{name}-{n}": Tally(1, 500, labelled=500, correct=correct) for n in range(devices)})
 

@@ -1,0 +1,238 @@
+"""Do the gates cry wolf, and do they see? Rollouts and model-days on paper, with devices that differ as real ones do.
+
+    python -m benchmarks.gates [--rollouts 2000] [--days 400]
+
+False stops: whole rollouts (1, 5, 25 and 100 % of a fleet of 60) of a version that is no different, looked at every
+10 s with every gate on. Devices differ in what they see, how sure they are, how fast and how hot they run, wander from
+what they did before, and share what the world does; none of that is how the gates model them.
+
+Power: a score that shifts by 0.25 standard deviations on 20 devices of 40, at 500 records a device. False alarms are a
+model-day's: the same without a shift, looked at after every 50 records. The anchor is the population stability index,
+which fails above 0.1, on the same data: its alarms at 50 records, and what it finds at 1,000.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.figure import Figure, report
+from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.monitoring.gates import About, Case, Edges, Gate, Outcomes, Tolerances, Verdict, judge
+from fleet_contract.histogram import latency_bucket
+
+Array = NDArray[np.float64]
+
+LABELS = tuple("0123456789")
+_FLEET, _WAVES = 60, (1, 3, 15, 60)
+#: Looks in each wave, three minutes of them, and records of a device between two.
+_WAVE_LOOKS, _RECORDS_A_LOOK = 18, 20
+_PAST_RECORDS = 1_000
+_EDGES = tuple(round(float(edge), 2) for edge in np.linspace(0.1, 0.9, 9))
+_DIGEST = "sha256:one"
+_ABOUT = About(LABELS, edges={_DIGEST: Edges(confidence=_EDGES)})
+_SHIFT_SD = 0.25
+_PSI_BINS, _PSI_ALARM = 10, 0.1
+#: How far devices are from each other, and each of them from its own past, on the logit scale.
+_APART, _WANDERING = 0.5, 0.1
+
+
+@dataclass
+class _Fleet:
+    """Devices that count; a row each."""
+
+    chance: np.random.Generator
+    labels: Array
+    confidence: Array
+    errors: Array
+    slowness: Array
+    heat: NDArray[np.int64]
+
+    @classmethod
+    def drawn(cls, chance: np.random.Generator) -> "_Fleet":
+        shares = np.log(np.array([4, 3, 2, 2, 1, 1, 1, 0.5, 0.3, 0.2]))
+        sure = np.log(np.array([1, 1, 1, 2, 2, 3, 4, 6, 10, 20.0]))
+        return cls(
+            chance,
+            shares + chance.normal(0, _APART, (_FLEET, len(LABELS))),
+            sure + chance.normal(0, _APART, (_FLEET, len(_EDGES) + 1)),
+            -6.5 + chance.normal(0, 1.0, _FLEET),
+            np.exp(chance.normal(math.log(8_000), 0.4, _FLEET)),
+            chance.integers(40, 60, _FLEET),
+        )
+
+    def later(self) -> "_Fleet":
+        """The same devices when the world has moved a little, for all of them and for each."""
+        world = self.chance.normal(0, 0.2, len(LABELS))
+        return _Fleet(
+            self.chance,
+            self.labels + world + self.chance.normal(0, _WANDERING, self.labels.shape),
+            self.confidence + self.chance.normal(0, _WANDERING, self.confidence.shape),
+            self.errors + self.chance.normal(0, 0.3, _FLEET),
+            self.slowness * np.exp(self.chance.normal(0, 0.03, _FLEET)),
+            self.heat,
+        )
+
+    def count(self, device: int, records: int, before: Tally | None = None) -> Tally:
+        """What `device` counts in one more window of so many records."""
+        start = before or Tally()
+        failed = int(self.chance.binomial(records, 1 / (1 + math.exp(-self.errors[device]))))
+        said = self.chance.multinomial(records - failed, _shares(self.labels[device]))
+        sure = self.chance.multinomial(records - failed, _shares(self.confidence[device]))
+        latency = dict(start.latency)
+        for one in self.chance.lognormal(math.log(self.slowness[device]), 0.3, records - failed):
+            bucket = latency_bucket(float(one))
+            latency[bucket] = latency.get(bucket, 0) + 1
+        degrees = int(self.heat[device] + self.chance.integers(-2, 3))
+        known = start.confidence.get(_DIGEST, (0,) * len(sure))
+        return Tally(
+            start.windows + 1,
+            start.records + records - failed,
+            start.errors + failed,
+            latency,
+            {label: start.predictions.get(label, 0) + int(new) for label, new in zip(LABELS, said, strict=True)},
+            {_DIGEST: tuple(old + int(new) for old, new in zip(known, sure, strict=True))},
+            memory={400 + device % 30: start.windows + 1},
+            temperature={**start.temperature, degrees: start.temperature.get(degrees, 0) + 1},
+        )
+
+
+@dataclass
+class _Looks:
+    """How rollouts went: how many were stopped by which gate, and what looking took."""
+
+    rollouts: int = 0
+    stopped: int = 0
+    completed: int = 0
+    judged: int = 0
+    seconds: float = 0.0
+
+
+def _rollout(chance: np.random.Generator, looks: _Looks) -> None:
+    """One version that is no different, through all waves; the next one opens once every gate is passed, and at the
+    latest when nothing more would be waited for."""
+    before = _Fleet.drawn(chance)
+    past = Evidence({_name(at): before.count(at, _PAST_RECORDS) for at in range(_FLEET)})
+    fleet = before.later()
+    treated: dict[str, Tally] = {}
+    control: dict[str, Tally] = {}
+    looks.rollouts += 1
+    gates: tuple[Gate, ...] = ()
+    for reached in _WAVES:
+        for _ in range(_WAVE_LOOKS):
+            for at in range(_FLEET):
+                cohort = treated if at < reached else control
+                cohort[_name(at)] = fleet.count(at, _RECORDS_A_LOOK, cohort.get(_name(at)))
+            case = Case(
+                Evidence(dict(treated)), Evidence(dict(control)), past, Outcomes(reached), _ABOUT, reached < _FLEET
+            )
+            started = time.process_time()
+            gates = judge(case, Tolerances())
+            looks.seconds += time.process_time() - started
+            looks.judged += 1
+            if any(gate.verdict is Verdict.FAIL for gate in gates):
+                looks.stopped += 1
+                return
+    looks.completed += all(gate.verdict is Verdict.PASS for gate in gates)
+
+
+def _name(at: int) -> str:
+    return f"gateway-{at}"
+
+
+def _shares(logits: Array) -> Array:
+    shares = np.exp(logits - logits.max())
+    return np.asarray(shares / shares.sum())
+
+
+_ONLY_SCORES = Tolerances(
+    installs_failed=None,
+    parity_failed=None,
+    error_increase=None,
+    latency_ratios={},
+    memory_ratio=None,
+    temperature_rise=None,
+    prediction_shift=None,
+    confidence_shift=0.02,
+    feature_shift=None,
+    disagreement=None,
+    accuracy_drop=None,
+)
+
+
+def _fails(chance: np.random.Generator, shift: float, sizes: Sequence[int]) -> bool:
+    """Whether a day of 20 treated devices and 20 of the control, looked at after each of `sizes` records, fails."""
+    offsets = chance.normal(0, 0.2, 40)
+    past = Evidence({_name(at): _scores(chance, offsets[at], 4_000) for at in range(40)})
+    now = offsets + chance.normal(0, 0.05, 40)
+    now[:20] += shift
+    counts: dict[str, Array] = {}
+    seen = 0
+    for size in sizes:
+        for at in range(40):
+            counts[_name(at)] = counts.get(_name(at), 0.0) + _bins(chance, now[at], size - seen)
+        seen = size
+        treated, control = (
+            Evidence({_name(at): _tally(counts[_name(at)]) for at in cohort}) for cohort in (range(20), range(20, 40))
+        )
+        gates = judge(Case(treated, control, past, about=_ABOUT), _ONLY_SCORES)
+        if any(gate.verdict is Verdict.FAIL for gate in gates):
+            return True
+    return False
+
+
+def _bins(chance: np.random.Generator, centre: float, records: int) -> Array:
+    quantiles = np.array([-1.2816, -0.8416, -0.5244, -0.2533, 0.0, 0.2533, 0.5244, 0.8416, 1.2816])
+    bins = np.searchsorted(quantiles, chance.normal(centre, 1.0, records), side="right")
+    return np.bincount(bins, minlength=len(_EDGES) + 1).astype(float)
+
+
+def _tally(counts: Array) -> Tally:
+    return Tally(1, int(counts.sum()), confidence={_DIGEST: tuple(int(count) for count in counts)})
+
+
+def _scores(chance: np.random.Generator, centre: float, records: int) -> Tally:
+    return _tally(_bins(chance, centre, records))
+
+
+def _psi_alarm(chance: np.random.Generator, shift: float, records: int) -> bool:
+    """The usual fixed threshold: one look at so many records, against as many from before."""
+    before, now = (_bins(chance, centre, records) + 0.5 for centre in (0.0, shift))
+    old, new = before / before.sum(), now / now.sum()
+    return float(((new - old) * np.log(new / old)).sum()) > _PSI_ALARM
+
+
+def measure(rollouts: int, days: int) -> list[Figure]:
+    """The figures, from so many simulated rollouts and model-days."""
+    looks = _Looks()
+    for seed in range(rollouts):
+        _rollout(np.random.default_rng((1, seed)), looks)
+    print(
+        f"{looks.stopped} of {looks.rollouts} rollouts of the same were stopped, {looks.completed} passed every gate "
+        f"at the end; {looks.judged:,} looks."
+    )
+    every = range(50, 1_001, 50)
+    found = np.mean([_fails(np.random.default_rng((2, seed)), _SHIFT_SD, [250, 500]) for seed in range(days)])
+    alarms = np.mean([_fails(np.random.default_rng((3, seed)), 0.0, every) for seed in range(days)])
+    chance = np.random.default_rng(4)
+    psi_alarms = np.mean([_psi_alarm(chance, 0.0, 50) for _ in range(2_000)])
+    psi_found = np.mean([_psi_alarm(chance, _SHIFT_SD, 1_000) for _ in range(2_000)])
+    return [
+        Figure("false stops of whole rollouts", looks.stopped / looks.rollouts, 0.01, "of 1"),
+        Figure("power at 0.25 sd, 500 records a device", float(found), 0.8, "of 1", float(psi_found), at_least=True),
+        Figure("false alarms a model-day", float(alarms), 0.01, "of 1", float(psi_alarms)),
+        Figure("a look at 60 devices, every gate", 1e3 * looks.seconds / looks.judged, 20.0, "ms"),
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    asked = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    return report(measure(int(asked.get("--rollouts", "2000")), int(asked.get("--days", "400"))))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
