@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cloud_hub.errors import Faulty, Invalid
+from cloud_hub.errors import Faulty, HubError, Invalid
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.simulation import chart, report
 from cloud_hub.simulation.player import Played, Point, play
@@ -96,8 +96,9 @@ def simulate(
 ) -> None:
     """Play a rollout before it happens: the hub's own engine and gates, on a simulated fleet.
 
-    POLICY is a file; without one, the default policy is played. The answer says how many devices had been exposed when
-    a bad version was stopped, how long a good one takes, and what is stopped falsely.
+    POLICY is a file in YAML, a policy alone or a Rollout manifest; without one, the default policy is played. The
+    answer says how many devices had been exposed when a bad version was stopped, how long a good one takes, and what
+    is stopped falsely.
     """
     asked = Policy() if policy is None else read_policy(policy)
     scenario = Scenario(look_seconds=float(look_seconds), **supposed)
@@ -167,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             click.echo(f"{fault}\n  {fault.line} | {fault.excerpt}", err=True)
         click.echo(f"Error: the policy cannot be used. [{error.code}]\n  {error.remedy}", err=True)
         return 1
-    except Invalid as error:
+    except HubError as error:
         remedy = f"\n  {error.remedy}" if error.remedy else ""
         click.echo(f"Error: {error.what} [{error.code}]{remedy}", err=True)
         return 1
