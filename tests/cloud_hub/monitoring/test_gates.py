@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 import pytest
 from hypothesis import given, settings
@@ -295,6 +296,33 @@ def test_what_another_version_alone_can_predict_is_part_of_the_distribution() ->
     )
     assert gate.verdict is Verdict.FAIL
     assert "are 'fox'" in gate.sentence
+
+
+NONSENSE = {
+    "nothing": Tally(),
+    "only errors": Tally(1, 0, 1_000),
+    "one record": Tally(1, 1, 0, {5: 1}, {"0": 1}),
+    "huge": Tally(1, 10**15, 10**13, {5: 10**15}, {"0": 10**15}),
+    "far latencies": Tally(1, 100, 0, {0: 50, 1000: 50}, {"0": 100}),
+    "wrong counts": Tally(
+        1, 10, compared=1, agreed=9, labelled=1, correct=9, features={("a", "f"): (1, 2), ("?", "f"): (1,)}
+    ),
+}
+
+
+@pytest.mark.parametrize("treated", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("control", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_nonsense_gets_a_finite_verdict_and_never_passes_a_device_that_showed_nothing(
+    treated: Tally, control: Tally, concurrent: bool
+) -> None:
+    edges = {"a": Edges((float("nan"),), {"f": (float("nan"),)})}
+    new, old = Evidence({"new": treated}), Evidence({"old": control})
+    of_case = Case(new, old, new + old, about=replace(ABOUT, edges=edges), concurrent=concurrent)
+    for gate in judge(of_case, Tolerances()):
+        assert all(isfinite(number) for number in (gate.value, gate.lower, gate.upper)), gate
+        if treated == Tally():
+            assert gate.verdict is Verdict.NOT_ENOUGH_EVIDENCE
 
 
 COUNTS = st.dictionaries(st.sampled_from(LABELS), st.integers(0, 2_000))
