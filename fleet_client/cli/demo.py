@@ -41,7 +41,7 @@ Examples:
 )
 def demo(leave: bool, agents: int, data: Path | None, port: int, output: str) -> int:  # fmt: skip
     """Run a whole fleet on this machine: a hub and real agents on real data, a good version rolled out in waves, and
-    a bad one stopped at the canary and reverted."""
+    a bad one stopped at the canaries and reverted."""
     for package, extra in (("uvicorn", "hub"), ("onnxruntime", "edge"), ("sklearn", "compile")):
         require(package, extra)
     from fleet_client.demo.run import run

@@ -1,4 +1,4 @@
-"""The story: a fleet comes up, a good version reaches all of it, a bad one is stopped at the canary and taken back."""
+"""The story: a fleet comes up, a good version reaches it all, a bad one is stopped at the canaries and taken back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def tell(fleet: Fleet, stage: Stage, agents: int) -> Told:
         second_build = fleet.start_build("digits-2", "--train-images", TOO_FEW_IMAGES)
     with stage.step("Start the agents"):
         _start_agents(fleet, stage, gateways, replay)
-    with stage.step("Roll version 1 out: one canary, half, all"):
+    with stage.step("Roll version 1 out: a canary of each hardware target, half, all"):
         first = _roll_out(fleet, stage, good, "completed")
         stage.say(f"{first.counts.succeeded} of {first.counts.eligible} devices run version 1.", "green")
     with stage.step("Register version 2, trained on too little"):

@@ -54,10 +54,10 @@ class World:
             self.decision(1, "running", 0, "wave-opened", 0, 0),
         ]
         self.second = [
-            self.decision(2, "reverting", 0, "gate-predictions-failed", 1, 201),
+            self.decision(2, "reverting", 0, "gate-predictions-failed", 2, 201),
             self.decision(1, "running", 0, "wave-opened", 0, 0),
         ]
-        self.records: list[list[Any]] = [[name, 1, 900] for name in names] + [[names[2], 2, 331]]
+        self.records: list[list[Any]] = [[name, 1, 900] for name in names] + [[names[2], 2, 331], [names[3], 2, 290]]
         self.windows = [[101, 101]]
         self.health: dict[str, Any] = {"status": "ok", "version": "0.1.0", "troubles": []}
 
@@ -148,8 +148,8 @@ def past_the_canary(world: World) -> None:
     world.second[0]["wave"] = 1
 
 
-def two_canaries(world: World) -> None:
-    world.second[0]["counts"]["offered"] = 2
+def three_canaries(world: World) -> None:
+    world.second[0]["counts"]["offered"] = 3
 
 
 def other_reason(world: World) -> None:
@@ -165,12 +165,12 @@ def nothing_sent(world: World) -> None:
     world.records = world.records[1:]
 
 
-def two_ran_it(world: World) -> None:
+def another_ran_it(world: World) -> None:
     world.records.append(["elsewhere", 2, 1])
 
 
 def nobody_ran_it(world: World) -> None:
-    world.records.pop()
+    del world.records[-2:]
 
 
 def twice_in_the_lake(world: World) -> None:
@@ -201,19 +201,19 @@ def sick_hub(world: World) -> None:
         (mislabelled, "agents joined"),
         (one_target, "each hardware target"),
         (inaccurate, "95 %"),
-        (all_at_once, "one canary"),
-        (no_end, "one canary"),
+        (all_at_once, "began with the canaries"),
+        (no_end, "began with the canaries"),
         (too_few_records, "waited for its evidence"),
         (gate_undecided, "waited for its evidence"),
         (as_good, "plainly worse"),
-        (not_reverted, "stopped at the canary"),
-        (past_the_canary, "stopped at the canary"),
-        (two_canaries, "stopped at the canary"),
-        (other_reason, "shift of predictions"),
+        (not_reverted, "stopped at the canaries"),
+        (past_the_canary, "stopped at the canaries"),
+        (three_canaries, "stopped at the canaries"),
+        (other_reason, "what it predicts"),
         (still_on_it, "runs version 1 in the end"),
         (nothing_sent, "from every device"),
-        (two_ran_it, "only the canary"),
-        (nobody_ran_it, "only the canary"),
+        (another_ran_it, "only the canaries"),
+        (nobody_ran_it, "only the canaries"),
         (twice_in_the_lake, "exactly once"),
         (empty_lake, "exactly once"),
         (dropped, "dropped or refused"),
