@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select, update
 from sqlmodel import Session, col
 
 from cloud_hub.access.actor import OPERATOR
@@ -36,10 +36,14 @@ def active(session: Session, now: datetime, devices: Sequence[str]) -> list[Pin]
 def outside(session: Session, model: str, now: datetime) -> ColumnElement[bool]:
     """The condition on `Device` for those that a pin keeps from every rollout of `model`."""
     concerns = or_(col(PinRow.model).is_(None), col(PinRow.model) == model)
-    on_device = and_(col(PinRow.device) == col(Device.id), concerns, *_lasts(now))
-    selecting = _lasting(now).where(concerns, col(PinRow.selector).is_not(None))
-    by_selector = [selected(parse(row.selector or "")) for row in session.execute(selecting).scalars()]
-    return or_(exists().where(on_device), *by_selector)
+    rows = list(session.execute(_lasting(now).where(concerns)).scalars())
+    by_selector = [selected(parse(row.selector)) for row in rows if row.selector is not None]
+    if not any(row.device is not None for row in rows):
+        # Nothing to look up for each of a million devices.
+        return or_(false(), *by_selector)
+    # A list that is made once, where EXISTS would be asked for each device.
+    by_device = select(col(PinRow.device)).where(col(PinRow.device).is_not(None), concerns, *_lasts(now))
+    return or_(col(Device.id).in_(by_device), *by_selector)
 
 
 def due(session: Session, now: datetime) -> list[PinRow]:
