@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from cloud_hub.changes import Changes
-from cloud_hub.database import Database, upsert
+from cloud_hub.database import Database
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import Selector, cohorts_of, written_out
@@ -71,17 +72,19 @@ class CohortService:
     def create(self, asked: CohortIn, by: str) -> CohortView:
         """Raises `Conflict` when there is one of that name, `Invalid`."""
         check_id(asked.name, "cohort")
-        now = self._now()
+        exists = Conflict(
+            f"There is a cohort {asked.name!r} already.", "`vedette cohorts replace` changes it.", code="cohort-exists"
+        )
         with self._database.session() as session:
             _check(session, asked.name, asked.selector)
-            row = {"name": asked.name, "selector": asked.selector, "revision": 1, "changed_by": by, "changed_at": now}
-            added = session.execute(upsert(session, CohortRow).values(row).on_conflict_do_nothing())
-            if added.rowcount != 1:  # type: ignore[attr-defined]  # an INSERT's result is a CursorResult
-                raise Conflict(
-                    f"There is a cohort {asked.name!r} already.",
-                    "`vedette cohorts replace` changes it.",
-                    code="cohort-exists",
-                )
+            if session.get(CohortRow, asked.name) is not None:
+                raise exists
+            session.add(CohortRow(name=asked.name, selector=asked.selector, changed_by=by, changed_at=self._now()))
+            try:
+                session.flush()
+            except IntegrityError as error:
+                # Somebody else saved one in the same moment.
+                raise exists from error
         return self._told(asked.name, by)
 
     def replace(self, name: str, selector: str, by: str, revision: int | None = None) -> CohortView:
