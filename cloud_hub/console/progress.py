@@ -7,7 +7,8 @@ from cloud_hub.console.drawing import Segment
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import CountsView, RolloutView
 
-_BACK = frozenset({State.REVERTING, State.REVERTED, State.ABORTED})
+#: What was brought by a rollout in one of these was taken back, or is about to be.
+BACK = frozenset({State.REVERTING, State.REVERTED, State.ABORTED})
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Progress:
 
 def progress(rollout: RolloutView) -> Progress:
     """How far `rollout` is, or was when it was taken back."""
-    counts, back = rollout.counts, State(rollout.state) in _BACK
+    counts, back = rollout.counts, State(rollout.state) in BACK
     said = f"{words.count(counts.succeeded)} of {words.plural(counts.eligible, 'device')} {'ran' if back else 'run'} it"
     if counts.failed:
         said += f", {words.count(counts.failed)} failed"

@@ -14,7 +14,7 @@ from cloud_hub.console.comparison import Cohort, confidence, predictions
 from cloud_hub.console.course import Course, course
 from cloud_hub.console.drawing import Drawing, Interval, interval
 from cloud_hub.console.parts import Parts
-from cloud_hub.console.progress import Progress, progress
+from cloud_hub.console.progress import BACK, Progress, progress
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
@@ -29,6 +29,7 @@ from cloud_hub.rollouts.views import (
     FailureView,
     GateReadingsView,
     GateView,
+    PinView,
     RolloutView,
 )
 
@@ -69,6 +70,11 @@ class Rollouts:
     def waits(rollout: RolloutView) -> bool:
         return waits_for_approval(rollout)
 
+    @cached_property
+    def pins(self) -> list[PinView]:
+        """Devices that no rollout moves now."""
+        return self._parts.pins.list()
+
     @property
     def models(self) -> list[str]:
         return [model.name for model in self._parts.releases.models(PageRequest(limit=500)).items]
@@ -80,6 +86,11 @@ class OneRollout:
     def __init__(self, parts: Parts, rollout: str) -> None:
         self._parts = parts
         self.rollout = parts.rollouts.get(rollout)
+
+    @property
+    def back(self) -> bool:
+        """Whether what it brought was taken back: its counts are those of that moment."""
+        return State(self.rollout.state) in BACK
 
     @property
     def policy_sentence(self) -> str:
@@ -192,7 +203,9 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
 
     @api.get("/rollouts")
     def rollouts(request: Request) -> Response:
-        return renderer.page(request, "rollouts.html", view=Rollouts(parts, Query(request)), subjects=("rollouts",))
+        return renderer.page(
+            request, "rollouts.html", view=Rollouts(parts, Query(request)), subjects=("rollouts", "devices")
+        )
 
     @api.get("/rollouts/{rollout}")
     def rollout(request: Request, rollout: str) -> Response:

@@ -14,6 +14,7 @@ from cloud_hub.because import BecauseView
 from cloud_hub.console.overview import UNDER_WAY
 from cloud_hub.errors import Unavailable
 from cloud_hub.rollouts.states import UNFINISHED
+from cloud_hub.rollouts.views import PinIn
 from tests.fakes.console import FakeHub
 from tests.fakes.console_server import app_of
 from tests.fakes.paper_fleet import busy_hub, empty_hub
@@ -221,6 +222,15 @@ def test_a_rollout_that_goes_on_says_what_is_missing_first(browser: TestClient) 
     assert "Missing: Approval none Somebody who is not maria approves it" in text
 
 
+def test_the_list_names_what_is_pinned_and_until_when(browser: TestClient, hub: FakeHub) -> None:
+    assert [a["hidden"] for _, a in read(browser, "/rollouts").tags if a.get("id") == "pins"] == [None]
+    until = datetime(2026, 11, 9, 8, 30, tzinfo=UTC)
+    hub.pins.pin(PinIn(selector="site = lyon", model="digits", reason="The line is rebuilt.", until=until), "maria")
+    page = read(browser, "/rollouts")
+    assert "site = lyon digits maria, 12 h ago , until 2026-11-09 08:30:00 UTC The line is rebuilt." in page.text
+    assert "/devices?select=site%20%3D%20lyon" in page.attributes("href")
+
+
 def test_failures_are_grouped_by_their_reason(browser: TestClient) -> None:
     page = read(browser, "/rollouts/bearing-1-t0pp")
     assert "no-room 2 devices The artifact takes 58 kB, and 12 kB are left for models. lyon-line2-09" in page.text
@@ -261,7 +271,7 @@ def test_a_button_works_as_a_plain_form(browser: TestClient, hub: FakeHub) -> No
 
 def test_a_rejected_model_can_be_tried_again_from_its_device(browser: TestClient, hub: FakeHub) -> None:
     (action,) = re.findall(
-        r'<form method="post" action="(/devices/[^"]*)"', browser.get("/devices/gdansk-line1-08").text
+        r'<form method="post" action="(/devices/[^"]*/retry[^"]*)"', browser.get("/devices/gdansk-line1-08").text
     )
     response = browser.post(action, follow_redirects=False)
     assert (response.status_code, response.headers["location"]) == (303, "/devices/gdansk-line1-08")
