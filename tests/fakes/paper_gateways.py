@@ -26,10 +26,10 @@ from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.service import RolloutService
 from fleet_contract.because import Because
 from fleet_contract.desired import Assignment, Desired, open_desired
-from fleet_contract.encoding import encode
+from fleet_contract.encoding import decode, encode
 from fleet_contract.manifest import Blob, Golden, open_manifest
 from fleet_contract.report import ModelReport, Phase, Presence, Release, Report
-from fleet_contract.signing import PrivateKey
+from fleet_contract.signing import PrivateKey, Signed
 from fleet_contract.telemetry import Window
 from fleet_contract.topics import Address, Channel
 from tests.fakes.admission import FakeAdmission
@@ -110,6 +110,10 @@ class PaperGateways:
         address = Address("default", name)
         generation = self.gateways[name].generation
         return open_desired(self._newest[name], (HUB_KEY.public,), address, generation, self.clock())
+
+    def generation_in(self, payload: bytes) -> int:
+        """Of an order, as it was published."""
+        return decode(decode(payload, Signed).signed, Desired).generation
 
     def published(self) -> list[str]:
         """The devices that orders were published for since this was last asked, each as often as there were."""
