@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from pydantic import BaseModel
 
 from cloud_hub.access.store import put_device
 from cloud_hub.blobs.capability import Capabilities
@@ -23,6 +24,7 @@ from cloud_hub.releases.service import ReleaseService
 from cloud_hub.releases.views import ArtifactIn, VersionIn, VersionView
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.orders import Orders
+from cloud_hub.rollouts.policy import Gates
 from cloud_hub.rollouts.service import RolloutService
 from fleet_contract.because import Because
 from fleet_contract.desired import Assignment, Desired, open_desired
@@ -40,6 +42,8 @@ from tests.fakes.releases import a_manifest, blob_of
 HUB_KEY, RELEASE_KEY = PrivateKey(b"h" * 32), PrivateKey(b"r" * 32)
 _STARTED = datetime(2026, 11, 1, tzinfo=UTC)
 TARGETS = ("cpu-vnni", "cpu-avx2")
+#: A policy's gates, all of them off.
+NO_GATES = {name: None for name, gate in Gates() if isinstance(gate, BaseModel)}
 
 
 @dataclass

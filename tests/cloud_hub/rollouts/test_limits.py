@@ -7,7 +7,7 @@ import pytest
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.views import RolloutIn, RolloutView
 from fleet_contract.report import Phase, Presence
-from tests.fakes.paper_gateways import PaperGateways
+from tests.fakes.paper_gateways import NO_GATES, PaperGateways
 
 TEN = tuple(f"gw-{number}" for number in range(10))
 
@@ -18,7 +18,7 @@ def start(fleet: PaperGateways, version: int = 1, **policy: object) -> str:
         "soak_seconds": 0,
         "minimum_records": 0,
         "on_stop": "pause",
-        "gates": {"errors": None, "predictions": None},
+        "gates": NO_GATES,
         **policy,
     }
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=Policy.model_validate(asked))).id
