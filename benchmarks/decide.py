@@ -1,6 +1,7 @@
 """One decision on a rollout that has reached a million devices, in the hub's SQLite database.
 
-Every device has been offered the version: most run it, some are on their way, some rejected it, some are silent. The
+Every device has been offered the version: nine in ten run it, one in 200 rejected it,
+the others are on their way. The
 decision is the hub's own `RolloutService.tick`, in a process that does nothing else; the slowest of five counts. The
 anchor reads the same million offers once, without an index: what it costs to count them as they lie. Then the same
 with 2,000 rollouts that are over in place of 10.
@@ -41,7 +42,7 @@ TARGETS = tuple(f"target-{number}" for number in range(6))
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 FEW, MANY = 10, 2_000
 _LOOKS = 5
-_POLICY = Policy(soak_seconds=0, stop_failed_percent=50)
+_POLICY = Policy(soak_seconds=0)
 
 
 class Nowhere:
@@ -204,7 +205,7 @@ def _rollout(name: str, version: int, state: str) -> RolloutRow:
 
 _AT = "'2026-11-02 11:59:30.000000'"
 _TARGET = f"'target-' || (n % {len(TARGETS)})"
-_NEW = "n % 20 < 18"
+_NEW, _BAD = "n % 20 < 18", "n % 200 = 199"
 _DEVICE = {
     "id": "'d' || n",
     "fleet": "'default'",
@@ -225,7 +226,7 @@ _REPORTED = {
     "device": "'d' || n",
     "model": "'digits'",
     "slot": "'default'",
-    "phase": f"CASE WHEN {_NEW} THEN 'settled' WHEN n % 20 = 18 THEN 'rejected' ELSE 'fetching' END",
+    "phase": f"CASE WHEN {_NEW} THEN 'settled' WHEN {_BAD} THEN 'rejected' ELSE 'fetching' END",
     "because_code": f"CASE WHEN {_NEW} THEN 'settled' ELSE 'too-slow' END",
     "because_sentence": "'It is so.'",
     "since": _AT,
@@ -246,7 +247,7 @@ _OFFER = {
     "retry": "0",
     "tries": "0",
     "undoes": "0",
-    "outcome": f"CASE WHEN {_NEW} THEN 'succeeded' WHEN n % 20 = 18 THEN 'rejected' ELSE 'underway' END",
+    "outcome": f"CASE WHEN {_NEW} THEN 'succeeded' WHEN {_BAD} THEN 'rejected' ELSE 'underway' END",
     "offered_at": _AT,
 }
 

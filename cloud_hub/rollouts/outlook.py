@@ -66,7 +66,13 @@ class Observer:
         overdue_before = None if deadline is None else now - timedelta(seconds=deadline)
         by_wave = offers.counts(session, row.id, silent_before, overdue_before, policy.retries)
         total = sum(by_wave.values(), Counts())
-        failures = offers.failures(session, row.id, overdue_before, policy.retries) if total.failed else []
+        # As many as at the last look: for the same reasons.
+        known = row.seen.get("failures") if total.failed == row.seen["counts"]["failed"] else None
+        failures = (
+            offers.failures(session, row.id, overdue_before, policy.retries)
+            if known is None
+            else [FailureView.model_validate(one) for one in known]
+        )
         outcomes = Outcomes(total.succeeded, {one.code: one.devices for one in failures})
         treated, control, gates, wave_records = self._telemetry(session, row, policy.gates, outcomes)
         eligible = sum(count for target, count in by_target.items() if target in targets)
