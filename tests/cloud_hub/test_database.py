@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -11,14 +12,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Column, MetaData, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, select
 
 from cloud_hub.access.tables import JoinTokenRow
 from cloud_hub.database import Database, alembic_config, upsert
+from cloud_hub.devices.selector_text import parse
+from cloud_hub.devices.selectors import matches
 from cloud_hub.errors import CannotStart
-from cloud_hub.rollouts.tables import Offer
+from cloud_hub.rollouts.tables import Offer, RolloutRow
+from cloud_hub.rollouts.wanted import Candidate
 
 HEAD = ScriptDirectory.from_config(alembic_config()).get_current_head()
 AT = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
@@ -155,3 +159,34 @@ def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path) -
 def test_a_database_that_is_neither_sqlite_nor_postgresql_is_refused() -> None:
     with pytest.raises(CannotStart, match="mysql"):
         Database("mysql://localhost/hub")
+
+
+def test_what_a_rollout_selected_by_labels_and_targets_it_selects_by_an_expression(database: Database) -> None:
+    config = alembic_config()
+
+    def moved(to: Callable[[Config, str], None], revision: str) -> None:
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            to(config, revision)
+
+    moved(command.downgrade, "0006")
+    selector = {"labels": {"site": "lyon", "and": 'a "b"'}, "targets": ["cpu-avx2", "tpu"]}
+    with database.engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection, only=["rollouts", "models"])
+        models, rollouts = tables.tables["models"], tables.tables["rollouts"]
+        filled = {column.name: _something(column) for column in models.columns if not column.nullable}
+        connection.execute(models.insert().values({**filled, "name": "digits"}))
+        filled = {column.name: _something(column) for column in rollouts.columns if not column.nullable}
+        policy = {"policy": {"selector": selector}, "model": "digits", "id": "r"}
+        connection.execute(rollouts.insert().values({**filled, **policy}))
+    moved(command.upgrade, "head")
+    with database.reading() as session:
+        (policy,) = session.execute(select(RolloutRow.policy)).scalars()
+    assert policy["selector"] == 'label.site = "lyon" and label.and = "a \\"b\\"" and target in (cpu-avx2, tpu)'
+    assert matches(parse(policy["selector"]), Candidate("a", "tpu", {"site": "lyon", "and": 'a "b"'}))
+
+
+def _something(column: Column[Any]) -> Any:
+    kind = column.type.python_type
+    return AT if kind is datetime else {} if kind in (dict, object) else kind()
