@@ -153,7 +153,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         freeze_api.router(freezing),
         pins_api.router(pins),
         cohorts_api.router(cohorts),
-        manifests_api.router(ManifestService(rollouts)),
+        manifests_api.router(ManifestService(rollouts, cohorts)),
         monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),
         stream.router(changes),

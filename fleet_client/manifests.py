@@ -42,14 +42,14 @@ class Differences(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What became of a manifest, and the rollout that is there now."""
+    """What became of a manifest; and, of a Rollout, which is there now."""
 
     file: str
     kind: str
     name: str
     outcome: Literal["unchanged", "created", "changed"]
     sentence: str
-    rollout: Rollout
+    rollout: Rollout | None = None
 
 
 class _All(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema
 
-from cloud_hub.rollouts.policy import Policy
+from cloud_hub.rollouts.policy import Expression, Policy
 from cloud_hub.rollouts.views import RolloutIn
 
 API_VERSION: Literal["vedette/v1"] = "vedette/v1"
@@ -55,9 +55,25 @@ class RolloutManifest(_Part):
     spec: RolloutSpec
 
 
-Manifest = RolloutManifest
-#: By `kind`, in the order in which they are applied.
-KINDS: dict[str, type[Manifest]] = {"Rollout": RolloutManifest}
+class CohortSpec(_Part):
+    """What the cohort means."""
+
+    selector: Expression = Field(description="Which devices; another cohort is cohort:NAME")
+
+
+class CohortManifest(_Part):
+    """A saved selector, to be referred to as cohort:NAME. With another spec it is replaced; rollouts that exist keep
+    what it said when they were created."""
+
+    apiVersion: Literal["vedette/v1"] = Field(description="Always vedette/v1")  # noqa: N815  (its name in the YAML)
+    kind: Literal["Cohort"] = Field(description="Always Cohort")
+    metadata: Metadata
+    spec: CohortSpec
+
+
+Manifest = RolloutManifest | CohortManifest
+#: By `kind`, in the order in which they are applied: a rollout may refer to a cohort.
+KINDS: dict[str, type[Manifest]] = {"Cohort": CohortManifest, "Rollout": RolloutManifest}
 
 
 def schema(kind: str) -> dict[str, Any]:

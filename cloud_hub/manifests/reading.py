@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from cloud_hub.devices.selector_text import SelectorWrong
 from cloud_hub.errors import Fault, Faulty, TooLarge
 from cloud_hub.manifests import source
-from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest
+from cloud_hub.manifests.kinds import API_VERSION, KINDS, Manifest, RolloutManifest
 from cloud_hub.manifests.source import Lines, Node, Place
 from cloud_hub.rollouts.policy import Policy
 
@@ -81,7 +81,10 @@ def read_policy(name: str, text: str) -> Policy:
     found = read([(name, text)])
     if len(found) > 1:
         raise wrong_manifests([found[1].fault((), "This is a second manifest, and one policy is asked for.")])
-    return found[0].manifest.spec.wanted().policy
+    manifest = found[0].manifest
+    if not isinstance(manifest, RolloutManifest):
+        raise wrong_manifests([found[0].fault(("kind",), "A policy is asked for, and only a Rollout has one.")])
+    return manifest.spec.wanted().policy
 
 
 def wrong_manifests(faults: Iterable[Fault]) -> Faulty:

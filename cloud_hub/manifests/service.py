@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cloud_hub.access.actor import OPERATOR
-from cloud_hub.errors import Fault, HubError
-from cloud_hub.manifests.kinds import API_VERSION, Metadata, RolloutManifest, RolloutSpec
+from cloud_hub.devices.cohorts import CohortService
+from cloud_hub.devices.selector_text import parse
+from cloud_hub.devices.selectors import cohorts_of
+from cloud_hub.devices.views import CohortIn, CohortView
+from cloud_hub.errors import Fault, HubError, Invalid
+from cloud_hub.manifests.kinds import API_VERSION, CohortManifest, CohortSpec, Metadata, RolloutManifest, RolloutSpec
 from cloud_hub.manifests.reading import Written, read, wrong_manifests
 from cloud_hub.manifests.rendering import difference
 from cloud_hub.manifests.views import AppliedView, ApplyView, DifferenceView, DiffView, ManifestFile
@@ -27,14 +31,11 @@ _FAULTY: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class _Planned:
-    """A manifest beside the newest rollout of its name."""
+    """A rollout's manifest beside the newest rollout of its name."""
 
     written: Written
+    manifest: RolloutManifest
     there: RolloutView | None
-
-    @property
-    def manifest(self) -> RolloutManifest:
-        return self.written.manifest
 
     @property
     def change(self) -> Literal["none", "new", "changed"]:
@@ -43,11 +44,27 @@ class _Planned:
         return "none" if _spec_of(self.there) == self.manifest.spec else "changed"
 
 
+@dataclass(frozen=True)
+class _PlannedCohort:
+    """A cohort's manifest beside the cohort of its name."""
+
+    written: Written
+    manifest: CohortManifest
+    there: CohortView | None
+
+    @property
+    def change(self) -> Literal["none", "new", "changed"]:
+        if self.there is None:
+            return "new"
+        return "none" if self.there.selector == self.manifest.spec.selector else "changed"
+
+
 class ManifestService:
     """Thread-safe."""
 
-    def __init__(self, rollouts: RolloutService) -> None:
+    def __init__(self, rollouts: RolloutService, cohorts: CohortService) -> None:
         self._rollouts = rollouts
+        self._cohorts = cohorts
 
     def diff(self, files: Sequence[ManifestFile]) -> DiffView:
         """What applying `files` would change. Raises `Faulty`, `TooLarge`."""
@@ -57,22 +74,35 @@ class ManifestService:
     def apply(
         self, files: Sequence[ManifestFile], by: str = OPERATOR, *, again: bool = False, key: str | None = None
     ) -> ApplyView:
-        """Starts a rollout for each manifest that is new or has changed; with `again`, for each of them.
+        """Saves each cohort and starts a rollout for each manifest that is new or has changed; with `again`, for each.
 
         Nothing is started when anything is wrong with any file. Raises `Faulty`, `TooLarge`, and `Conflict` when
         another has applied the same manifest in the same moment: apply again, which repeats nothing.
         """
-        return ApplyView(manifests=[self._apply(one, by, again, key) for one in self._plan(files)])
+        return ApplyView(
+            manifests=[
+                self._apply_cohort(one, by) if isinstance(one, _PlannedCohort) else self._apply(one, by, again, key)
+                for one in self._plan(files)
+            ]
+        )
 
-    def _plan(self, files: Sequence[ManifestFile]) -> list[_Planned]:
-        found = read([(file.name, file.text) for file in files])
-        planned = [_Planned(one, self._rollouts.newest_of_manifest(one.manifest.metadata.name)) for one in found]
-        faults = [*_rivals(planned), *(fault for one in planned for fault in self._faults(one))]
+    def _plan(self, files: Sequence[ManifestFile]) -> list[_Planned | _PlannedCohort]:
+        cohorts, rollouts = [], []
+        there = {one.name: one for one in self._cohorts.all()}
+        for one in read([(file.name, file.text) for file in files]):
+            name = one.manifest.metadata.name
+            match one.manifest:
+                case CohortManifest():
+                    cohorts.append(_PlannedCohort(one, one.manifest, there.get(name)))
+                case RolloutManifest():
+                    rollouts.append(_Planned(one, one.manifest, self._rollouts.newest_of_manifest(name)))
+        coming = {one.manifest.metadata.name for one in cohorts if one.change != "none"}
+        faults = [*_rivals(rollouts), *(fault for one in rollouts for fault in self._faults(one, coming))]
         if faults:
             raise wrong_manifests(faults)
-        return planned
+        return [*cohorts, *rollouts]
 
-    def _faults(self, planned: _Planned) -> list[Fault]:
+    def _faults(self, planned: _Planned, coming: set[str]) -> list[Fault]:
         spec, there, fault = planned.manifest.spec, planned.there, planned.written.fault
         if there is not None and (spec.model, spec.slot) != (there.model, there.slot):
             name = planned.manifest.metadata.name
@@ -81,7 +111,11 @@ class ManifestService:
                 "it. Give another model or slot a manifest of another name."
             )
             return [fault(("spec", "model" if spec.model != there.model else "slot"), what)]
-        if planned.change == "none":
+        # What refers to a cohort that these files bring is checked once that is there.
+        if planned.change == "none" or coming & {
+            *cohorts_of(parse(spec.selector)),
+            *cohorts_of(parse(spec.lab or "")),
+        }:
             return []
         try:
             self._rollouts.check(spec.wanted())
@@ -89,7 +123,9 @@ class ManifestService:
             return [fault(_FAULTY.get(error.code, ("spec",)), str(error))]
         return []
 
-    def _difference(self, planned: _Planned) -> DifferenceView:
+    def _difference(self, planned: _Planned | _PlannedCohort) -> DifferenceView:
+        if isinstance(planned, _PlannedCohort):
+            return _cohort_difference(planned)
         manifest, there = planned.manifest, planned.there
         name = manifest.metadata.name
         if there is not None and planned.change == "none":
@@ -107,6 +143,28 @@ class ManifestService:
             diff=difference(before, manifest, label, planned.written.file),
             sentence=sentence,
             rollout=there.id if there is not None else None,
+        )
+
+    def _apply_cohort(self, planned: _PlannedCohort, by: str) -> AppliedView:
+        manifest, there = planned.manifest, planned.there
+        name, selector = manifest.metadata.name, manifest.spec.selector
+        outcome: Literal["unchanged", "created", "changed"] = "unchanged"
+        try:
+            if there is None:
+                outcome = "created"
+                self._cohorts.create(CohortIn(name=name, selector=selector), by)
+            elif planned.change == "changed":
+                outcome = "changed"
+                self._cohorts.replace(name, selector, by, there.revision)
+        except Invalid as error:
+            raise wrong_manifests([planned.written.fault(("spec", "selector"), str(error))]) from error
+        return AppliedView(
+            file=planned.written.file,
+            kind=manifest.kind,
+            name=name,
+            outcome=outcome,
+            sentence=_cohort_sentence(planned),
+            rollout=None,
         )
 
     def _apply(self, planned: _Planned, by: str, again: bool, key: str | None) -> AppliedView:
@@ -156,6 +214,32 @@ def _rivals(planned: list[_Planned]) -> Iterator[Fault]:
             )
             yield one.written.fault(("spec", "model"), what)
         seen.setdefault(place, one)
+
+
+def _cohort_sentence(planned: _PlannedCohort) -> str:
+    name = planned.manifest.metadata.name
+    match planned.change:
+        case "none":
+            return f"Cohort {name} has not changed."
+        case "new":
+            return f"Cohort {name} is new: {planned.manifest.spec.selector}"
+        case "changed":
+            return f"Cohort {name} has changed; rollouts that exist keep what it said: {planned.manifest.spec.selector}"
+
+
+def _cohort_difference(planned: _PlannedCohort) -> DifferenceView:
+    manifest, there = planned.manifest, planned.there
+    before = manifest.model_copy(update={"spec": CohortSpec(selector=there.selector)}) if there is not None else None
+    label = f"{there.name} (revision {there.revision})" if there is not None else "/dev/null"
+    return DifferenceView(
+        file=planned.written.file,
+        kind=manifest.kind,
+        name=manifest.metadata.name,
+        change=planned.change,
+        diff=difference(before, manifest, label, planned.written.file),
+        sentence=_cohort_sentence(planned),
+        rollout=None,
+    )
 
 
 def _spec_of(view: RolloutView) -> RolloutSpec:

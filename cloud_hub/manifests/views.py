@@ -55,14 +55,14 @@ class DiffView(_View):
 
 
 class AppliedView(_View):
-    """What became of a manifest: "unchanged", "created" or "changed"; and the rollout that is there now."""
+    """What became of a manifest: "unchanged", "created" or "changed"; and, of a Rollout, which is there now."""
 
     file: str
     kind: str
     name: str
     outcome: Literal["unchanged", "created", "changed"]
     sentence: str
-    rollout: RolloutView
+    rollout: RolloutView | None
 
 
 class ApplyView(_View):

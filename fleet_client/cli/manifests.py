@@ -101,10 +101,11 @@ def apply(session: Session, files: tuple[Path, ...]) -> None:
 
 
 @click.command()
+@click.argument("kind", type=click.Choice(["rollout", "cohort"]), default="rollout")
 @hub_command
-def schema(session: Session) -> None:
-    """Print the JSON Schema of rollout manifests, for an editor that checks them as you write."""
-    session.output.document(session.client.manifests.schema())
+def schema(session: Session, kind: str) -> None:
+    """Print the JSON Schema of manifests, for an editor that checks them as you write."""
+    session.output.document(session.client.manifests.schema(kind))
 
 
 def show_applied(output: Output, applied: tuple[Applied, ...]) -> None:
@@ -113,9 +114,9 @@ def show_applied(output: Output, applied: tuple[Applied, ...]) -> None:
         output.document(applied)
         return
     for one in applied:
-        output.line(
-            f"{one.outcome}\t{one.name}\t{one.rollout.id}\t{one.sentence}" if not output.terminal else one.sentence
-        )
+        started = one.rollout.id if one.rollout is not None else ""
+        cells = (one.outcome, one.kind, one.name, started, one.sentence)
+        output.line(one.sentence if output.terminal else "\t".join(cells))
 
 
 _COLOURS = {"+": "32", "-": "31", "@": "36"}

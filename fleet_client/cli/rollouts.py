@@ -99,10 +99,11 @@ def _create_from(session: Session, files: tuple[Path, ...], watch: bool) -> int:
     if watch and (several := len(session.client.manifests.diff(manifests).manifests)) > 1:
         raise click.UsageError(f"One rollout can be watched, and these are {several}: leave out --watch.")
     applied = session.client.manifests.apply(manifests, again=True)
-    if not watch:
+    started = [one.rollout.id for one in applied if one.rollout is not None]
+    if not watch or not started:
         show_applied(session.output, applied)
         return 0
-    return follow(session.client, session.output, applied[0].rollout.id)
+    return follow(session.client, session.output, started[0])
 
 
 @rollouts.command(**PASSED_ON)

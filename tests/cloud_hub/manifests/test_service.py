@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from cloud_hub import problems
 from cloud_hub.database import Database
+from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.manifests import api
 from cloud_hub.manifests.service import ManifestService
 from tests.fakes.clock import StoppedClock
@@ -41,9 +42,13 @@ def fleet(database: Database, tmp_path: Path, clock: StoppedClock) -> PaperGatew
 def http(fleet: PaperGateways) -> Iterator[TestClient]:
     app = FastAPI()
     problems.install(app)
-    app.include_router(api.router(ManifestService(fleet.rollouts)), prefix="/api/v1")
+    app.include_router(api.router(ManifestService(fleet.rollouts, cohorts_of(fleet))), prefix="/api/v1")
     with TestClient(app) as client:
         yield client
+
+
+def cohorts_of(fleet: PaperGateways) -> CohortService:
+    return CohortService(fleet.database, fleet.changes, fleet.clock)
 
 
 def files(*texts: str) -> dict[str, Any]:
@@ -155,14 +160,54 @@ def test_of_two_that_apply_the_same_in_one_moment_one_is_told_to_try_again(fleet
         def _plan(self, files: Any) -> Any:
             planned = super()._plan(files)
             if fleet.rollouts.page().total == 0:
-                ManifestService(fleet.rollouts).apply(files)
+                ManifestService(fleet.rollouts, cohorts_of(fleet)).apply(files)
             return planned
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(api.router(Late(fleet.rollouts)), prefix="/api/v1")
+    app.include_router(api.router(Late(fleet.rollouts, cohorts_of(fleet))), prefix="/api/v1")
     with TestClient(app) as client:
         answer = client.post("/api/v1/manifests/apply", json=files(MANIFEST))
         assert (answer.status_code, answer.json()["code"]) == (409, "rollout-raced")
         assert client.post("/api/v1/manifests/apply", json=files(MANIFEST)).status_code == 200
     assert fleet.rollouts.page().total == 1
+
+
+NIGHT = """\
+apiVersion: vedette/v1
+kind: Cohort
+metadata: {name: night}
+spec: {selector: target = cpu-vnni}
+"""
+
+
+def test_a_rollout_and_the_cohort_that_it_is_for_come_together(http: TestClient, fleet: Any) -> None:
+    rollout = MANIFEST + "  selector: cohort:night\n"
+    both = rollout + "---\n" + NIGHT
+    assert [one["change"] for one in told(http, both)["manifests"]] == ["new", "new"]
+    cohort, started = applied(http, both, headers={"Vedette-Actor": "ada"})
+    assert (cohort["kind"], cohort["outcome"], cohort["rollout"]) == ("Cohort", "created", None)
+    assert cohorts_of(fleet).get("night").changed_by == "ada"
+    assert "Created by ada for 2 devices" in started["rollout"]["because"]["sentence"]
+    assert [one["outcome"] for one in applied(http, both)] == ["unchanged", "unchanged"]
+
+
+def test_a_cohort_that_changed_is_told_and_replaced(http: TestClient, fleet: Any) -> None:
+    applied(http, NIGHT)
+    other = NIGHT.replace("cpu-vnni", "cpu-avx2")
+    (difference,) = told(http, other)["manifests"]
+    assert "-  selector: target = cpu-vnni\n+  selector: target = cpu-avx2\n" in difference["diff"]
+    assert difference["diff"].startswith("--- night (revision 1)\n")
+    (changed,) = applied(http, other)
+    assert (changed["outcome"], cohorts_of(fleet).get("night").revision) == ("changed", 2)
+
+
+def test_a_cohort_that_nobody_knows_is_a_fault_at_its_line(http: TestClient) -> None:
+    for text, line in (
+        (MANIFEST + "  selector: cohort:day\n", 4),
+        (NIGHT.replace("target = cpu-vnni", "cohort:day"), 4),
+    ):
+        answer = http.post("/api/v1/manifests/apply", json=files(text))
+        assert (answer.status_code, answer.json()["code"]) == (422, "manifest-wrong")
+        assert answer.json()["errors"][0]["line"] >= line
+        assert "no cohort 'day'" in answer.json()["detail"]

@@ -104,7 +104,7 @@ def test_a_folder_and_standard_input_are_sent_at_once(
     assert main(["rollouts", "apply", "-f", "all", "-f", "-"]) == 0
     assert [one["name"] for one in hub.asked[0].json["files"]] == ["all/a.yml", "all/b.yaml", "<stdin>"]
     assert hub.asked[0].json["again"] is False
-    assert capsys.readouterr().out.startswith("created\tdigits\tdigits-v2-0a1b2c\tdigits is new")
+    assert capsys.readouterr().out.startswith("created\tRollout\tdigits\tdigits-v2-0a1b2c\tdigits is new")
 
 
 def test_what_is_wrong_starts_nothing_and_fails(hub: FakeHub, capsys: Captured, here: Path) -> None:
