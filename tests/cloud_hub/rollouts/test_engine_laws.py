@@ -14,7 +14,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.monitoring.gates import Gate, Verdict
-from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot, Verb, VerbRefused, command, decide
+from cloud_hub.rollouts.engine import (
+    Counts,
+    Rollout,
+    SamePerson,
+    Snapshot,
+    Verb,
+    VerbRefused,
+    check_second_person,
+    command,
+    decide,
+)
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, TAKING, UNFINISHED, State
 from cloud_hub.rollouts.wanted import Candidate, Claim, Place, newest_first, wanted
@@ -57,7 +67,7 @@ class Running:
     records: int = 0
     gates: tuple[Gate, ...] = ()
     lines: tuple[Line, ...] = ()
-    approved_by: set[str] = field(default_factory=set)
+    approvals: set[int] = field(default_factory=set)
     #: What each device would have been offered instead, when it was offered this rollout's version.
     before: dict[str, Claim | None] = field(default_factory=dict)
 
@@ -74,6 +84,7 @@ class Running:
             line=self.lines[one.exposed - 1] if one.exposed else NOBODY,
             wave=one.wave,
             taking=one.state in TAKING,
+            lab=parse(self.policy.lab) if self.policy.lab else None,
             selector=parse(self.policy.selector),
             artifacts=dict.fromkeys(self.targets, f"sha256:{one.version}"),
         )
@@ -97,6 +108,11 @@ POLICIES = st.builds(
             "stop_failed_percent": st.sampled_from([0, 5, 50]),
             "soak_seconds": st.sampled_from([0, 60]),
             "minimum_records": st.sampled_from([0, 200]),
+            "heard_percent": st.sampled_from([0, 50, 100]),
+            "minimum_devices": st.sampled_from([1, 3]),
+            "stop_failed_after": st.sampled_from([1, 3]),
+            "lab": st.sampled_from([None, None, "site = a"]),
+            "approval": st.sampled_from([{}, {}, {"waves": "all"}, {"waves": "after-first", "second_person": True}]),
             "on_stop": st.sampled_from(["revert", "pause"]),
         }
     ),
@@ -113,6 +129,7 @@ class Laws(RuleBasedStateMachine):
         self.now = datetime(2026, 11, 2, 12, tzinfo=UTC)
         self.devices: dict[str, Device] = {}
         self.rollouts: list[Running] = []
+        self.frozen = False
 
     @initialize(count=st.integers(0, 12), policy=POLICIES)
     def fleet(self, count: int, policy: Policy) -> None:
@@ -204,12 +221,33 @@ class Laws(RuleBasedStateMachine):
     @rule(policy=POLICIES, both=st.booleans())
     def a_person_starts_a_rollout(self, policy: Policy, both: bool) -> None:
         number = len(self.rollouts) + 1
-        rollout = Rollout(f"r{number}", "digits", number, State.RUNNING, Because("created", "Created."))
+        rollout = Rollout(
+            f"r{number}", "digits", number, State.RUNNING, Because("created", "Created."), created_by="ann"
+        )
         self.rollouts.append(Running(number, rollout, policy, f"salt{number}", TARGETS if both else TARGETS[:1]))
         if self.eligible(self.rollouts[-1]):
-            # Whatever else is going on, nothing blocks a newer one.
+            # Whatever else is going on, nothing blocks a newer one but a person.
             self.decides(len(self.rollouts) - 1, carried_out=False)
-            assert self.rollouts[-1].rollout.exposed > 0
+            code = self.rollouts[-1].rollout.because.code
+            assert self.rollouts[-1].rollout.exposed > 0 or code in ("approval-wanted", "frozen")
+
+    @rule(frozen=st.sampled_from([False, False, True]))
+    def a_person_freezes_the_fleet_or_lets_it_go(self, frozen: bool) -> None:
+        self.frozen = frozen
+        self.order(list(self.devices.values()))
+
+    @precondition(lambda self: self.rollouts)
+    @rule(data=st.data(), by=st.sampled_from(["ann", "bob"]))
+    def a_person_approves(self, data: st.DataObject, by: str) -> None:
+        running = data.draw(st.sampled_from(self.rollouts))
+        try:
+            check_second_person(running.rollout, running.policy, by)
+            running.rollout = command(running.rollout, "approve", by=by).rollout
+        except (VerbRefused, SamePerson) as refused:
+            assert refused.what
+            return
+        assert not (running.policy.approval.second_person and by == "ann")
+        running.approvals.add(running.rollout.wave + 1)
 
     @precondition(lambda self: self.rollouts)
     @rule(data=st.data(), verb=st.sampled_from(["pause", "resume", "abort"]))
@@ -242,6 +280,10 @@ class Laws(RuleBasedStateMachine):
         before, snapshot = running.rollout, self.snapshot(running)
         after = decide(before, running.policy, snapshot, self.now).rollout
         assert decide(before, running.policy, snapshot, self.now).rollout == after
+        if after.exposed > before.exposed:
+            assert not self.frozen
+        if after.wave > before.wave and after.state is State.RUNNING and running.policy.approval.asked_for(after.wave):
+            assert after.wave in running.approvals or before.approved > after.wave
         if after.exposed > before.exposed and before.wave >= 0:
             # Exposure never rises on missing evidence.
             asked = running.policy
@@ -249,6 +291,8 @@ class Laws(RuleBasedStateMachine):
             assert snapshot.newer is None
             assert snapshot.carried_out
             assert snapshot.fresh.heard > 0
+            assert 100 * snapshot.fresh.heard >= asked.heard_percent * snapshot.fresh.offered
+            assert snapshot.fresh.succeeded >= min(asked.minimum_devices, snapshot.fresh.offered)
             assert snapshot.fresh.success_percent >= asked.success_percent
             assert snapshot.counts.success_percent >= asked.success_percent
             assert snapshot.wave_records >= asked.minimum_records
@@ -278,7 +322,14 @@ class Laws(RuleBasedStateMachine):
         ]
         eligible = self.eligible(running)
         if not running.lines and eligible:
-            running.lines = draw(running.policy, running.salt, [Stander(one.id, one.target) for one in eligible])
+            running.lines = draw(
+                running.policy,
+                running.salt,
+                [
+                    Stander(one.id, one.target, lab=running.policy.lab is not None and one.labels["site"] == "a")
+                    for one in eligible
+                ],
+            )
         return Snapshot(
             eligible=len(eligible),
             waves=tuple(line.total for line in running.lines),
@@ -288,6 +339,7 @@ class Laws(RuleBasedStateMachine):
             gates=running.gates,
             newer=self.rollouts[-1].rollout.id if running is not self.rollouts[-1] else None,
             carried_out=not running.owed,
+            frozen="A person froze the fleet." if self.frozen else None,
             returning=sum(one.online for one in back),
             unreachable=sum(not one.online for one in back),
         )
@@ -299,10 +351,13 @@ class Laws(RuleBasedStateMachine):
         return Counts(len(devices), sum(one.online or one in answered for one in devices), len(good), len(bad))
 
     def carry_out(self, running: Running) -> None:
-        self.order(list(self.devices.values()))
-        running.owed = False
+        if not self.frozen:
+            self.order(list(self.devices.values()))
+            running.owed = False
 
     def order(self, devices: list[Device]) -> None:
+        if self.frozen:
+            return
         claims = newest_first(one.claim for one in self.rollouts)
         for device in devices:
             found = wanted(device.candidate, claims, {DIGITS: device.followed}).get(DIGITS)
@@ -343,7 +398,12 @@ class Laws(RuleBasedStateMachine):
     def nobody_is_offered_less_than_the_newest_that_covers_them(self) -> None:
         for device in self.devices.values():
             for running in self.rollouts:
-                if running.claim.taking and running.claim.covers(device.candidate) and not running.owed:
+                if (
+                    not self.frozen
+                    and running.claim.taking
+                    and running.claim.covers(device.candidate)
+                    and not running.owed
+                ):
                     assert device.offer is not None
                     assert device.offer.number >= running.number
 
