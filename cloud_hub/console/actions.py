@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloud_hub.console import words
+from cloud_hub.console.progress import following
 from cloud_hub.rollouts.engine import APPROVAL_WANTED
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import RolloutView
@@ -39,15 +40,16 @@ def actions(rollout: RolloutView) -> tuple[Action, ...]:
 
 
 def _approve(rollout: RolloutView) -> Action:
-    wave, before = rollout.waves[rollout.wave + 1], rollout.waves[rollout.wave].covers if rollout.wave >= 0 else 0
+    number = following(rollout) or rollout.wave + 1
+    wave, before = rollout.waves[number], rollout.waves[rollout.wave].covers if rollout.wave >= 0 else 0
     other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
     return Action(
         "approve",
-        f"Approve wave {rollout.wave + 2}",
-        f"Wave {rollout.wave + 2} ({wave.name}) opens at once: {words.plural(wave.covers - before, 'more device')} are "
+        f"Approve wave {number + 1}",
+        f"Wave {number + 1} ({wave.name}) opens at once: {words.plural(wave.covers - before, 'more device')} are "
         f"offered v{rollout.version}, {words.count(wave.covers)} of {words.count(rollout.counts.eligible)} in all. The "
         f"gates keep watching.{other}",
-        f"Approve wave {rollout.wave + 2}",
+        f"Approve wave {number + 1}",
         "primary",
     )
 

@@ -19,7 +19,6 @@ from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
 from cloud_hub.console.rollout_fields import FIELDS, SECTIONS, Section
 from cloud_hub.console.rollout_form import Fault, asked, at_first
-from cloud_hub.devices.selector_text import SelectorWrong
 from cloud_hub.errors import Conflict, HubError, Invalid, NotFound
 from cloud_hub.page import PageRequest
 from cloud_hub.releases.views import VersionView
@@ -83,10 +82,10 @@ class NewRollout:
 
     @cached_property
     def matching(self) -> Mapping[str, int] | None:
-        """How many devices the selector means, by target; None while it is none."""
+        """How many devices the selector means, by target; None while it is none, or names a cohort that is none."""
         try:
             return self._parts.rollouts.matching(self.typed["selector"])
-        except SelectorWrong:
+        except Invalid:
             return None
 
     @property

@@ -22,6 +22,13 @@ class Progress:
     said: str
 
 
+def following(rollout: RolloutView) -> int | None:
+    """The next wave that adds somebody, from 0; None when there is none."""
+    covered = rollout.waves[rollout.wave].covers if rollout.wave >= 0 else 0
+    later = range(rollout.wave + 1, len(rollout.waves))
+    return next((wave for wave in later if rollout.waves[wave].covers > covered), None)
+
+
 def progress(rollout: RolloutView) -> Progress:
     """How far `rollout` is, or was when it was taken back."""
     counts, back = rollout.counts, State(rollout.state) in BACK

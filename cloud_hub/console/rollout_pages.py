@@ -14,7 +14,7 @@ from cloud_hub.console.comparison import Cohort, confidence, predictions
 from cloud_hub.console.course import Course, course
 from cloud_hub.console.drawing import Drawing, Interval, interval
 from cloud_hub.console.parts import Parts
-from cloud_hub.console.progress import BACK, Progress, progress
+from cloud_hub.console.progress import BACK, Progress, following, progress
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
 from cloud_hub.devices.store import DeviceFilter
@@ -120,9 +120,8 @@ class OneRollout:
 
     @property
     def next_step(self) -> str:
-        wave = self.rollout.wave + 1
-        last = wave >= len(self.rollout.waves)
-        return "What it needs to be complete" if last else f"What wave {wave + 1} needs to open"
+        wave = following(self.rollout)
+        return "What it needs to be complete" if wave is None else f"What wave {wave + 1} needs to open"
 
     @staticmethod
     def named(condition: ConditionView) -> str:

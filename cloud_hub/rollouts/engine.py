@@ -182,7 +182,7 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
         case "abort" if rollout.state in (State.RUNNING, State.PAUSED, State.STOPPED):
             return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by {by}{said}"))
         case "approve" if rollout.state is State.RUNNING and rollout.because.code == APPROVAL_WANTED:
-            because = Because("approved", f"Wave {rollout.wave + 2} is approved by {by}{said}")
+            because = Because("approved", f"The next wave is approved by {by}{said}")
             return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
         case "approve" if rollout.state is State.RUNNING:
             raise VerbRefused(
@@ -255,7 +255,8 @@ def _not_allowed(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int
     """What keeps `wave` from being opened although all that is asked for was seen, if anything does."""
     if snapshot.frozen is not None:
         return Because("frozen", f"Nothing in the fleet may move: {snapshot.frozen} Wave {wave + 1} opens after that.")
-    if policy.approval.asked_for(wave) and rollout.approved <= wave:
+    # Waves that add nobody are passed over: who approves what comes after the open one approves `wave`.
+    if policy.approval.asked_for(wave) and rollout.approved < rollout.wave + 2:
         other = f", and who is not {rollout.created_by}" if policy.approval.second_person else ""
         why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
         return Because(

@@ -12,7 +12,7 @@ from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.console.parts import Parts
 from cloud_hub.devices.selector_text import parse
-from cloud_hub.devices.selectors import matches
+from cloud_hub.devices.selectors import cohorts_of, matches
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import (
     PRESENCES,
@@ -316,6 +316,8 @@ class FakeRollouts:
 
     def _meant(self, selector: str) -> list[DeviceView]:
         wanted = parse(selector)
+        if unknown := cohorts_of(wanted):
+            raise Invalid(f"There is no cohort {min(unknown)!r}.", "Save it first.", code="cohort-unknown")
         return [one for one in self.devices.values() if matches(wanted, Candidate(one.id, one.target, one.labels))]
 
     def _standing(self, wanted: RolloutIn) -> list[Stander]:

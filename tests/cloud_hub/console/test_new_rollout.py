@@ -117,6 +117,13 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(browser: TestClient) -> No
     assert 'value="site = nowhere"' in response.text
 
 
+def test_a_cohort_that_is_not_there_is_said_and_stays_typed(browser: TestClient) -> None:
+    page = read(browser, f"{DIGITS}&selector=cohort:night")
+    assert "There is no cohort 'night'. Save it first." in page.text
+    assert fields(page)["selector"] == "cohort:night"
+    assert "Start the rollout" not in page.text
+
+
 def test_the_devices_of_another_wave_are_a_button_away(browser: TestClient) -> None:
     text = read(browser, f"{DIGITS}&wave=3").text
     assert "First devices of wave 4" in text

@@ -114,7 +114,7 @@ def test_a_wave_is_approved_by_a_second_person(http: TestClient, fleet: PaperGat
     refused = http.post(f"{where}/approve", headers={"Vedette-Actor": "ann"})
     assert (refused.status_code, refused.json()["code"]) == (409, "same-person")
     approved = http.post(f"{where}/approve", json={"reason": "looks fine"}, headers={"Vedette-Actor": "bob"}).json()
-    assert approved["because"]["sentence"] == "Wave 1 is approved by bob: looks fine."
+    assert approved["because"]["sentence"] == "The next wave is approved by bob: looks fine."
     fleet.rollouts.tick()
     assert http.get(where).json()["wave"] == 0
     by = [one["by"] for one in http.get(f"{where}/decisions").json()["items"] if one["because"]["code"] == "approved"]

@@ -116,11 +116,19 @@ def test_the_next_wave_waits_for_who_must_approve_it() -> None:
         check_second_person(held, policy, "ann")
     check_second_person(held, policy, "bob")
     approved = command(held, "approve", "seen it", "bob").rollout
-    assert approved.because.sentence == "Wave 2 is approved by bob: seen it."
+    assert approved.because.sentence == "The next wave is approved by bob: seen it."
     opened = after(approved, GOOD, policy)
     assert opened.wave == 1
     with pytest.raises(VerbRefused, match="waits for no approval"):
         command(opened, "approve")
+
+
+def test_a_wave_behind_one_that_adds_nobody_is_approved_once() -> None:
+    policy = POLICY.model_copy(update={"approval": Approval(waves="after-first")})
+    few = replace(GOOD, waves=(1, 1, 6))
+    held = after(SOAKED, few, policy)
+    assert "Wave 3 of 3" in held.because.sentence
+    assert after(command(held, "approve").rollout, few, policy).wave == 2
 
 
 def test_what_was_approved_still_needs_its_evidence_and_harm_stops_what_waits_for_approval() -> None:
