@@ -60,9 +60,9 @@ def _pause(rollout: RolloutView) -> Action:
     return Action(
         "pause",
         "Pause",
-        f"The {words.plural(counts.offered, 'device')} that were offered v{rollout.version} keep it, and the "
-        f"{words.plural(left, 'other device')} that it is for are not offered it. The gates keep watching, and still "
-        "stop it if they must. It can be resumed at any time.",
+        f"Devices that keep v{rollout.version}: {words.count(counts.offered)}. Devices that it is for, and that are "
+        f"not offered it: {words.count(left)}. The gates keep watching, and still stop it if they must. It can be "
+        "resumed at any time.",
         "Pause the rollout",
     )
 
@@ -84,13 +84,12 @@ def _resume(rollout: RolloutView) -> Action:
 
 def _abort(rollout: RolloutView) -> Action:
     counts = rollout.counts
-    running = counts.offered - counts.succeeded
-    others = f" The {words.plural(running, 'other')} that were offered it drop it." if running else ""
     return Action(
         "abort",
         "Abort",
-        f"The {words.plural(counts.succeeded, 'device')} that run v{rollout.version} are ordered back to what each ran "
-        f"before.{others} Nobody else is offered it. This cannot be undone; a new rollout can be started.",
+        f"Devices that are ordered back to what each ran before: {words.count(counts.offered)}, of which "
+        f"{words.count(counts.succeeded)} run v{rollout.version} now. Nobody else is offered it. This cannot be "
+        "undone; a new rollout can be started.",
         "Abort the rollout and go back",
         "danger",
         counts.offered,
