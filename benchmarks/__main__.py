@@ -18,11 +18,13 @@ _TITLE = """\
 Written by `make bench`. Compare ratios, not seconds: each anchor was measured in the same run as ours."""
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 PARTS = {
+    "crowd",
     "environment",
     "figure",
     "host",
     "nets",
     "relay",
+    "releases",
     "rules",
     "servers",
     "standalone",

@@ -17,14 +17,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlmodel import Session
-
+from benchmarks import releases
 from benchmarks.figure import Figure, report
 from cloud_hub.blobs.capability import Capabilities
 from cloud_hub.blobs.folder import FolderBlobs
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
-from cloud_hub.releases.tables import Artifact, Model, Version
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.orders import Orders
 from cloud_hub.rollouts.outlook import nothing_seen
@@ -32,8 +30,6 @@ from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.waves import Stander, draw
-from fleet_contract.encoding import encode
-from fleet_contract.manifest import Blob, Golden, Histogram, Manifest, Provenance, Reference, Tensor, sign_manifest
 from fleet_contract.signing import PrivateKey
 from fleet_contract.topics import Address, Channel
 
@@ -107,7 +103,8 @@ def _fill(file: Path) -> None:
     database = Database(f"sqlite:///{file}")
     database.migrate()
     with database.session() as session:
-        _register(session)
+        releases.register(session, "digits", 2, TARGETS, NOW)
+        releases.register(session, "parts", 1, TARGETS, NOW)
     lines = draw(_POLICY, "5a17", (Stander(f"d{n}", TARGETS[n % len(TARGETS)]) for n in range(0, DEVICES, 100)))
     with database.session() as session:
         row = _rollout("digits-v2", 2, "running")
@@ -133,57 +130,6 @@ def _add_finished(file: Path, start: int, stop: int) -> None:
             row.model, row.in_force = "parts", False
             session.add(row)
     database.dispose()
-
-
-def _register(session: Session) -> None:
-    for name, versions in (("digits", 2), ("parts", 1)):
-        session.add(Model(name=name, created_at=NOW, newest=versions))
-        session.flush()
-        for number in range(1, versions + 1):
-            session.add(
-                Version(
-                    model=name,
-                    version=number,
-                    created_at=NOW,
-                    task="classification",
-                    labels=["0", "1"],
-                    content=f"{name}{number}",
-                )
-            )
-            session.flush()
-            session.add_all(_artifact(name, number, target) for target in TARGETS)
-
-
-def _artifact(model: str, version: int, target: str) -> Artifact:
-    blob = Blob("sha256:" + "5a" * 32, 1)
-    manifest = Manifest(
-        model=model,
-        version=version,
-        target=target,
-        runtime="onnx",
-        artifact=blob,
-        inputs=(Tensor("image", "FP32", (-1, 4)),),
-        outputs=(Tensor("scores", "FP32", (-1, 2)),),
-        task="classification",
-        labels=("0", "1"),
-        reference=Reference(100, {"0": 50, "1": 50}, Histogram((0.5,), (20, 80))),
-        golden=Golden(blob, 8, 0.9, 0.5),
-        provenance=Provenance("benchmark", blob.digest, NOW, {}, 100, 0.9, 0.9),
-    )
-    signed = encode(sign_manifest(manifest, PrivateKey(b"r" * 32))).decode()
-    return Artifact(
-        model=model,
-        version=version,
-        target=target,
-        runtime="onnx",
-        digest=f"sha256:{target}",
-        size_bytes=1,
-        golden_digest="sha256:golden",
-        accuracy=1.0,
-        source_accuracy=1.0,
-        golden_agreement=1.0,
-        signed=signed,
-    )
 
 
 def _rollout(name: str, version: int, state: str) -> RolloutRow:
@@ -239,7 +185,7 @@ _OFFER = {
     "model": "'digits'",
     "slot": "'default'",
     "version": "2",
-    "digest": f"'sha256:' || {_TARGET}",
+    "digest": f"printf('sha256:%032d%032d', 2, n % {len(TARGETS)})",
     "rollout": "'digits-v2'",
     "wave": "CASE WHEN n % 100 = 0 THEN 0 WHEN n % 100 < 5 THEN 1 WHEN n % 100 < 25 THEN 2 ELSE 3 END",
     "generation": "1",

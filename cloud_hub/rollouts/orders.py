@@ -298,15 +298,18 @@ class Orders:
         # What they said of their versions may have changed who selects them, and who comes back may be exposed to what
         # it could not be offered while it was away.
         brought = self.bring(devices)
+        astray = []
         for standing in found:
             if standing.device.id in brought:
                 continue
             order, said = standing.order, heard[standing.device.id]
-            if order is None or said > order.generation:
-                # It has no order yet, or follows one that this database does not know: it was restored from a copy.
-                self.bring([standing.device.id], renew=said > 0)
-            elif said < order.generation:
+            if said > (order.generation if order else 0):
+                # It follows an order that this database does not know: it was restored from a copy.
+                astray.append(standing.device.id)
+            elif order is not None and said < order.generation:
                 self._tell(Address(standing.fleet, order.device), order)
+        if astray:
+            self.bring(astray, renew=True)
 
     def _renew(self) -> None:
         with self._database.reading() as session:

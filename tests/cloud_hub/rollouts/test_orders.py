@@ -5,6 +5,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Connection, event
 from sqlmodel import Session
 
 from cloud_hub.database import Database
@@ -106,6 +107,34 @@ def test_a_device_that_runs_what_nobody_knows_of_is_told_to_run_nothing(fleet: P
     desired = fleet.desired("a")
     assert desired is not None
     assert (desired.generation, desired.assignments) == (8, ())
+
+
+@pytest.mark.parametrize("follows", [0, 9])
+def test_many_devices_that_say_something_take_no_more_looks_than_one(fleet: PaperGateways, follows: int) -> None:
+    # A hub that looked at each of 2,000 alone kept the next rollout waiting for 20 seconds.
+    looks = [looks_at_reports(fleet, follows, *names) for names in (("a",), TEN)]
+    assert looks[0] == looks[1]
+
+
+def looks_at_reports(fleet: PaperGateways, follows: int, *names: str) -> int:
+    """The transactions of one tick after `names` joined, and said that they follow that generation."""
+    fleet.join(*names)
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    for name in names:
+        fleet.gateways[name].generation = follows
+    fleet.report(*names)
+    begun = []
+
+    def count(connection: Connection) -> None:
+        begun.append(connection)
+
+    event.listen(fleet.database.engine, "begin", count)
+    fleet.rollouts.tick()
+    event.remove(fleet.database.engine, "begin", count)
+    told = {None if (desired := fleet.desired(name)) is None else desired.generation for name in names}
+    assert told == {follows + 1 if follows else None}
+    return len(begun)
 
 
 def test_orders_are_renewed_at_half_their_life(fleet: PaperGateways) -> None:
