@@ -1,15 +1,15 @@
 """One decision on a rollout that has reached a million devices, in the hub's SQLite database.
 
-Every device has been offered the version: nine in ten run it, one in 200 rejected it,
-the others are on their way. The
+Every device has been offered the version: nine in ten run it, one in 200 rejected it, the others are on their way. The
 decision is the hub's own `RolloutService.tick`, in a process that does nothing else; the slowest of five counts. The
 anchor reads the same million offers once, without an index: what it costs to count them as they lie. Then the same
-with 2,000 rollouts that are over in place of 10.
+with 2,000 rollouts that are over in place of 10, where the usual look is compared.
 """
 
 import json
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -60,7 +60,7 @@ def main() -> int:
         [
             Figure("one decision, 1,000,000 devices", few["seconds"], 1.0, "s", few["anchor"]),
             Figure("... its memory at the peak", few["memory"], 500, "MB"),
-            Figure("... with 2,000 rollouts over, not 10", many["seconds"] / few["seconds"], 1.5, "x", 1.0),
+            Figure("... with 2,000 rollouts over, not 10", many["usual"] / few["usual"], 1.5, "x", 1.0),
         ]
     )
 
@@ -72,7 +72,8 @@ def _decided(file: Path) -> dict[str, float]:
 
 
 def decide(file: Path) -> dict[str, float]:
-    """Decides on what is in `file` again and again; the slowest look, in seconds, and the process's peak, in MB."""
+    """Decides on what is in `file` again and again; the slowest and the usual look,
+    in seconds, and the process's peak, in MB."""
     database = Database(f"sqlite:///{file}")
     blobs = FolderBlobs(file.parent / "blobs", Capabilities(b"k" * 32), 1_000_000)
     now = NOW
@@ -96,7 +97,7 @@ def decide(file: Path) -> dict[str, float]:
         began = time.perf_counter()
         connection.execute("SELECT outcome, count(*) FROM offers NOT INDEXED GROUP BY outcome").fetchall()
         scans.append(time.perf_counter() - began)
-    return {"seconds": max(looks), "anchor": max(scans), "memory": memory}
+    return {"seconds": max(looks), "usual": statistics.median(looks), "anchor": max(scans), "memory": memory}
 
 
 def _fill(file: Path) -> None:

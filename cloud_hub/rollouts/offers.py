@@ -5,7 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, false, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
@@ -211,30 +225,44 @@ def counts(
     Who was connected when it was offered it and has said nothing since `silent_before` is unheard; who is not done with
     what it was offered before `overdue_before` has failed, as has who rejected it after `retries` more tries.
     """
-    columns = (col(Offer.wave), col(Offer.outcome))
-    of_old = [col(Offer.offered_at) < at if at else false() for at in (silent_before, overdue_before)]
-    sums = [func.sum(case((which, 1), else_=0)) for which in (*of_old, col(Offer.tries) < retries)]
-    statement = select(*columns, func.count(), *sums).where(col(Offer.rollout) == rollout).group_by(*columns)
+    exceptions = {Outcome.AWAITED: col(Offer.offered_at) < silent_before}
+    if overdue_before is not None:
+        exceptions[Outcome.UNDERWAY] = col(Offer.offered_at) < overdue_before
+    if retries:
+        exceptions[Outcome.REJECTED] = col(Offer.tries) < retries
+    # One statement, so that all is of one moment; who is no exception is only counted, and read no closer.
+    all_of_them, excepted = [
+        select(col(Offer.outcome), col(Offer.wave), *sums)
+        .where(col(Offer.rollout) == rollout)
+        .group_by(col(Offer.outcome), col(Offer.wave))
+        for sums in ((func.count(), literal(0)), (literal(0), func.count()))
+    ]
+    parts = [all_of_them, *(excepted.where(col(Offer.outcome) == of.value, so) for of, so in exceptions.items())]
+    counted: dict[tuple[int, Outcome], tuple[int, int]] = {}
+    for outcome, wave, count, except_for in session.execute(union_all(*parts)):
+        before = counted.get((wave, Outcome(outcome)), (0, 0))
+        counted[wave, Outcome(outcome)] = (before[0] + count, before[1] + except_for)
     found: dict[int, Counts] = {}
-    for wave, outcome, *sums_of in session.execute(statement):
-        found[wave] = found.get(wave, Counts()) + _counted(Outcome(outcome), *sums_of)
+    for (wave, of), (count, except_for) in counted.items():
+        found[wave] = found.get(wave, Counts()) + _counted(of, count, except_for)
     return found
 
 
-def _counted(outcome: Outcome, count: int, silent: int, overdue: int, to_retry: int) -> Counts:
+def _counted(outcome: Outcome, count: int, excepted: int) -> Counts:
+    """`excepted` of them are silent, overdue, or to try again."""
     match outcome:
         case Outcome.UNHEARD:
             return Counts(offered=count)
         case Outcome.AWAITED:
-            return Counts(offered=count, heard=count - silent)
+            return Counts(offered=count, heard=count - excepted)
         case Outcome.UNDERWAY:
-            return Counts(offered=count, heard=count, failed=overdue)
+            return Counts(offered=count, heard=count, failed=excepted)
         case Outcome.WAITING:
             return Counts(offered=count, heard=count, waiting=count)
         case Outcome.SUCCEEDED:
             return Counts(offered=count, heard=count, succeeded=count)
         case Outcome.REJECTED:
-            return Counts(offered=count, heard=count, failed=count - to_retry)
+            return Counts(offered=count, heard=count, failed=count - excepted)
         case _ as never:
             assert_never(never)
 

@@ -100,7 +100,7 @@ class Offer(SQLModel, table=True):
     __tablename__ = "offers"
     __table_args__ = (
         # With these alone a rollout's devices are counted.
-        Index("ix_offers_progress", "rollout", "wave", "outcome", "tries", "offered_at"),
+        Index("ix_offers_progress", "rollout", "outcome", "wave", "tries", "offered_at"),
         Index("ix_offers_model", "model"),
     )
 
