@@ -37,6 +37,7 @@ HEAVY_REACH_SECONDS = 1.0
 #: Nothing to wait for: what is measured is the way of one order.
 POLICY = {
     "waves": [{"percent": 100}],
+    "rate": None,
     "soak_seconds": 0,
     "minimum_records": 0,
     "gates": {"errors": None, "predictions": None},

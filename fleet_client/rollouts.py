@@ -54,7 +54,7 @@ class Rollouts:
 
         {"waves": [{"percent": 1}, {"percent": 5}, {"percent": 25}, {"percent": 100}],
         "selector": "site = lyon and not target = tpu", "success_percent": 95, "soak_seconds": 60,
-        "minimum_records": 200, "stop_failed_percent": 5, "on_stop": "revert", "gates": {...}}
+        "minimum_records": 200, "stop_failed_percent": 10, "on_stop": "revert", "gates": {...}}
         """
         body = _wanted(model, version, policy, slot, salt)
         return self._http.send(Rollout, "POST", f"{API}/rollouts", body, key or os.urandom(16).hex())

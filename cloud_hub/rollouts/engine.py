@@ -289,8 +289,7 @@ def _evidence(snapshot: Snapshot) -> str:
 def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
     """Why it must stop, if it must."""
     for counts in (snapshot.counts, snapshot.fresh):
-        enough = counts.succeeded + counts.failed >= policy.stop_failed_after
-        if enough and counts.failed_percent > policy.stop_failed_percent:
+        if enough_done(counts, policy, snapshot) and counts.failed_percent > policy.stop_failed_percent:
             return Because(
                 "too-many-failed",
                 f"{counts.failed} of {counts.heard} devices heard from failed ({counts.failed_percent:.1f} %), and at "
@@ -300,6 +299,12 @@ def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
         if gate.verdict is Verdict.FAIL:
             return Because(f"gate-{gate.name}-failed", f"The gate on {gate.name} failed. {gate.sentence}")
     return None
+
+
+def enough_done(counts: Counts, policy: Policy, snapshot: Snapshot) -> bool:
+    """Whether so many are done that the share of failed ones says something: the minimum, or all that there are."""
+    all_done = snapshot.carried_out and not counts.pending
+    return all_done or counts.succeeded + counts.failed >= policy.stop_failed_after
 
 
 def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:

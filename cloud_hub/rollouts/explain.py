@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud_hub.monitoring.gates import Verdict
-from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot
+from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 
@@ -93,16 +93,15 @@ def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
         fresh.succeeded >= minimum,
         "More devices of this wave come to run it.",
     )
-    yield _failures(policy, counts if counts.failed_percent >= fresh.failed_percent else fresh)
+    yield _failures(policy, snapshot, counts if counts.failed_percent >= fresh.failed_percent else fresh)
 
 
-def _failures(policy: Policy, counts: Counts) -> Condition:
+def _failures(policy: Policy, snapshot: Snapshot, counts: Counts) -> Condition:
     return Condition(
         "failures",
         f"{counts.failed} of {counts.heard} devices ({counts.failed_percent:.1f} %)",
-        f"at most {policy.stop_failed_percent:g} %, once {policy.stop_failed_after} are done",
-        counts.succeeded + counts.failed < policy.stop_failed_after
-        or counts.failed_percent <= policy.stop_failed_percent,
+        f"at most {policy.stop_failed_percent:g} %, once {policy.stop_failed_after} or all are done",
+        not enough_done(counts, policy, snapshot) or counts.failed_percent <= policy.stop_failed_percent,
         "It is stopped by it.",
     )
 

@@ -207,7 +207,8 @@ class Policy(_Part):
     """A rollout goes on to its next wave once `success_percent` of the devices that it was offered to, and that were
     heard from, run it, these are at least `minimum_devices` and `heard_percent` of the wave, `soak_seconds` have
     passed since, `minimum_records` records of it came in during the wave and every gate is passed. It stops when a
-    gate fails, or when more than `stop_failed_percent` of them failed, and `stop_failed_after` are done with it.
+    gate fails, or when more than `stop_failed_percent` of them failed, once `stop_failed_after` are done with it or no
+    other could be.
 
     A device that is not done `deadline_seconds` after it was offered the version counts as failed; one that rejected
     it is asked to try again up to `retries` times before it does."""
@@ -222,9 +223,11 @@ class Policy(_Part):
     minimum_records: int = Field(default=200, ge=0)
     minimum_devices: int = Field(default=1, ge=1)
     heard_percent: float = Field(default=50, ge=0, le=100)
-    stop_failed_percent: float = Field(default=5, ge=0, lt=100)
-    stop_failed_after: int = Field(default=1, ge=1)
-    rate: Rate | None = None
+    # One harmless failure among the first few is no reason: 1 % of bad luck would stop every fifth rollout.
+    stop_failed_percent: float = Field(default=10, ge=0, lt=100)
+    stop_failed_after: int = Field(default=20, ge=1)
+    # A percentage of a large fleet is many devices: what 1 % of 100,000 would suffer is seen on the first hundred.
+    rate: Rate | None = Rate(devices_per_minute=20, growth_factor=2)
     max_in_flight: int | None = Field(default=None, ge=1)
     group: Group | None = None
     approval: Approval = Approval()

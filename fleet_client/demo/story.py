@@ -17,6 +17,7 @@ MODEL = "digits"
 #: tells, but for how fast they are.
 POLICY = {
     "waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}],
+    "rate": None,
     "soak_seconds": 2,
     "minimum_records": 200,
     "gates": {"predictions": {"max_shift": 0.15}, "latency": None, "device_correlation": 0.01},

@@ -48,7 +48,7 @@ def test_a_device_is_ready_before_its_window_and_switches_inside_it_and_back_at_
     late = datetime.now(UTC) + timedelta(hours=6)
     opens, closes = (f"{late + timedelta(minutes=minutes):%H:%M}" for minutes in (-60, 60))
     # It soaks for longer than this test takes, so that there is something to abort.
-    policy = {"waves": [{"percent": 100}], "soak_seconds": 600, "minimum_records": 0, "gates": NO_GATES}
+    policy = {"waves": [{"percent": 100}], "soak_seconds": 600, "minimum_records": 0, "gates": NO_GATES, "rate": None}
     made = hub.client.rollouts.create("digits", 2, {**policy, "window": {"start": opens, "end": closes}})
 
     said = waits(one)

@@ -149,7 +149,14 @@ def vedette(hub: Hub, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def rolled_out(hub: Hub, version: int, *agents: Agent, **policy: object) -> Rollout:
     """Rolls `version` of digits out to everybody at once, and waits until all `agents` run it."""
-    at_once = {"waves": [{"percent": 100}], "soak_seconds": 0, "minimum_records": 0, "gates": NO_GATES, **policy}
+    at_once = {
+        "waves": [{"percent": 100}],
+        "soak_seconds": 0,
+        "minimum_records": 0,
+        "gates": NO_GATES,
+        "rate": None,
+        **policy,
+    }
     made = hub.client.rollouts.create("digits", version, at_once)
     for agent in agents:
         agent.runs("digits", version)

@@ -23,19 +23,19 @@ def many(count: int, *, group: str | None = None) -> list[Waiting]:
 
 
 def test_a_policy_without_limits_has_nobody_wait() -> None:
-    assert not limited(Policy())
-    assert set(admitted(Policy(), Flow(), *many(100)).values()) == {None}
+    assert not limited(Policy(rate=None))
+    assert set(admitted(Policy(rate=None), Flow(), *many(100)).values()) == {None}
 
 
 def test_no_more_are_in_flight_than_the_cap() -> None:
-    policy = Policy(max_in_flight=3)
+    policy = Policy(rate=None, max_in_flight=3)
     found = admitted(policy, Flow(in_flight=1), *many(5))
     assert list(found.values()) == [None, None, "cap", "cap", "cap"]
     assert set(admitted(policy, Flow(in_flight=9), *many(2)).values()) == {"cap"}
 
 
 def test_a_group_has_no_more_in_flight_than_its_cap_and_a_device_does_not_hold_itself() -> None:
-    policy = Policy(group=Group(label="pair"))
+    policy = Policy(rate=None, group=Group(label="pair"))
     assert list(admitted(policy, Flow(), *many(2, group="a")).values()) == [None, "group"]
     assert admitted(policy, Flow(), Waiting("x", True, "a"), busy={"a": 1}) == {"x": "group"}
     assert admitted(policy, Flow(), Waiting("x", True, "a", in_flight=True), busy={"a": 1}) == {"x": None}
@@ -43,7 +43,7 @@ def test_a_group_has_no_more_in_flight_than_its_cap_and_a_device_does_not_hold_i
 
 
 def test_who_is_not_connected_waits_for_itself() -> None:
-    assert admitted(Policy(max_in_flight=3), Flow(), Waiting("x", False)) == {"x": "away"}
+    assert admitted(Policy(rate=None, max_in_flight=3), Flow(), Waiting("x", False)) == {"x": "away"}
 
 
 def test_the_rate_grows_with_each_minutes_worth_of_successes() -> None:

@@ -34,7 +34,7 @@ def created(http: TestClient, **policy: Any) -> dict[str, Any]:
 
 
 def test_a_rollout_is_started_shown_and_listed(http: TestClient, fleet: PaperGateways) -> None:
-    rollout = created(http)
+    rollout = created(http, rate=None)
     fleet.rollouts.tick()
     fleet.rollouts.tick()
     shown = http.get(f"/api/v1/rollouts/{rollout['id']}").json()
@@ -81,7 +81,7 @@ def test_what_cannot_be_is_a_problem_with_a_code(
 
 
 def test_a_device_is_asked_to_try_again_what_it_rejected(http: TestClient, fleet: PaperGateways) -> None:
-    created(http)
+    created(http, rate=None)
     fleet.rollouts.tick()
     canary, *_ = fleet.published()
     fleet.obey(canary, phase=Phase.REJECTED)

@@ -23,7 +23,7 @@ from cloud_hub.rollouts.states import FOLLOWING, State
 from fleet_contract.because import Because
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
-POLICY = Policy.model_validate({"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}]})
+POLICY = Policy.model_validate({"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], "stop_failed_percent": 5})
 BORN = Rollout("digits-v2-abc", "digits", 2, State.RUNNING, Because("created", "Created."))
 CANARY = replace(BORN, wave=0, exposed=1, wave_started_at=NOW, because=Because("wave-opened", "Wave 1 is open."))
 PASSED = Gate("errors", Verdict.PASS, "Fine.", 0.0, -0.01, 0.01, 0.02)

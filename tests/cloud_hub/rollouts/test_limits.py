@@ -19,6 +19,7 @@ def start(fleet: PaperGateways, version: int = 1, **policy: object) -> str:
         "minimum_records": 0,
         "on_stop": "pause",
         "gates": NO_GATES,
+        "rate": None,
         **policy,
     }
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=Policy.model_validate(asked))).id
