@@ -227,8 +227,10 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
         held = _unseen(policy, snapshot, now - soaking_since)
     following = _following(rollout, snapshot)
     rollout = replace(rollout, soaking_since=soaking_since)
+    if held is None:
+        held = _frozen(rollout, snapshot)
     if held is None and following is not None:
-        held = _not_allowed(rollout, policy, snapshot, following)
+        held = _not_approved(rollout, policy, snapshot, following)
     if held is not None:
         return Decision(replace(rollout, because=held))
     if following is not None:
@@ -251,10 +253,17 @@ def _following(rollout: Rollout, snapshot: Snapshot) -> int | None:
     return next((wave for wave in range(rollout.wave + 1, len(snapshot.waves)) if snapshot.waves[wave] > covered), None)
 
 
-def _not_allowed(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int) -> Because | None:
-    """What keeps `wave` from being opened although all that is asked for was seen, if anything does."""
-    if snapshot.frozen is not None:
-        return Because("frozen", f"Nothing in the fleet may move: {snapshot.frozen} Wave {wave + 1} opens after that.")
+def _frozen(rollout: Rollout, snapshot: Snapshot) -> Because | None:
+    """Why it may expose no more although all that is asked for was seen, if the fleet is frozen. Waves that add nobody
+    who is here expose those that come."""
+    if snapshot.frozen is None or rollout.exposed >= len(snapshot.waves):
+        return None
+    following = f"wave {rollout.wave + 2} of {len(snapshot.waves)} opens after that"
+    return Because("frozen", f"Nothing in the fleet may move, and {following}: {snapshot.frozen}")
+
+
+def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int) -> Because | None:
+    """What keeps `wave` from being opened although all that is asked for was seen, if a person must approve it."""
     # Waves that add nobody are passed over: who approves what comes after the open one approves `wave`.
     if policy.approval.asked_for(wave) and rollout.approved < rollout.wave + 2:
         other = f", and who is not {rollout.created_by}" if policy.approval.second_person else ""

@@ -147,6 +147,9 @@ def test_while_the_fleet_is_frozen_no_wave_opens_and_nothing_goes_back() -> None
         held = after(rollout, frozen)
         assert (held.exposed, held.because.code) == (rollout.exposed, "frozen")
         assert "Ann froze it until Monday." in held.because.sentence
+    # The later waves add nobody who is here: the end would expose who comes.
+    alone = after(SOAKED, replace(frozen, waves=(1, 1, 1)))
+    assert (alone.state, alone.exposed, alone.because.code) == (State.RUNNING, 1, "frozen")
     reverting = after(SOAKED, replace(frozen, gates=(FAILED,)))
     assert reverting.state is State.REVERTING
     assert "goes back once the fleet may move again" in after(reverting, frozen).because.sentence

@@ -35,7 +35,7 @@ def api(freeze: FreezeService) -> Iterator[TestClient]:
 
 
 def roll_out(fleet: PaperGateways, version: int) -> str:
-    policy = Policy.model_validate({"waves": [{"percent": 100}]})
+    policy = Policy.model_validate({"waves": [{"percent": 100}], "rate": None})
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=policy)).id
 
 

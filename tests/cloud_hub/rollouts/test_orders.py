@@ -22,7 +22,9 @@ TEN = tuple(f"gw-{number}" for number in range(10))
 
 def everyone(fleet: PaperGateways, version: int = 1, model: str = "digits", **policy: object) -> str:
     policy = {"waves": [{"percent": 100}], **policy}
-    return fleet.rollouts.create(RolloutIn(model=model, version=version, policy=Policy.model_validate(policy))).id
+    return fleet.rollouts.create(
+        RolloutIn(model=model, version=version, policy=Policy.model_validate({"rate": None, **policy}))
+    ).id
 
 
 def test_an_order_says_what_to_run_why_and_where_to_get_it(fleet: PaperGateways) -> None:

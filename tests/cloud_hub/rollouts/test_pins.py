@@ -43,7 +43,7 @@ def a_pin(fleet: PaperGateways, **asked: Any) -> PinIn:
 
 
 def roll_out(fleet: PaperGateways, version: int, **policy: object) -> str:
-    asked = Policy.model_validate({"waves": [{"percent": 100}], **policy})
+    asked = Policy.model_validate({"waves": [{"percent": 100}], "rate": None, **policy})
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=asked)).id
 
 
@@ -129,7 +129,7 @@ def test_of_several_pins_the_newest_decides_and_each_model_is_for_itself(
     pins.pin(a_pin(fleet, device="a", model="digits"))
     fleet.clock.pass_seconds(1)
     pins.pin(a_pin(fleet, device="a", model="digits", version=2))
-    fleet.rollouts.create(RolloutIn(model="parts", version=1, policy=Policy(minimum_records=0)))
+    fleet.rollouts.create(RolloutIn(model="parts", version=1, policy=Policy(minimum_records=0, rate=None)))
     fleet.play(10)
     assert (fleet.version("a"), fleet.version("a", "parts")) == (2, 1)
 

@@ -18,7 +18,7 @@ from tests.fakes.paper_gateways import PaperGateways
 
 
 def roll_out(fleet: PaperGateways, version: int, by: str, **policy: object) -> str:
-    asked = Policy.model_validate({"waves": [{"devices": 1}, {"percent": 100}], **policy})
+    asked = Policy.model_validate({"waves": [{"devices": 1}, {"percent": 100}], "rate": None, **policy})
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=asked), Origin(by)).id
 
 

@@ -34,7 +34,7 @@ def test_slots_are_few_at_any_age_and_hold_the_moment_that_they_stand_for(age_se
 def a_rollout(fleet: PaperGateways, **policy: object) -> str:
     fleet.join("gw-0", "gw-1")
     fleet.register()
-    wanted = RolloutIn(model="digits", version=1, policy=Policy.model_validate(policy))
+    wanted = RolloutIn(model="digits", version=1, policy=Policy.model_validate({"rate": None, **policy}))
     return fleet.rollouts.create(wanted).id
 
 

@@ -39,7 +39,9 @@ def start(
     **policy: object,
 ) -> RolloutView:
     policy = {"waves": [{"devices": 1}, {"percent": 50}, {"percent": 100}], **policy}
-    wanted = RolloutIn(model=model, version=version, slot=slot, salt=salt, policy=Policy.model_validate(policy))
+    wanted = RolloutIn(
+        model=model, version=version, slot=slot, salt=salt, policy=Policy.model_validate({"rate": None, **policy})
+    )
     return fleet.rollouts.create(wanted)
 
 
@@ -378,7 +380,7 @@ def test_what_a_preview_shows_is_what_happens(fleet: PaperGateways) -> None:
     fleet.join(*SIX)
     fleet.join(*(f"avx-{number}" for number in range(3)), target="cpu-avx2")
     fleet.register()
-    wanted = RolloutIn(model="digits", version=1, policy=Policy())
+    wanted = RolloutIn(model="digits", version=1, policy=Policy(rate=None))
     shown = fleet.rollouts.preview(wanted)
     assert fleet.rollouts.page().items == []
     waves = [fleet.rollouts.preview(wanted.model_copy(update={"salt": shown.salt}), wave).devices for wave in range(4)]
