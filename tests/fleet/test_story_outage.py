@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.built import Digits
-from tests.fleet.world import Agent, AgentFactory, Hub, ended, eventually, rolled_out
+from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub, ended, eventually, rolled_out
 
 pytestmark = pytest.mark.timeout(240)
 ALL = """
@@ -107,10 +107,10 @@ def _told(hub: Hub, agent: Agent, boot: str) -> list[tuple[str, str | None]]:
 
 
 def test_a_hub_that_is_started_again_goes_on_with_its_rollouts(hub: Hub, agent: AgentFactory, digits: Digits) -> None:
-    first, second = agent("press-07"), agent("press-08", target="cpu-avx2")
+    first, second = agent("press-07"), agent("press-08")
     hub.client.models.register(digits.good)
     patient = {"waves": [{"devices": 1}, {"percent": 100}], "soak_seconds": 5, "minimum_records": 20}
-    made = hub.client.rollouts.create("digits", 1, {**patient, "gates": {"errors": None, "predictions": None}})
+    made = hub.client.rollouts.create("digits", 1, {**patient, "gates": NO_GATES})
     eventually(lambda: hub.client.rollouts.get(made.id).counts.succeeded == 1, "the canary runs it")
     hub.kill()
     hub.start()

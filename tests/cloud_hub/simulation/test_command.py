@@ -28,7 +28,8 @@ def test_a_program_gets_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> 
     assert answer["summary"]["runs"] == len(answer["runs"]) == 2
     assert answer["summary"]["false_stops"] == 0
     assert answer["scenario"]["devices"] == 500
-    assert answer["points"][-1]["offered"] == 500
+    # 2 % never come, and who is away is offered nothing.
+    assert 480 <= answer["points"][-1]["offered"] < 500
 
 
 def test_several_runs_are_told_as_a_distribution(capsys: pytest.CaptureFixture[str]) -> None:
