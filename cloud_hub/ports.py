@@ -2,8 +2,14 @@
 
 import errno
 import socket
+from secrets import SystemRandom
 
 from cloud_hub.errors import CannotStart
+
+#: Below those that systems give to outgoing connections (Linux: from 32768 on), which could be gone again before the
+#: program that it is chosen for listens there.
+_LASTING = range(20_000, 32_768)
+_TRIED = 20
 
 
 def listen(host: str, port: int, flag: str, *, remembered: int | None = None) -> socket.socket:
@@ -29,10 +35,17 @@ def listen(host: str, port: int, flag: str, *, remembered: int | None = None) ->
 
 
 def free_port(host: str, port: int, *, remembered: int | None = None) -> int:
-    """`port`, or for 0 the `remembered` one if it is free, else any free one."""
+    """`port`, or for 0 the `remembered` one if it is free, else any: for a program that listens there later."""
     if port:
         return port
-    with listen(host, 0, "", remembered=remembered) as found:
+    candidates: list[int] = SystemRandom().sample(_LASTING, _TRIED)
+    for candidate in [remembered, *candidates] if remembered else candidates:
+        try:
+            with _bound(host, candidate):
+                return candidate
+        except OSError:
+            continue
+    with _bound(host, 0) as found:
         return int(found.getsockname()[1])
 
 

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from secrets import SystemRandom
 
 from fleet_client.cli.program import command
 from fleet_client.demo.child import Child
@@ -11,7 +12,8 @@ LOOPBACK = "127.0.0.1"
 
 def free_port(preferred: int = 0) -> int:
     """`preferred` when nobody listens there, else any that is free."""
-    for port in (preferred, 0):
+    # Below those that systems give to outgoing connections, which could be gone before the program listens there.
+    for port in (*((preferred,) if preferred else ()), *SystemRandom().sample(range(20_000, 32_768), 20), 0):
         with socket.socket() as probe:
             # As servers do: what is left of a connection that was closed a minute ago does not hold the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
