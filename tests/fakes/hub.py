@@ -35,6 +35,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     owed: int = 0
     """So many more bytes are promised, and never come."""
+    breaks: bool = False
+    """Whether the connection ends with it, as that of a hub that dies."""
 
 
 Route = Callable[[Asked], Answer] | Answer
@@ -87,6 +89,7 @@ def fake_hub() -> Iterator[FakeHub]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
+            self.close_connection |= answer.breaks
 
         do_GET = do_POST = do_PUT = do_PATCH = _answer  # noqa: N815  (the names that the server calls)
 

@@ -46,7 +46,7 @@ def test_all_pages_are_asked_for_one_after_the_other_and_only_when_needed(hub: F
 
 
 def test_a_create_whose_answer_is_lost_is_sent_again_under_the_same_name(hub: FakeHub, client: Client) -> None:
-    answers = iter([Answer(b"", 201, owed=10), Answer(rollout(), 201)])
+    answers = iter([Answer(b"", 201, owed=10, breaks=True), Answer(rollout(), 201)])
     hub.on("POST /api/v1/rollouts", lambda _: next(answers))
     assert client.rollouts.create("digits", 2).id == "digits-v2-0a1b2c"
     first, second = hub.asked
@@ -54,7 +54,7 @@ def test_a_create_whose_answer_is_lost_is_sent_again_under_the_same_name(hub: Fa
 
 
 def test_a_verb_whose_answer_is_lost_is_not_sent_again(hub: FakeHub, client: Client) -> None:
-    hub.on("POST /api/v1/rollouts/r1/pause", Answer(b"", 200, owed=10))
+    hub.on("POST /api/v1/rollouts/r1/pause", Answer(b"", 200, owed=10, breaks=True))
     with pytest.raises(HubUnreachable):
         client.rollouts.pause("r1")
     assert len(hub.asked) == 1
