@@ -320,7 +320,7 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
     """What is missing on devices before the wave may soak, if anything is."""
     fresh = snapshot.fresh
     if not snapshot.carried_out:
-        return Because("orders-owed", f"{fresh.offered} devices of this wave have their order; {_waits(snapshot)}.")
+        return Because("orders-owed", f"{fresh.offered} of this wave's devices have their order; {_waits(snapshot)}.")
     if fresh.heard == 0:
         return Because(
             "nobody-heard",
@@ -346,7 +346,7 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
     # A wave that is smaller than the minimum must succeed as a whole: it has no more to show.
     minimum = min(policy.minimum_devices, fresh.offered)
     if fresh.succeeded < minimum:
-        return Because("devices-wanted", f"{fresh.succeeded} devices of this wave run it; at least {minimum} must.")
+        return Because("devices-wanted", f"{fresh.succeeded} of this wave's devices run it; at least {minimum} must.")
     return None
 
 

@@ -15,13 +15,13 @@ def say(question: Question, found: Weighed, of: str, hit: str, change: str) -> s
     value, lower, upper = 100 * found.value, 100 * found.lower, 100 * found.upper
     match found.verdict:
         case Verdict.FAIL:
-            return f"{what}: {change} of {value:.1f} points, and of {lower:.1f} at the least; {allowed}."
+            return f"{what}: {change} of {value:z.1f} points, and of {lower:z.1f} at the least; {allowed}."
         case Verdict.PASS:
-            return f"{what}: {change} of {upper:.1f} points at the most; {allowed}."
+            return f"{what}: {change} of {upper:z.1f} points at the most; {allowed}."
         case Verdict.NOT_ENOUGH_EVIDENCE:
             more = "devices or records" if value > 100 * question.tolerated else "records"
             return (
-                f"{what}: {change} of {value:.1f} points, which may truly be up to {upper:.1f}; {allowed}, so more "
+                f"{what}: {change} of {value:z.1f} points, which may truly be up to {upper:z.1f}; {allowed}, so more "
                 f"{more} are needed."
             )
 
