@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_each_branch_of_the_core_is_taken_by_a_test(tmp_path: Path) -> None:
     def coverage(*arguments: str) -> "subprocess.CompletedProcess[str]":
         data = f"--data-file={tmp_path / 'coverage'}"
