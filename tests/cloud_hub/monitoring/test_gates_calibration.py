@@ -12,6 +12,9 @@ LABELS = ("cat", "dog", "fox", "owl")
 ABOUT = About(LABELS)
 SHARES = np.array([0.4, 0.3, 0.2, 0.1])
 
+# Hundreds of looks each: a busy machine may take its time.
+pytestmark = pytest.mark.timeout(600)
+
 
 def only(**changes: float) -> Tolerances:
     """Tolerances with these gates on and no others, and 5 % of false alarms, so that too many would be seen."""
