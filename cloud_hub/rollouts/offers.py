@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,7 +28,7 @@ from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.admission import MINUTE, Flow
 from cloud_hub.rollouts.engine import Counts
-from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome
+from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.views import FailureView
@@ -238,33 +238,14 @@ def counts(
         for sums in ((func.count(), literal(0)), (literal(0), func.count()))
     ]
     parts = [all_of_them, *(excepted.where(col(Offer.outcome) == of.value, so) for of, so in exceptions.items())]
-    counted: dict[tuple[int, Outcome], tuple[int, int]] = {}
+    sums_of: dict[tuple[int, Outcome], tuple[int, int]] = {}
     for outcome, wave, count, except_for in session.execute(union_all(*parts)):
-        before = counted.get((wave, Outcome(outcome)), (0, 0))
-        counted[wave, Outcome(outcome)] = (before[0] + count, before[1] + except_for)
+        before = sums_of.get((wave, Outcome(outcome)), (0, 0))
+        sums_of[wave, Outcome(outcome)] = (before[0] + count, before[1] + except_for)
     found: dict[int, Counts] = {}
-    for (wave, of), (count, except_for) in counted.items():
-        found[wave] = found.get(wave, Counts()) + _counted(of, count, except_for)
+    for (wave, of), (count, except_for) in sums_of.items():
+        found[wave] = found.get(wave, Counts()) + counted(of, count, except_for)
     return found
-
-
-def _counted(outcome: Outcome, count: int, excepted: int) -> Counts:
-    """`excepted` of them are silent, overdue, or to try again."""
-    match outcome:
-        case Outcome.UNHEARD:
-            return Counts(offered=count)
-        case Outcome.AWAITED:
-            return Counts(offered=count, heard=count - excepted)
-        case Outcome.UNDERWAY:
-            return Counts(offered=count, heard=count, failed=excepted)
-        case Outcome.WAITING:
-            return Counts(offered=count, heard=count, waiting=count)
-        case Outcome.SUCCEEDED:
-            return Counts(offered=count, heard=count, succeeded=count)
-        case Outcome.REJECTED:
-            return Counts(offered=count, heard=count, failed=count - excepted)
-        case _ as never:
-            assert_never(never)
 
 
 def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock: bool = False) -> Flow:

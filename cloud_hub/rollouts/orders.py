@@ -219,8 +219,14 @@ class Orders:
         allowed = []
         for change in changes:
             device = change.standing.device.id
-            not_yet = [rollout for rollout, of in held.items() if of.get(device) is not None]
-            if not_yet:
+            if any(of.get(device) is not None for of in held.values()):
+                # An older one with limits of its own was not asked for this device, and does not let it go either.
+                let_go = {rollout for rollout, of in held.items() if device in of and of[device] is None}
+                not_yet = [
+                    claim.rollout
+                    for claim in change.all_claims
+                    if claim.running and limited(claim.policy) and claim.rollout not in let_go
+                ]
                 want = wanted(change.standing.device, change.all_claims, change.standing.followed, not_yet)
                 if not renew and not _differs(change.standing, want):
                     continue

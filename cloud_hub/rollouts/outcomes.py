@@ -7,6 +7,9 @@ counting a rollout's devices reads no report again.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import assert_never
+
+from cloud_hub.rollouts.engine import Counts
 
 #: What a device says that has all ready and waits for its maintenance window (`edge_agent.core.maintenance`).
 _WINDOW_CLOSED = "window-closed"
@@ -62,3 +65,22 @@ def outcome(offer: Offered, said: Said) -> Outcome:
     if said.heard_at is not None and said.heard_at >= offer.offered_at:
         return Outcome.UNDERWAY
     return offer.outcome
+
+
+def counted(of: Outcome, count: int, excepted: int) -> Counts:
+    """What `count` offers `of` an outcome come to. `excepted` of them are silent, overdue, or to try again."""
+    match of:
+        case Outcome.UNHEARD:
+            return Counts(offered=count)
+        case Outcome.AWAITED:
+            return Counts(offered=count, heard=count - excepted)
+        case Outcome.UNDERWAY:
+            return Counts(offered=count, heard=count, failed=excepted)
+        case Outcome.WAITING:
+            return Counts(offered=count, heard=count, waiting=count)
+        case Outcome.SUCCEEDED:
+            return Counts(offered=count, heard=count, succeeded=count)
+        case Outcome.REJECTED:
+            return Counts(offered=count, heard=count, failed=count - excepted)
+        case _ as never:
+            assert_never(never)

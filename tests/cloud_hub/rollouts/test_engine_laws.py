@@ -1,7 +1,7 @@
 """The engine against random fleets, reports, delays, crashes and people. What must hold, holds after every step.
 
-The fleet here is a model of its own, without a database: orders are derived with the hub's pure functions, and reach
-devices late, twice or never.
+The fleet here is a model of its own, without a database: orders are derived and let go with the hub's pure functions,
+and reach devices late, twice or never.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.monitoring.gates import Gate, Verdict
+from cloud_hub.rollouts.admission import MINUTE, Flow, Waiting, admit, devices_per_minute, limited
 from cloud_hub.rollouts.engine import (
+    AWAY,
     Counts,
     Rollout,
     SamePerson,
@@ -25,6 +27,7 @@ from cloud_hub.rollouts.engine import (
     command,
     decide,
 )
+from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, TAKING, UNFINISHED, State
 from cloud_hub.rollouts.wanted import Candidate, Claim, Place, newest_first, wanted
@@ -35,7 +38,8 @@ from fleet_contract.because import Because
 pytestmark = pytest.mark.timeout(400)
 
 NOBODY = Line("nobody", {}, {})
-TARGETS = ("cpu-vnni", "cpu-avx2")
+TARGETS = ("cpu-vnni", "cpu-avx2", "edge-tpu")
+START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
 @dataclass
@@ -46,12 +50,26 @@ class Device:
     online: bool = True
     offer: Claim | None = None
     followed: tuple[str, ...] = ()
+    offered_at: datetime = START
     generation: int = 0
     received: int = 0
     received_claim: Claim | None = None
     runs: int | None = None
     rejected: bool = False
     reported: int = 0
+
+    @property
+    def group(self) -> str:
+        return self.candidate.labels["pair"]
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.reported < self.generation:
+            return Outcome.AWAITED if self.online else Outcome.UNHEARD
+        if self.rejected:
+            return Outcome.REJECTED
+        good = self.offer is not None and self.runs == self.offer.version
+        return Outcome.SUCCEEDED if good else Outcome.UNDERWAY
 
 
 @dataclass
@@ -68,6 +86,9 @@ class Running:
     gates: tuple[Gate, ...] = ()
     lines: tuple[Line, ...] = ()
     approvals: set[int] = field(default_factory=set)
+    #: When a device was let go, each time.
+    let_go: list[datetime] = field(default_factory=list)
+    held: dict[str, int] = field(default_factory=dict)
     #: What each device would have been offered instead, when it was offered this rollout's version.
     before: dict[str, Claim | None] = field(default_factory=dict)
 
@@ -87,6 +108,9 @@ class Running:
             lab=parse(self.policy.lab) if self.policy.lab else None,
             selector=parse(self.policy.selector),
             artifacts=dict.fromkeys(self.targets, f"sha256:{one.version}"),
+            running=one.state is State.RUNNING,
+            policy=self.policy,
+            wave_started_at=one.wave_started_at,
         )
 
 
@@ -114,6 +138,10 @@ POLICIES = st.builds(
             "lab": st.sampled_from([None, None, "site = a"]),
             "approval": st.sampled_from([{}, {}, {"waves": "all"}, {"waves": "after-first", "second_person": True}]),
             "on_stop": st.sampled_from(["revert", "pause"]),
+            "rate": st.sampled_from([None, None, {"devices_per_minute": 2, "growth_factor": 2}]),
+            "max_in_flight": st.sampled_from([None, None, 1, 3]),
+            "group": st.sampled_from([None, None, {"label": "pair"}]),
+            "deadline_seconds": st.sampled_from([None, 30, 300]),
         }
     ),
 )
@@ -126,7 +154,7 @@ def a_gate(verdict: Verdict) -> Gate:
 class Laws(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.now = datetime(2026, 11, 2, 12, tzinfo=UTC)
+        self.now = START
         self.devices: dict[str, Device] = {}
         self.rollouts: list[Running] = []
         self.frozen = False
@@ -135,7 +163,7 @@ class Laws(RuleBasedStateMachine):
     def fleet(self, count: int, policy: Policy) -> None:
         for number in range(count):
             self.joins(number, number % 3 == 0)
-        self.a_person_starts_a_rollout(policy, both=True)
+        self.a_person_starts_a_rollout(policy, TARGETS)
 
     # --- the world -------------------------------------------------------------------------------------------------
 
@@ -143,7 +171,8 @@ class Laws(RuleBasedStateMachine):
     def joins(self, number: int, elsewhere: bool) -> None:
         name = f"gateway-{number}"
         if name not in self.devices:
-            candidate = Candidate(name, TARGETS[number % 2], {"site": "b" if elsewhere else "a"})
+            labels = {"site": "b" if elsewhere else "a", "pair": f"pair-{number // 2}"}
+            candidate = Candidate(name, TARGETS[number % len(TARGETS)], labels)
             self.devices[name] = Device(candidate)
             self.order([self.devices[name]])
 
@@ -152,6 +181,8 @@ class Laws(RuleBasedStateMachine):
     def connection_changes(self, data: st.DataObject) -> None:
         device = self.devices[data.draw(st.sampled_from(sorted(self.devices)))]
         device.online = not device.online
+        if device.online:
+            self.order([device])
 
     @precondition(lambda self: any(one.online and one.received < one.generation for one in self.devices.values()))
     @rule(data=st.data())
@@ -215,16 +246,22 @@ class Laws(RuleBasedStateMachine):
         self.decides(len(self.rollouts) - 1, carried_out=False)
         self.now += timedelta(seconds=61)
 
+    @rule(seconds=st.sampled_from([1, 5, 10]))
+    def the_hub_looks_at_it_again_and_again(self, seconds: int) -> None:
+        for _ in range(6):
+            self.the_clock_ticks()
+            self.now += timedelta(seconds=seconds)
+
     # --- the hub ---------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.rollouts) < 4)
-    @rule(policy=POLICIES, both=st.booleans())
-    def a_person_starts_a_rollout(self, policy: Policy, both: bool) -> None:
+    @rule(policy=POLICIES, compiled_for=st.sampled_from([TARGETS, TARGETS[:2], TARGETS[:1]]))
+    def a_person_starts_a_rollout(self, policy: Policy, compiled_for: tuple[str, ...]) -> None:
         number = len(self.rollouts) + 1
         rollout = Rollout(
             f"r{number}", "digits", number, State.RUNNING, Because("created", "Created."), created_by="ann"
         )
-        self.rollouts.append(Running(number, rollout, policy, f"salt{number}", TARGETS if both else TARGETS[:1]))
+        self.rollouts.append(Running(number, rollout, policy, f"salt{number}", compiled_for))
         if self.eligible(self.rollouts[-1]):
             # Whatever else is going on, nothing blocks a newer one but a person.
             self.decides(len(self.rollouts) - 1, carried_out=False)
@@ -280,7 +317,7 @@ class Laws(RuleBasedStateMachine):
         before, snapshot = running.rollout, self.snapshot(running)
         after = decide(before, running.policy, snapshot, self.now).rollout
         assert decide(before, running.policy, snapshot, self.now).rollout == after
-        if after.exposed > before.exposed:
+        if after.exposed > before.exposed and after.state is State.RUNNING:
             assert not self.frozen
         if after.wave > before.wave and after.state is State.RUNNING and running.policy.approval.asked_for(after.wave):
             # Waves that add nobody are passed over: who approves what follows the open one approves this one.
@@ -298,6 +335,8 @@ class Laws(RuleBasedStateMachine):
             assert snapshot.counts.success_percent >= asked.success_percent
             assert snapshot.wave_records >= asked.minimum_records
             assert all(gate.verdict is Verdict.PASS for gate in snapshot.gates)
+        if before.state is State.RUNNING and snapshot.newer is None:
+            self.who_is_late_has_failed(running, snapshot, after)
         if after.wave > before.wave:
             running.records = 0
         self.moved(before, after)
@@ -334,48 +373,145 @@ class Laws(RuleBasedStateMachine):
         return Snapshot(
             eligible=len(eligible),
             waves=tuple(line.total for line in running.lines),
-            counts=self.count(mine),
-            fresh=self.count(fresh or mine),
+            counts=self.count(mine, running),
+            fresh=self.count(fresh or mine, running),
             wave_records=running.records,
             gates=running.gates,
             newer=self.rollouts[-1].rollout.id if running is not self.rollouts[-1] else None,
             carried_out=not running.owed,
+            held=running.held,
             frozen="A person froze the fleet." if self.frozen else None,
             returning=sum(one.online for one in back),
             unreachable=sum(not one.online for one in back),
         )
 
-    def count(self, devices: list[Device]) -> Counts:
-        answered = [one for one in devices if one.reported >= one.generation]
-        good = [one for one in answered if one.offer and one.runs == one.offer.version and not one.rejected]
-        bad = [one for one in answered if one.rejected]
-        return Counts(len(devices), sum(one.online or one in answered for one in devices), len(good), len(bad))
+    def count(self, devices: list[Device], running: Running) -> Counts:
+        late = [one.outcome is Outcome.UNDERWAY and self.is_late(one, running) for one in devices]
+        return sum((counted(one.outcome, 1, int(of)) for one, of in zip(devices, late, strict=True)), Counts())
 
     def carry_out(self, running: Running) -> None:
         if not self.frozen:
+            running.owed, running.held = False, {}
             self.order(list(self.devices.values()))
-            running.owed = False
 
     def order(self, devices: list[Device]) -> None:
         if self.frozen:
             return
         claims = newest_first(one.claim for one in self.rollouts)
+        want = {one.candidate.id: wanted(one.candidate, claims, {DIGITS: one.followed}).get(DIGITS) for one in devices}
+        not_yet = self.kept_waiting([one for one in devices if want[one.candidate.id]], want)
+        flying = {one.rollout.id: self.flying(one) for one in self.rollouts}
+        changed: list[tuple[Device, Claim | None]] = []
         for device in devices:
-            found = wanted(device.candidate, claims, {DIGITS: device.followed}).get(DIGITS)
-            if self.named(found) == self.named(device.offer):
-                continue
-            if found is not None and found.rollout not in device.followed:
-                self.rollouts[found.number - 1].before[device.candidate.id] = device.offer
-            if found is None:
-                device.followed = ()
-            elif found.rollout in device.followed:
-                device.followed = device.followed[device.followed.index(found.rollout) :]
-            else:
-                device.followed = (found.rollout, *device.followed)
-            device.offer = found
-            device.generation += 1
+            held = not_yet.get(device.candidate.id, ())
+            found = wanted(device.candidate, claims, {DIGITS: device.followed}, held).get(DIGITS)
+            if self.named(found) != self.named(device.offer):
+                changed.append((device, found))
+        let_go = [(one, found) for one, found in changed if found and found.rollout not in one.followed]
+        for device, found in changed:
+            self.changes(device, found)
+        for device, found in let_go:
+            running = self.rollouts[found.number - 1]
+            if running.claim.running:
+                running.let_go.append(self.now)
+                self.nobody_is_let_go_too_soon(device, running, flying[found.rollout], len(changed) - len(let_go))
+
+    def changes(self, device: Device, found: Claim | None) -> None:
+        if found is not None and found.rollout not in device.followed:
+            self.rollouts[found.number - 1].before[device.candidate.id] = device.offer
+        if found is None:
+            device.followed = ()
+        elif found.rollout in device.followed:
+            device.followed = device.followed[device.followed.index(found.rollout) :]
+        else:
+            device.followed = (found.rollout, *device.followed)
+        device.offer, device.offered_at = found, self.now
+        device.generation += 1
+
+    def kept_waiting(self, devices: list[Device], want: dict[str, Claim | None]) -> dict[str, set[str]]:
+        """The rollouts that each of `devices` may not follow yet, as the hub finds it."""
+        asked: dict[str, list[Device]] = {}
+        for device in devices:
+            claim = want[device.candidate.id]
+            if claim and claim.running and claim.rollout not in device.followed and limited(claim.policy):
+                asked.setdefault(claim.rollout, []).append(device)
+        unasked = {one.rollout.id for one in self.rollouts if one.claim.running and limited(one.policy)}
+        not_yet: dict[str, set[str]] = {}
+        for running in self.rollouts:
+            waiting = [
+                Waiting(one.candidate.id, one.online, one.group, one.offer is not None and one.outcome in IN_FLIGHT)
+                for one in asked.get(running.rollout.id, [])
+            ]
+            said = admit(
+                running.policy,
+                self.flow(running),
+                self.flying(running)[1] if running.policy.group else {},
+                waiting,
+                running.salt,
+                running.rollout.wave_started_at or self.now,
+                self.now,
+            )
+            for name, why in said.items():
+                if why is not None:
+                    not_yet[name] = unasked
+                    running.held[why] = running.held.get(why, 0) + 1
+                    # Who is away waits for itself.
+                    running.owed |= why != AWAY
+        return not_yet
+
+    def flow(self, running: Running) -> Flow:
+        mine = self.followers(running)
+        counts = self.count(mine, running)
+        lately = [one.offered_at for one in mine if one.offered_at > self.now - MINUTE]
+        since = self.now - max(lately) if lately else MINUTE
+        return Flow(counts.offered - counts.succeeded - counts.failed, len(lately), since, counts.succeeded)
+
+    def followers(self, running: Running) -> list[Device]:
+        return [one for one in self.devices.values() if self.named(one.offer) == running.rollout.id]
+
+    def flying(self, running: Running) -> tuple[int, dict[str, int]]:
+        """Devices that may be switching, as `running` sees it: those that it let go, and those of each group."""
+        mine, groups = 0, dict[str, int]()
+        for device in self.devices.values():
+            own = self.named(device.offer) == running.rollout.id
+            done = device.reported >= device.generation and (
+                device.rejected or device.runs == self.version(device.offer) or (own and self.is_late(device, running))
+            )
+            if device.offer is not None and not done:
+                mine += own
+                groups[device.group] = groups.get(device.group, 0) + 1
+        return mine, groups
+
+    def is_late(self, device: Device, running: Running) -> bool:
+        deadline = running.policy.deadline_seconds
+        return deadline is not None and self.now - device.offered_at > timedelta(seconds=deadline)
 
     # --- the laws --------------------------------------------------------------------------------------------------
+
+    def nobody_is_let_go_too_soon(
+        self, device: Device, running: Running, before: tuple[int, dict[str, int]], undone: int
+    ) -> None:
+        """`before` is who was flying before, and `undone` are those that went back meanwhile, who wait for nobody."""
+        policy, (mine, groups) = running.policy, self.flying(running)
+        if limited(policy):
+            assert device.online
+        if policy.max_in_flight is not None:
+            assert mine <= max(policy.max_in_flight, before[0]) + undone
+        if policy.group is not None:
+            assert groups[device.group] <= max(policy.group.max_in_flight, before[1].get(device.group, 0)) + undone
+        if policy.rate is not None:
+            succeeded = self.count(self.followers(running), running).succeeded
+            in_a_minute = sum(at > self.now - MINUTE for at in running.let_go)
+            assert in_a_minute <= int(devices_per_minute(policy.rate, succeeded))
+
+    def who_is_late_has_failed(self, running: Running, snapshot: Snapshot, after: Rollout) -> None:
+        heard = [one for one in self.followers(running) if one.reported >= one.generation]
+        good = [one for one in heard if one.runs == running.rollout.version and not one.rejected]
+        failed = [one for one in heard if one not in good and (one.rejected or self.is_late(one, running))]
+        assert snapshot.counts.failed == len(failed)
+        enough = len(good) + len(failed) >= running.policy.stop_failed_after
+        if enough and 100 * len(failed) > running.policy.stop_failed_percent * snapshot.counts.heard:
+            assert after.state in (State.STOPPED, State.REVERTING)
 
     @invariant()
     def every_state_has_a_reason(self) -> None:
@@ -404,6 +540,7 @@ class Laws(RuleBasedStateMachine):
                     and running.claim.taking
                     and running.claim.covers(device.candidate)
                     and not running.owed
+                    and (device.online or not limited(running.policy))
                 ):
                     assert device.offer is not None
                     assert device.offer.number >= running.number
@@ -451,17 +588,21 @@ class Laws(RuleBasedStateMachine):
         return claim.rollout if claim else None
 
 
-Laws.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+Laws.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
 TestLaws = Laws.TestCase
 
 
-def test_a_rollout_with_good_devices_and_good_telemetry_always_completes() -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [{}, {"rate": {"devices_per_minute": 2}, "max_in_flight": 2, "group": {"label": "pair"}, "deadline_seconds": 300}],
+)
+def test_a_rollout_with_good_devices_and_good_telemetry_always_completes(limits: dict[str, object]) -> None:
     laws = Laws()
     for number in range(20):
         laws.joins(100 + number, elsewhere=False)
-    laws.a_person_starts_a_rollout(Policy(), both=True)
+    laws.a_person_starts_a_rollout(Policy.model_validate(limits), TARGETS)
     waves = []
-    for _ in range(40):
+    for _ in range(60):
         laws.the_clock_ticks()
         waves.append(laws.rollouts[0].rollout.wave)
         for device in laws.devices.values():

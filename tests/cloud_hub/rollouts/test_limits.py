@@ -68,6 +68,21 @@ def test_no_more_devices_are_in_flight_than_the_cap_whatever_the_hub_forgets(fle
     assert shown(fleet, rollout).state == "completed"
 
 
+def test_who_waits_for_a_newer_version_is_not_let_go_to_the_older_one_meanwhile(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_connected(fleet)
+    start(fleet, max_in_flight=1)
+    fleet.rollouts.tick()
+    start(fleet, 2, max_in_flight=1)
+    decide = fleet.rollouts._decide
+    # Another hub is at the older one, which is not superseded yet.
+    monkeypatch.setattr(fleet.rollouts, "_decide", lambda row: decide(row) if row.version == 2 else None)
+    fleet.rollouts.tick()
+    assert len(ordered(fleet, 2)) == 1
+    assert len(ordered(fleet, 1)) <= 1
+
+
 def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
     for number, name in enumerate(TEN):
         fleet.join(name, pair=f"p{number // 2}")
