@@ -8,7 +8,7 @@ another generation gets its order again.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -59,6 +59,7 @@ class _Change:
     claims: dict[Place, Claim]
     all_claims: Sequence[Claim]
     """Of all rollouts that a device can follow."""
+    holding: Sequence[Pin] = ()
     retry: Place | None = None
     """What to try again although the device has rejected it; `by_hub` and not by an operator."""
     by_hub: bool = False
@@ -154,10 +155,12 @@ class Orders:
                 # Another hub was quicker.
                 return None
             claims = store.claims(session)
-            want = _wanted(standing, claims, pins.active(session, self._now(), [device]))
-            if place not in want:
-                return None
-            written = self._written(_Change(standing, want, claims, place, by_hub))
+            holding = pins.active(session, self._now(), [device])
+            want = _wanted(standing, claims, holding)
+            change = _Change(standing, want, claims, holding, place, by_hub)
+            # With what it tries again it is told all that it should run: nothing that is to wait comes along.
+            (change,), _ = self._admitted(session, [change], renew=True)
+            written = self._written(change) if place in change.claims else None
             if written is None:
                 return None
             offers.save(session, [written])
@@ -227,7 +230,7 @@ class Orders:
                     for claim in change.all_claims
                     if claim.running and limited(claim.policy) and claim.rollout not in let_go
                 ]
-                want = wanted(change.standing.device, change.all_claims, change.standing.followed, not_yet)
+                want = _wanted(change.standing, change.all_claims, change.holding, not_yet)
                 if not renew and not _differs(change.standing, want):
                     continue
                 allowed.append(replace(change, claims=want))
@@ -450,12 +453,14 @@ def _changes(session: Session, devices: Sequence[str], now: datetime, renew: boo
     for standing in found:
         want = kept(standing.device, standing.given, claims) if frozen else _wanted(standing, claims, holding)
         if renew or _differs(standing, want):
-            changes.append(_Change(standing, want, claims))
+            changes.append(_Change(standing, want, claims, holding))
     return changes
 
 
-def _wanted(standing: Standing, claims: Sequence[Claim], holding: Sequence[Pin]) -> dict[Place, Claim]:
-    want = wanted(standing.device, claims, standing.followed)
+def _wanted(
+    standing: Standing, claims: Sequence[Claim], holding: Sequence[Pin], held: Collection[str] = ()
+) -> dict[Place, Claim]:
+    want = wanted(standing.device, claims, standing.followed, held)
     return under_pins(want, standing.device, standing.given, claims, holding)
 
 

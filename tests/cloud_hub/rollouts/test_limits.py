@@ -100,6 +100,24 @@ def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
     assert set(TEN) - ordered(fleet) == {"gw-0", "gw-1"} - {still}
 
 
+def test_what_is_tried_again_brings_nothing_along_that_is_to_wait(fleet: PaperGateways) -> None:
+    fleet.join("gw-0", "gw-1", pair="p0")
+    fleet.register()
+    fleet.register("vibration")
+    fleet.rollouts.tick()
+    connected(fleet)
+    start(fleet)
+    fleet.rollouts.tick()
+    fleet.obey(phase=Phase.REJECTED)
+    fleet.rollouts.tick()
+    one_of_a_pair = Policy.model_validate({"waves": [{"percent": 100}], "group": {"label": "pair"}})
+    fleet.rollouts.create(RolloutIn(model="vibration", version=1, policy=one_of_a_pair))
+    fleet.rollouts.tick()
+    assert fleet.versions("vibration") == {"gw-0": 1, "gw-1": None}
+    assert fleet.rollouts.retry("gw-1", "digits").version == 1
+    assert fleet.versions("vibration") == {"gw-0": 1, "gw-1": None}
+
+
 def test_so_many_a_minute_are_ordered_and_more_as_they_succeed(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     rollout = start(fleet, rate={"devices_per_minute": 2, "growth_factor": 2})

@@ -108,6 +108,21 @@ def test_a_device_that_runs_what_is_reverted_keeps_it_while_it_is_pinned(
     assert fleet.version("a") == 1
 
 
+def test_a_pin_holds_while_a_rollout_of_another_model_waits_for_its_rate(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    fleet.register("vibration")
+    pins.pin(a_pin(fleet, device="c", model="digits"))
+    roll_out(fleet, 2)
+    fleet.rollouts.tick()
+    one_at_a_time = Policy.model_validate({"waves": [{"percent": 100}], "rate": None, "max_in_flight": 1})
+    fleet.rollouts.create(RolloutIn(model="vibration", version=1, policy=one_at_a_time))
+    fleet.rollouts.tick()
+    assert fleet.versions("vibration") == {"a": 1, "b": None, "c": None}
+    assert fleet.versions() == {"a": 2, "b": 2, "c": 1}
+
+
 def test_a_device_is_pinned_to_a_version_and_goes_back_to_its_rollout(fleet: PaperGateways, pins: PinService) -> None:
     on_version_1(fleet)
     made = pins.pin(a_pin(fleet, device="a", model="digits", version=2))
