@@ -88,10 +88,10 @@ class Snapshot:
 
     `waves` are how many devices each wave covered when its line was drawn; empty until there was a device to draw it
     for. `eligible` are so many now. `counts` are of all devices that this rollout has offered its version to, `fresh`
-    of those that the open wave added (of all, where it added none); `wave_records` came from the treated since it
-    opened. `held` are exposed devices that have no order yet, by what they wait for. `returning` are heard-from
-    devices that still have the version after a revert, `unreachable` those not heard from. `carried_out`: orders are
-    where exposure is. `frozen` is why nothing in the fleet may move, if so.
+    of those that the open wave added (of all, where it added none and none waits); `wave_records` came from the
+    treated since it opened. `held` are exposed devices that have no order yet, by what they wait for. `returning` are
+    heard-from devices that still have the version after a revert, `unreachable` those not heard from. `carried_out`:
+    orders are where exposure is. `frozen` is why nothing in the fleet may move, if so.
     """
 
     eligible: int = 0
@@ -321,14 +321,13 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
     fresh = snapshot.fresh
     if not snapshot.carried_out:
         return Because("orders-owed", f"{fresh.offered} of this wave's devices have their order; {_waits(snapshot)}.")
+    # Who is held back for being away has no offer that it could be silent on, and is as silent.
+    asked = fresh.offered + snapshot.held.get(AWAY, 0)
     if fresh.heard == 0:
         return Because(
             "nobody-heard",
-            f"None of the {fresh.offered} devices that this wave adds has been heard from since; no evidence promotes "
-            "nothing.",
+            f"None of the {asked} devices that this wave adds has been heard from since; no evidence promotes nothing.",
         )
-    # Who is held back for being away has no offer that it could be silent on, and is as silent.
-    asked = fresh.offered + snapshot.held.get(AWAY, 0)
     if 100 * fresh.heard < policy.heard_percent * asked:
         return Because(
             "quorum-wanted",

@@ -8,7 +8,7 @@ another generation gets its order again.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -174,6 +174,7 @@ class Orders:
         """
         with self._database.reading() as session:
             if not _changes(session, devices, self._now(), renew, lock=False):
+                self._looked_at(devices, {})
                 return set()
         held: dict[str, dict[str, Held | None]] = {}
         with self._database.session() as session:
@@ -186,9 +187,15 @@ class Orders:
                     store.set_owed(session, rollout)
         for rollout, of in held.items():
             self._queues.note(rollout, of)
+        self._looked_at(devices, held)
         for one in written:
             self._tell(Address(one.fleet, one.order.device), one.order)
         return {one.order.device for one in written}
+
+    def _looked_at(self, devices: Sequence[str], held: Mapping[str, Mapping[str, Held | None]]) -> None:
+        # While nothing may move nobody is asked for anything, and waits all the same.
+        if not self._frozen:
+            self._queues.look_at(devices, held)
 
     def _admitted(
         self, session: Session, changes: list[_Change], *, renew: bool
@@ -276,8 +283,10 @@ class Orders:
             queue.settle(batch)
             left = None if left is None else left - len(gone)
         if not queue.waiting():
+            # At once: who is away is no longer owed an order, and must not be forgotten by who decides.
             with self._database.session() as session:
                 store.set_ordered(session, row.id, row.exposed)
+                store.set_held(session, row.id, queue.held())
 
     def _carry_pins(self) -> None:
         now = self._now()

@@ -84,7 +84,8 @@ class Observer:
             eligible=eligible,
             waves=tuple(line.total for line in lines),
             counts=total,
-            fresh=by_wave.get(row.wave, total),
+            # Who waits has no offer yet, and those of earlier waves do not speak in its place.
+            fresh=by_wave.get(row.wave, Counts() if row.owed or row.held else total),
             wave_records=wave_records,
             gates=gates,
             newer=newer,

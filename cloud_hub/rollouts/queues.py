@@ -49,6 +49,10 @@ class Queue:
             elif why is not None:
                 self._why[device] = why
 
+    def let_go(self, devices: Iterable[str]) -> None:
+        """None of `devices` would have an order if it came back."""
+        self._away.difference_update(devices)
+
 
 class Queues:
     """By rollout. Used by the one thread that orders."""
@@ -68,6 +72,12 @@ class Queues:
     def note(self, rollout: str, said: Mapping[str, Held | None]) -> None:
         if (queue := self._queues.get(rollout)) is not None:
             queue.note(said)
+
+    def look_at(self, devices: Iterable[str], held: Mapping[str, Mapping[str, Held | None]]) -> None:
+        """`devices` were looked at, and nothing but what is `held` waits: others were moved, pinned or taken over."""
+        for rollout, queue in self._queues.items():
+            waiting = held.get(rollout, {})
+            queue.let_go(device for device in devices if device not in waiting)
 
     def forget(self, rollout: str) -> None:
         self._queues.pop(rollout, None)

@@ -1,7 +1,7 @@
 """What the engine is shown of a simulated fleet: the same `Snapshot` that the hub counts in its database."""
 
 from cloud_hub.monitoring.gates import About, Case, Gate, Outcomes, judge
-from cloud_hub.rollouts.engine import Rollout, Snapshot
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tolerances import tolerances
@@ -39,7 +39,7 @@ class Observer:
             eligible=world.fleet.devices,
             waves=world.fleet.ends,
             counts=counts,
-            fresh=by_wave.get(rollout.wave, counts),
+            fresh=by_wave.get(rollout.wave, Counts() if self._admitting.held else counts),
             wave_records=self._wave_records,
             gates=self._gates() if rollout.wave >= 0 else (),
             carried_out=self._admitting.carried_out,

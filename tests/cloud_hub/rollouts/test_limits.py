@@ -157,6 +157,33 @@ def test_who_is_away_gets_its_order_when_it_comes_back_and_holds_nobody(fleet: P
     assert ordered(fleet) == set(TEN)
 
 
+def test_a_wave_whose_devices_are_all_away_is_not_proven_by_those_before_it(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet, max_in_flight=10, waves=[{"devices": 3}, {"devices": 6}, {"percent": 100}])
+    fleet.rollouts.tick()
+    first = ordered(fleet)
+    fleet.report(*(set(TEN) - first), presence=Presence.LOST)
+    for _ in range(8):
+        fleet.obey(*first)
+        fleet.rollouts.tick()
+    found = shown(fleet, rollout)
+    assert (found.wave, found.because.code, found.counts.held) == (1, "nobody-heard", {"away": 3})
+    assert found.because.sentence.startswith("None of the 3 devices that this wave adds")
+
+
+def test_who_is_away_and_no_longer_meant_is_waited_for_no_more(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    fleet.report("gw-0", presence=Presence.LOST)
+    rollout = start(fleet, max_in_flight=10, selector="not has broken")
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.held == {"away": 1}
+    fleet.join("gw-0", broken="yes")
+    fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.held == {}
+
+
 def test_a_device_over_its_deadline_has_failed_and_one_that_waits_for_its_window_has_not(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     rollout = start(
