@@ -92,8 +92,10 @@ class Audit:
         if text is not None and len(text) > MAX_BODY_CHARACTERS:
             text = text[: MAX_BODY_CHARACTERS - 1] + "…"
         path = request.scope["path"].replace("\x00", "\ufffd")[:500]
+        # Not every route reads who acts, and PostgreSQL keeps no NUL: who sends one would not be in the audit.
+        by = "".join(one if one.isprintable() else "\ufffd" for one in by[:64])
         try:
-            self._service.keep(by[:64], request.method, path, status, text)
+            self._service.keep(by, request.method, path, status, text)
         except Exception:
             # It is done, and cannot be undone by not saying so.
             logger.exception("%s %s by %s was done, and is missing in the audit", request.method, path, by)

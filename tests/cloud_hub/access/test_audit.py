@@ -62,6 +62,19 @@ def test_a_write_is_kept_with_who_when_and_what(http: TestClient, clock: Stopped
     assert (last["by"], last["method"], last["body"]) == ("operator", "DELETE", None)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"content": "by=a%00d%1b%0aa", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        {"headers": {"Cookie": 'vedette-actor="a\\000d\\033\\012a"'}},
+    ],
+    ids=["form", "cookie"],
+)
+def test_nobody_hides_from_the_audit_behind_characters_that_no_name_has(http: TestClient, asked: Any) -> None:
+    assert http.post("/things/a", **asked).status_code == 200
+    assert [one["by"] for one in kept(http)] == ["a\ufffdd\ufffd\ufffda"]
+
+
 def test_what_reads_and_what_was_refused_is_not_there(http: TestClient) -> None:
     http.get("/things/a")
     http.post("/api/v1/lake/query")
