@@ -21,6 +21,7 @@ from cloud_hub.database import Database, alembic_config, upsert
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import matches
 from cloud_hub.errors import CannotStart
+from cloud_hub.rollouts import store
 from cloud_hub.rollouts.tables import Offer, RolloutRow
 from cloud_hub.rollouts.wanted import Candidate
 
@@ -185,6 +186,35 @@ def test_what_a_rollout_selected_by_labels_and_targets_it_selects_by_an_expressi
         (policy,) = session.execute(select(RolloutRow.policy)).scalars()
     assert policy["selector"] == 'label.site = "lyon" and label.and = "a \\"b\\"" and target in (cpu-avx2, tpu)'
     assert matches(parse(policy["selector"]), Candidate("a", "tpu", {"site": "lyon", "and": 'a "b"'}))
+
+
+@pytest.mark.parametrize(("old", "below"), [(2**53, 2**53), (2**51, 2**52 + 2**50)])
+def test_what_a_rollout_exposed_before_there_were_lines_it_still_exposes(
+    database: Database, old: int, below: int
+) -> None:
+    config = alembic_config()
+
+    def moved(to: Callable[[Config, str], None], revision: str) -> None:
+        with database.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            to(config, revision)
+
+    moved(command.downgrade, "0002")
+    with database.engine.begin() as connection:
+        tables = MetaData()
+        tables.reflect(connection, only=["rollouts", "models"])
+        models, rollouts = tables.tables["models"], tables.tables["rollouts"]
+        filled = {column.name: _something(column) for column in models.columns if not column.nullable}
+        connection.execute(models.insert().values({**filled, "name": "digits"}))
+        filled = {column.name: _something(column) for column in rollouts.columns if not column.nullable}
+        policy = {"selector": {}, "waves": [{"percent": 25}, {"percent": 100}]}
+        of_old = {"policy": policy, "model": "digits", "id": "r", "state": "running", "in_force": True}
+        connection.execute(rollouts.insert().values({**filled, **of_old, "exposed": old}))
+    moved(command.upgrade, "head")
+    with database.reading() as session:
+        (claim,) = store.claims(session)
+    assert claim.line.below == {"*": below}
+    assert claim.line.everyone == (old == 2**53)
 
 
 def _something(column: Column[Any]) -> Any:
