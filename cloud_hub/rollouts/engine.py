@@ -197,9 +197,17 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
             assert_never(never)
 
 
-def check_second_person(rollout: Rollout, policy: Policy, by: str) -> None:
-    """Raises `SamePerson` where `policy` wants another than who created `rollout`, and `by` is not."""
-    if policy.approval.second_person and by == rollout.created_by:
+def check_second_person(rollout: Rollout, policy: Policy, by: str | None) -> None:
+    """Raises `SamePerson` where `policy` wants another than who created `rollout`, and `by` is not, or (None) does not
+    say who it is."""
+    if not policy.approval.second_person:
+        return
+    if by is None:
+        raise SamePerson(
+            f"The policy of rollout {rollout.id} asks for a second person, and who approves does not say who it is.",
+            "Say who you are: Vedette-Actor over HTTP, VEDETTE_ACTOR for the command line.",
+        )
+    if by.casefold() == rollout.created_by.casefold():
         raise SamePerson(
             f"{by} created rollout {rollout.id}, and its policy asks for a second person.", "Have another approve it."
         )

