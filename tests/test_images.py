@@ -146,11 +146,17 @@ def test_the_steps_of_the_edge_image_make_an_agent_that_starts(tmp_path: Path) -
 
     asked = subprocess.run([made / "bin" / "vedette-agent", "--help"], capture_output=True, text=True, check=True)
     assert "join a fleet" in asked.stdout
+    # What belongs to an extra of its own may miss that extra's packages, and nothing else.
     import_all = (
         "import importlib, pkgutil, edge_agent, fleet_contract\n"
         "for package in (edge_agent, fleet_contract):\n"
-        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
-        "        if not module.name.endswith('__main__'):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.', onerror=str):\n"
+        "        if module.name.endswith('__main__'):\n"
+        "            continue\n"
+        "        try:\n"
         "            importlib.import_module(module.name)\n"
+        "        except ModuleNotFoundError as error:\n"
+        "            if error.name not in ('tflite_runtime', 'grpc', 'google', 'cv2', 'PIL'):\n"
+        "                raise\n"
     )
     subprocess.run([made / "bin" / "python", "-c", import_all], cwd=tmp_path, check=True)

@@ -209,21 +209,38 @@ class Orders:
                 if new and limited(claim.policy):
                     asked.setdefault(claim.rollout, (claim, []))[1].append(change)
         held: dict[str, dict[str, Held | None]] = {}
-        for rollout, (claim, those) in sorted(asked.items()):
+        waits = {change.standing.device.id for _, those in asked.values() for change in those}
+        # Who waits for nobody moves for certain, and so does who is let go where no group has a cap: before all others.
+        moving = {
+            change.standing.device.id: _in_flight(change.standing)
+            for change in changes
+            if change.standing.device.id not in waits and _differs(change.standing, change.claims)
+        }
+        for rollout, (claim, those) in sorted(
+            asked.items(), key=lambda one: (one[1][0].policy.group is not None, one[0])
+        ):
             flow = offers.flow(session, rollout, claim.policy, now, lock=True)
             names = [change.standing.device.id for change in those]
             label = claim.policy.group.label if claim.policy.group else None
-            groups, busy = offers.busy(session, label, names, rollout, claim.policy, now) if label else ({}, {})
+            groups, busy = (
+                offers.busy(session, label, [*names, *moving], rollout, claim.policy, now) if label else ({}, {})
+            )
+            for device, counted in moving.items():
+                if device in groups and not counted:
+                    busy[groups[device]] = busy.get(groups[device], 0) + 1
             waiting = [
                 Waiting(
                     change.standing.device.id,
                     self._connected(change.standing, now),
                     groups.get(change.standing.device.id),
-                    any(Outcome(offer.outcome) in IN_FLIGHT for offer in change.standing.offers.values()),
+                    change.standing.device.id in moving or _in_flight(change.standing),
                 )
                 for change in those
             ]
             held[rollout] = admit(claim.policy, flow, busy, waiting, claim.salt, claim.wave_started_at or now, now)
+            for change in those:
+                if held[rollout][change.standing.device.id] is None:
+                    moving.setdefault(change.standing.device.id, _in_flight(change.standing))
         if not asked:
             return changes, held
         allowed = []
@@ -471,6 +488,10 @@ def _wanted(
 ) -> dict[Place, Claim]:
     want = wanted(standing.device, claims, standing.followed, held)
     return under_pins(want, standing.device, standing.given, claims, holding)
+
+
+def _in_flight(standing: Standing) -> bool:
+    return any(Outcome(offer.outcome) in IN_FLIGHT for offer in standing.offers.values())
 
 
 def _differs(standing: Standing, want: dict[Place, Claim]) -> bool:

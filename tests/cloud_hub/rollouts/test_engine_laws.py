@@ -436,28 +436,45 @@ class Laws(RuleBasedStateMachine):
             if claim and claim.running and claim.rollout not in device.followed and limited(claim.policy):
                 asked.setdefault(claim.rollout, []).append(device)
         unasked = {one.rollout.id for one in self.rollouts if one.claim.running and limited(one.policy)}
+        waits = {one.candidate.id for those in asked.values() for one in those}
+        # Who waits for nobody moves for certain, and who is let go where no group has a cap goes before all others.
+        moving = {
+            name: self.in_flight(self.devices[name])
+            for name, claim in want.items()
+            if name not in waits and self.named(claim) != self.named(self.devices[name].offer)
+        }
         not_yet: dict[str, set[str]] = {}
-        for running in self.rollouts:
+        for running in sorted(self.rollouts, key=lambda one: one.policy.group is not None):
+            groups = dict(self.flying(running)[1]) if running.policy.group else {}
+            for name, flies in moving.items():
+                if not flies:
+                    groups[self.devices[name].group] = groups.get(self.devices[name].group, 0) + 1
             waiting = [
-                Waiting(one.candidate.id, one.online, one.group, one.offer is not None and one.outcome in IN_FLIGHT)
+                Waiting(one.candidate.id, one.online, one.group, one.candidate.id in moving or self.in_flight(one))
                 for one in asked.get(running.rollout.id, [])
             ]
             said = admit(
                 running.policy,
                 self.flow(running),
-                self.flying(running)[1] if running.policy.group else {},
+                groups,
                 waiting,
                 running.salt,
                 running.rollout.wave_started_at or self.now,
                 self.now,
             )
             for name, why in said.items():
-                if why is not None:
+                if why is None:
+                    moving.setdefault(name, self.in_flight(self.devices[name]))
+                else:
                     not_yet[name] = unasked
                     running.held[why] = running.held.get(why, 0) + 1
                     # Who is away waits for itself.
                     running.owed |= why != AWAY
         return not_yet
+
+    @staticmethod
+    def in_flight(device: Device) -> bool:
+        return device.offer is not None and device.outcome in IN_FLIGHT
 
     def flow(self, running: Running) -> Flow:
         mine = self.followers(running)
