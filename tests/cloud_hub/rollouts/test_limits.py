@@ -100,6 +100,25 @@ def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
     assert set(TEN) - ordered(fleet) == {"gw-0", "gw-1"} - {still}
 
 
+def test_one_of_a_pair_waits_for_the_other_that_the_same_turn_moves(fleet: PaperGateways) -> None:
+    fleet.join("seed-a", site="a")
+    fleet.join("seed-b", site="b")
+    fleet.register()
+    fleet.register("vibration")
+    fleet.rollouts.tick()
+    connected(fleet)
+    start(fleet, selector="site = b", soak_seconds=3600)
+    capped = {"waves": [{"percent": 100}], "selector": "site = a", "soak_seconds": 3600, "rate": None}
+    policy = Policy.model_validate({**capped, "group": {"label": "pair"}})
+    fleet.rollouts.create(RolloutIn(model="vibration", version=1, policy=policy))
+    fleet.rollouts.tick()
+    fleet.join("gw-0", site="a", pair="p0")
+    fleet.join("gw-1", site="b", pair="p0")
+    connected(fleet, "gw-0", "gw-1")
+    fleet.orders.bring(["gw-0", "gw-1"])
+    assert (fleet.versions()["gw-1"], fleet.versions("vibration")["gw-0"]) == (1, None)
+
+
 def test_what_is_tried_again_brings_nothing_along_that_is_to_wait(fleet: PaperGateways) -> None:
     fleet.join("gw-0", "gw-1", pair="p0")
     fleet.register()
