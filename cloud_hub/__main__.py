@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--lake-url", metavar="URL", help="s3://BUCKET/PREFIX or a folder (default: in the data folder)")
     add("--s3-endpoint-url", metavar="URL", help="for S3 that is not AWS's")
     add("--broker-url", metavar="URL", help="mqtt://HOST:PORT of an MQTT 5 broker (default: the embedded one)")
+    add("--audit-days", type=int, metavar="N", help="how long it is kept who wrote what (default: 365)")
     return parser
 
 

@@ -38,6 +38,7 @@ from cloud_hub.devices.intake import ReportIntake
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.errors import CannotStart
 from cloud_hub.folder import DataFolder
+from cloud_hub.housekeeping import Housekeeping
 from cloud_hub.keys import open_keys
 from cloud_hub.lake import api as lake_api
 from cloud_hub.lake.ingest import Ingest
@@ -120,8 +121,11 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     freezing.woken = pins.woken = rollouts.woken
     devices.listen(rollout_clock)
 
+    audit = AuditService(database, _now, timedelta(days=settings.audit_days))
+    housekeeping = Housekeeping({"devices' history": devices.forget_old_events, "audit": audit.forget_old})
+
     status = health.HealthService(health.BrokerView(host=broker.host, port=broker.port), refusals)
-    status.parts += [link.troubles, intake.troubles, ingest.troubles, rollout_clock.troubles]
+    status.parts += [link.troubles, intake.troubles, ingest.troubles, rollout_clock.troubles, housekeeping.troubles]
     if embedded is not None:
         status.parts.append(embedded.troubles)
 
@@ -142,7 +146,6 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         health.VERSION,
     )
     console = Console(parts, sessions)
-    audit = AuditService(database, _now)
     app = _app(
         access_api.router(joining),
         access_api.audit_router(audit),
@@ -188,6 +191,8 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         link.wait_connected(_LINK_SECONDS)
         rollout_clock.start()
         stack.callback(rollout_clock.stop)
+        housekeeping.start()
+        stack.callback(housekeeping.stop)
 
     return Hub(app, changes, broker, start)
 

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = None
     silent_after_seconds: float = Field(default=90.0, gt=0)
     """A device not heard from for so long is called silent: three heartbeats of the agent's default."""
+    audit_days: int = Field(default=365, ge=1, le=36_500)
+    """How long it is kept who wrote what."""
     max_blob_bytes: int = Field(default=4 * 1024**3, gt=0)
 
     @field_validator("fleet")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import parse_qs
 
 from fastapi import Request
@@ -19,6 +19,7 @@ from cloud_hub.page import Page, PageRequest
 logger = logging.getLogger(__name__)
 
 MAX_BODY_CHARACTERS = 4_000
+_AT_ONCE = 1_000
 #: POST, for what they are asked does not fit into an address; they change nothing.
 READS = frozenset({"/api/v1/manifests/diff", "/api/v1/rollouts/preview", "/api/v1/lake/query"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -29,11 +30,12 @@ _SHOWS = "/rollouts/new"
 
 
 class AuditService:
-    """Thread-safe."""
+    """Thread-safe. A write is kept for `kept_for`."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], kept_for: timedelta) -> None:
         self._database = database
         self._now = now
+        self._kept_for = kept_for
 
     def keep(self, by: str, method: str, path: str, status: int, body: str | None) -> None:
         """Notes a write."""
@@ -47,6 +49,14 @@ class AuditService:
             found = store.page_of_audit(session, request, by, q)
             views = [AuditView.model_validate(row[0], from_attributes=True) for row in found.rows]
             return Page(items=views, total=found.total, next=found.next)
+
+    def forget_old(self) -> None:
+        """Deletes writes that were kept long enough."""
+        before, deleted = self._now() - self._kept_for, _AT_ONCE
+        while deleted == _AT_ONCE:
+            # A few at a time: whoever writes meanwhile waits for no more than these.
+            with self._database.session() as session:
+                deleted = store.delete_audit_before(session, before, _AT_ONCE)
 
 
 class Audit:

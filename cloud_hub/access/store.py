@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 
 from sqlalchemy import delete
 from sqlalchemy import select as sql_select
@@ -41,6 +42,17 @@ def page_of_audit(session: Session, request: PageRequest, by: str | None, q: str
     if q is not None:
         statement = statement.where(col(AuditRow.path).contains(q, autoescape=True))
     return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
+
+
+def delete_audit_before(session: Session, at: datetime, limit: int) -> int:
+    """Deletes what was written before `at`, the oldest `limit` at most. How many these were."""
+    number = col(AuditRow.number)
+    oldest = session.execute(sql_select(number, col(AuditRow.at)).order_by(number).limit(limit))
+    # Numbers rise with the time, and it has no index of its own.
+    gone = [found for found, _ in takewhile(lambda row: row[1] < at, oldest)]
+    if gone:
+        session.execute(delete(AuditRow).where(number <= gone[-1]))
+    return len(gone)
 
 
 def put_device(session: Session, device: Device, labels: Mapping[str, str], sentence: str) -> None:

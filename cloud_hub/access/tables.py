@@ -27,7 +27,7 @@ class JoinTokenRow(SQLModel, table=True):
 
 
 class AuditRow(SQLModel, table=True):
-    """One write that was done. Never changed."""
+    """One write that was done. Never changed, and deleted when it was kept long enough."""
 
     __tablename__ = "audit"
 

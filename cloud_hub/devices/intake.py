@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 500
 #: Beyond this the oldest are dropped: a device's next report says the same and more.
 MAX_WAITING = 20_000
-_CLEAN_EVERY = timedelta(hours=1)
 
 
 class ReportUnusable(HubError):
@@ -85,7 +84,6 @@ class ReportIntake:
 
     def run(self) -> None:
         """Works until `stop`; what waits then is taken in first."""
-        cleaned = self._now() - _CLEAN_EVERY
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: bool(self._waiting) or self._stopping, timeout=60)
@@ -93,9 +91,6 @@ class ReportIntake:
                 if not batch and self._stopping:
                     return
             self._take(batch)
-            if self._now() - cleaned >= _CLEAN_EVERY:
-                cleaned = self._now()
-                self._attempt(self._devices.forget_old_events)
 
     def stop(self) -> None:
         """Ends `run` soon."""

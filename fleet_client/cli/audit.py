@@ -11,7 +11,8 @@ from fleet_client.cli.hub_options import Session, hub_command
 @click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
 @hub_command
 def audit(session: Session, text: str | None, by: str | None, limit: int) -> None:
-    """List who wrote what on the hub, newest first; with TEXT in what it was written to."""
+    """List who wrote what on the hub, newest first; with TEXT in what it was written to. The hub keeps it
+    for a year, or as its VEDETTE_AUDIT_DAYS says."""
     found = session.client.audit.page(by=by, q=text, limit=limit).items
     if session.output.json:
         session.output.document(found)

@@ -20,8 +20,8 @@ class Wave(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Devices of a rollout: eligible; offered its version; of those, heard from since, and how they fared, `waiting` for
-    their maintenance window among the pending; `held` are exposed and have no order yet, by what they wait for."""
+    """Devices of a rollout: eligible; offered its version; of those, heard from since, and how they fared, `waiting`
+    for their maintenance window among the pending; `held` are exposed and have no order yet, by what they wait for."""
 
     eligible: int = 0
     offered: int = 0

@@ -1,6 +1,7 @@
 """The audit: each write is kept with who, when and what; no read is, and no secret of a join or a login."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from cloud_hub import problems
 from cloud_hub.access import api
+from cloud_hub.access import audit as audit_module
 from cloud_hub.access.audit import MAX_BODY_CHARACTERS, Audit, AuditService
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict
@@ -18,7 +20,7 @@ from tests.fakes.clock import StoppedClock
 
 @pytest.fixture
 def audit(database: Database, clock: StoppedClock) -> AuditService:
-    return AuditService(database, clock)
+    return AuditService(database, clock, timedelta(days=30))
 
 
 @pytest.fixture
@@ -112,6 +114,24 @@ def test_it_is_asked_for_by_person_and_by_place(http: TestClient) -> None:
     assert [one["path"] for one in kept(http, by="ada")] == ["/things/b", "/things/a_1"]
     assert [one["path"] for one in kept(http, q="a_1")] == ["/things/a_1"]
     assert [one["path"] for one in kept(http, limit="1")] == ["/things/aX1"]
+
+
+def test_what_was_kept_long_enough_is_forgotten_a_few_at_a_time(
+    http: TestClient, audit: AuditService, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_module, "_AT_ONCE", 2)
+    for thing in "abcde":
+        http.post(f"/things/{thing}")
+    clock.pass_seconds(30 * 86400)
+    http.post("/things/f")
+    audit.forget_old()
+    assert len(kept(http)) == 6, "they are not older than 30 days"
+    clock.pass_seconds(1)
+    audit.forget_old()
+    assert [one["path"] for one in kept(http)] == ["/things/f"]
+    clock.pass_seconds(30 * 86400)
+    audit.forget_old()
+    assert kept(http) == []
 
 
 def test_a_write_that_cannot_be_kept_is_answered_all_the_same_and_logged(
