@@ -12,6 +12,7 @@ from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.tables import FreezeRow
 from cloud_hub.rollouts.views import FreezeIn, FreezeView
 
@@ -76,6 +77,7 @@ class FreezeService:
             raise Invalid(f"The freeze would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
                           "Give a later time, or none.", code="freeze-over")  # fmt: skip
         with self._database.session() as session:
+            turns.saying(session)
             _end(session, now, by)
             session.add(FreezeRow(reason=asked.reason, by=by, since=now, until=asked.until))
         logger.info("%s froze the fleet: %s", by, asked.reason)

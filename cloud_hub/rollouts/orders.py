@@ -22,7 +22,7 @@ from cloud_hub.database import Database
 from cloud_hub.errors import NotFound
 from cloud_hub.releases import store as releases
 from cloud_hub.releases.tables import Artifact
-from cloud_hub.rollouts import freeze, offers, pins, store
+from cloud_hub.rollouts import freeze, offers, pins, store, turns
 from cloud_hub.rollouts.admission import Held, Waiting, admit, limited, room
 from cloud_hub.rollouts.engine import AWAY
 from cloud_hub.rollouts.offers import Standing, Written
@@ -145,6 +145,7 @@ class Orders:
         """Asks `device` to try again what it has rejected. None when it is offered nothing there. Raises
         `FleetFrozen`."""
         with self._database.session() as session:
+            turns.ordering(session)
             if by_hub and freeze.active(session, self._now()):
                 return None
             freeze.refuse_if_frozen(session, self._now())
@@ -178,6 +179,7 @@ class Orders:
                 return set()
         held: dict[str, dict[str, Held | None]] = {}
         with self._database.session() as session:
+            turns.ordering(session)
             changes = _changes(session, devices, self._now(), renew, lock=True)
             changes, held = self._admitted(session, changes, renew=renew)
             written = [one for one in map(self._written, changes) if one is not None]

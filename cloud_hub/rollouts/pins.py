@@ -20,6 +20,7 @@ from cloud_hub.devices.selectors import text
 from cloud_hub.devices.tables import Device
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.releases import store as releases
+from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.pinned import PIN, Pin
 from cloud_hub.rollouts.tables import PinRow
 from cloud_hub.rollouts.views import PinIn, PinView
@@ -95,6 +96,7 @@ class PinService:
             raise Invalid(f"The pin would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
                           "Give a later time.", code="pin-over")  # fmt: skip
         with self._database.session() as session:
+            turns.saying(session)
             if asked.device is not None:
                 self._check(session, asked, _known(session, asked.device))
             elif asked.model is not None and asked.version is not None:

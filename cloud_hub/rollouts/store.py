@@ -13,6 +13,7 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import Selector
 from cloud_hub.page import PageRequest, Rows, fetch
 from cloud_hub.releases.tables import Artifact
+from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import TAKING, UNFINISHED, State
@@ -152,6 +153,8 @@ def save(
     decided = before.because.code != rollout.because.code or any(
         getattr(before, name) != getattr(rollout, name) for name in _DECIDED
     )
+    if decided:
+        turns.saying(session)
     values: dict[str, Any] = {
         "because_code": rollout.because.code,
         "because_sentence": rollout.because.sentence,
