@@ -1,7 +1,7 @@
 """Rollouts: the list, and one rollout with its waves, gates, evidence, history, and what a person may do to it."""
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -29,11 +29,12 @@ from cloud_hub.rollouts.views import (
     FailureView,
     GateReadingsView,
     GateView,
+    HoldView,
     PinView,
     RolloutView,
 )
 
-_DECISIONS_SHOWN = 50
+_DECISIONS_SHOWN = 20
 _DEVICES_SHOWN = 12
 MAX_REASON = 300
 #: What conditions are called, where their own name is not enough.
@@ -45,6 +46,22 @@ _CONDITIONS = {
     "success": "Run it",
     "devices": "Run it, at the least",
     "failures": "Failed",
+}
+#: What holds devices, as `holding.py` says.
+_HOLDS = {
+    "frozen": "The fleet is frozen",
+    "paused": "The rollout is paused",
+    "stopped": "The rollout is stopped",
+    "rate": "Rate",
+    "cap": "Devices in flight",
+    "group": "Others of their group",
+    "jitter": "Their moment",
+    "away": "Not connected",
+    "window": "Maintenance window",
+    "unheard": "Not heard from",
+    "wave": "Later waves",
+    "pinned": "Pinned",
+    "returning": "Going back",
 }
 _CONFIDENCE_WITHIN = timedelta(hours=3)
 
@@ -83,9 +100,10 @@ class Rollouts:
 class OneRollout:
     """One rollout's page."""
 
-    def __init__(self, parts: Parts, rollout: str) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, rollout: str, query: Query) -> None:
+        self._parts, self._query = parts, query
         self.rollout = parts.rollouts.get(rollout)
+        self.seen = query.seen
 
     @property
     def back(self) -> bool:
@@ -101,8 +119,12 @@ class OneRollout:
         return actions(self.rollout)
 
     @cached_property
-    def decisions(self) -> Sequence[DecisionView]:
-        return self._parts.rollouts.decisions(self.rollout.id, PageRequest(limit=_DECISIONS_SHOWN)).items
+    def decisions(self) -> Page[DecisionView]:
+        return self._parts.rollouts.decisions(self.rollout.id, self._query.page(_DECISIONS_SHOWN))
+
+    @cached_property
+    def _opened(self) -> list[tuple[datetime, str]]:
+        return [(at, f"wave {wave + 1} opened") for wave, at in self._parts.rollouts.openings(self.rollout.id)]
 
     @cached_property
     def _readings(self) -> Mapping[str, GateReadingsView]:
@@ -118,6 +140,10 @@ class OneRollout:
         """What is missing first."""
         return sorted(self.explained.conditions, key=lambda one: one.met)
 
+    @staticmethod
+    def holder(hold: HoldView) -> str:
+        return _HOLDS.get(hold.code, hold.code.capitalize())
+
     @property
     def next_step(self) -> str:
         wave = following(self.rollout)
@@ -130,12 +156,7 @@ class OneRollout:
     def course(self, gate: GateView) -> Course | None:
         """What `gate` measured over time; None while there is too little of it for a line."""
         found = self._readings.get(gate.name)
-        opened = [
-            (decision.at, f"wave {decision.wave + 1} opened")
-            for decision in self.decisions
-            if decision.because.code == "wave-opened"
-        ]
-        return course(found, opened) if found else None
+        return course(found, self._opened) if found else None
 
     @property
     def failures(self) -> list[tuple[FailureView, float]]:
@@ -209,7 +230,9 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     @api.get("/rollouts/{rollout}")
     def rollout(request: Request, rollout: str) -> Response:
         subjects = (f"rollout:{rollout}", "devices", "telemetry")
-        return renderer.page(request, "rollout.html", view=OneRollout(parts, rollout), subjects=subjects)
+        return renderer.page(
+            request, "rollout.html", view=OneRollout(parts, rollout, Query(request)), subjects=subjects
+        )
 
     @api.post("/rollouts/{rollout}/{verb}")
     def act(

@@ -143,6 +143,8 @@ _HELD: Mapping[str, str] = {
 }
 #: What a rollout says that is held by nothing but a person.
 APPROVAL_WANTED = "approval-wanted"
+#: What it says when it goes on to its next wave.
+WAVE_OPENED = "wave-opened"
 
 
 def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
@@ -287,7 +289,7 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
 def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: datetime) -> Decision:
     why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
     because = Because(
-        "wave-opened",
+        WAVE_OPENED,
         f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]} of "
         f"{snapshot.eligible} eligible devices are offered version {rollout.version}.{why}",
     )

@@ -92,6 +92,15 @@ def count_by_target(
     return {of: count for of, count in found.items() if count}
 
 
+def count_pinned(
+    session: Session, selector: Selector, rollout: str, targets: Iterable[str], pinned: ColumnElement[bool]
+) -> int:
+    """How many devices would be eligible for an artifact on one of `targets`, were they not `pinned`."""
+    meant = (eligible(selector, rollout), col(Device.target).in_(list(targets)), pinned)
+    count: int = session.execute(select(func.count()).select_from(Device).where(*meant)).scalar_one()
+    return count
+
+
 def standing(
     session: Session,
     selector: Selector,

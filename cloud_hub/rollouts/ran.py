@@ -10,6 +10,7 @@ from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import loosened
 from cloud_hub.devices.tables import Device, DeviceRun
 from cloud_hub.rollouts import store
+from cloud_hub.rollouts.engine import WAVE_OPENED
 from cloud_hub.rollouts.shown import decision_view
 from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
 from cloud_hub.rollouts.views import RanView
@@ -44,7 +45,7 @@ def _view(session: Session, device: Device, run: DeviceRun) -> RanView:
 def _opened(session: Session, row: RolloutRow, device: Device, since: datetime) -> DecisionRow | None:
     """The decision that opened the wave in which `row` reached `device`."""
     statement = select(DecisionRow).where(
-        col(DecisionRow.rollout) == row.id, col(DecisionRow.because_code) == "wave-opened", col(DecisionRow.at) <= since
+        col(DecisionRow.rollout) == row.id, col(DecisionRow.because_code) == WAVE_OPENED, col(DecisionRow.at) <= since
     )
     opened = list(session.execute(statement.order_by(col(DecisionRow.number))).scalars())
     lines, at = store.lines_of(row), place(row.salt, device.id, lab=_in_lab(session, row, device))

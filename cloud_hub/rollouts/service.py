@@ -97,6 +97,11 @@ class RolloutService:
             views = [decision_view(row[0]) for row in found.rows]
             return Page(items=views, total=found.total, next=found.next)
 
+    def openings(self, rollout: str) -> list[tuple[int, datetime]]:
+        """When which of its waves, from 0, was opened, the first first."""
+        with self._database.reading() as session:
+            return store.openings(session, rollout)
+
     def gates(self, rollout: str) -> list[GateReadingsView]:
         """What each gate measured over time. Raises `NotFound`."""
         self._row(rollout)
@@ -109,8 +114,12 @@ class RolloutService:
         policy = store.policy_of(row)
         with self._database.reading() as session:
             outlook = self._observer.look(session, row, policy, now)
+            targets = releases.targets(session, row.model, row.version)
+            pinned = offers.count_pinned(
+                session, store.selector_of(row), row.id, targets, pins.outside(session, row.model, now)
+            )
         decided = decide(store.rollout_of(row), policy, outlook.snapshot, now).rollout
-        return explanation_view(row, decided, policy, outlook, now)
+        return explanation_view(row, decided, policy, outlook, pinned, now)
 
     def latest_decisions(self, limit: int = 20) -> list[LatestDecisionView]:
         """The newest decisions on any rollout, the newest first."""

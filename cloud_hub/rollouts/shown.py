@@ -8,6 +8,7 @@ from typing import Any
 from cloud_hub.because import BecauseView
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.explain import conditions, earliest
+from cloud_hub.rollouts.holding import holds
 from cloud_hub.rollouts.outlook import Outlook
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
@@ -22,6 +23,7 @@ from cloud_hub.rollouts.views import (
     FailureView,
     GateReadingsView,
     GateView,
+    HoldView,
     LatestDecisionView,
     ManifestVersionView,
     PreviewView,
@@ -146,8 +148,9 @@ def _wave_state(number: int, open_wave: int, state: State) -> str:
 
 
 def explanation_view(
-    row: RolloutRow, decided: Rollout, policy: Policy, outlook: Outlook, now: datetime
+    row: RolloutRow, decided: Rollout, policy: Policy, outlook: Outlook, pinned: int, now: datetime
 ) -> ExplanationView:
+    """`pinned` devices would be its own, were they not pinned."""
     snapshot = outlook.snapshot
     return ExplanationView(
         rollout=row.id,
@@ -156,6 +159,6 @@ def explanation_view(
         because=BecauseView(code=decided.because.code, sentence=decided.because.sentence),
         conditions=[ConditionView(**asdict(one)) for one in conditions(decided, policy, snapshot, now)],
         earliest=earliest(decided, policy, snapshot, now),
-        held=dict(row.held),
+        held=[HoldView(**asdict(one)) for one in holds(decided, policy, snapshot, pinned)],
         failures=[FailureView.model_validate(one) for one in outlook.seen.get("failures", [])],
     )

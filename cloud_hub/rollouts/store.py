@@ -14,7 +14,7 @@ from cloud_hub.devices.selectors import Selector
 from cloud_hub.page import PageRequest, Rows, fetch
 from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts import turns
-from cloud_hub.rollouts.engine import Rollout
+from cloud_hub.rollouts.engine import WAVE_OPENED, Rollout
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import TAKING, UNFINISHED, State
 from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
@@ -248,6 +248,14 @@ def page_of_decisions(session: Session, rollout: str, request: PageRequest) -> R
     number = col(DecisionRow.number)
     statement = select(DecisionRow).where(col(DecisionRow.rollout) == rollout)
     return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
+
+
+def openings(session: Session, rollout: str) -> list[tuple[int, datetime]]:
+    """Each wave that was opened, from 0, and when, the first first."""
+    statement = select(col(DecisionRow.wave), col(DecisionRow.at)).where(
+        col(DecisionRow.rollout) == rollout, col(DecisionRow.because_code) == WAVE_OPENED
+    )
+    return [(wave, at) for wave, at in session.execute(statement.order_by(col(DecisionRow.number)))]
 
 
 def latest_decisions(session: Session, limit: int) -> list[tuple[DecisionRow, RolloutRow]]:

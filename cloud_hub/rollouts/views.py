@@ -151,9 +151,18 @@ class ConditionView(_View):
     moves: str
 
 
+class HoldView(_View):
+    """So many devices are held back for the same reason: its code (frozen, paused, stopped, rate, cap, group, jitter,
+    away, window, unheard, wave, pinned, returning), and what would let them go."""
+
+    code: str
+    devices: int
+    sentence: str
+
+
 class ExplanationView(_View):
     """Why a rollout is where it is. `earliest` is when time alone could move it; null where something else must come
-    first. `held` are exposed devices that have no order yet, by what they wait for; `failures` why devices failed."""
+    first. `held` are the devices that do not run it yet through no fault of theirs; `failures` why devices failed."""
 
     rollout: str
     state: str
@@ -161,7 +170,7 @@ class ExplanationView(_View):
     because: BecauseView
     conditions: list[ConditionView]
     earliest: datetime | None
-    held: dict[str, int]
+    held: list[HoldView]
     failures: list[FailureView]
 
 

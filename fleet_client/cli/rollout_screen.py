@@ -55,7 +55,6 @@ def show_explanation(output: Output, explained: Explanation) -> None:
             ("state", f"{explained.state}{wave}"),
             ("because", str(explained.because)),
             ("earliest", f"{explained.earliest:%Y-%m-%d %H:%M:%S} UTC, if all stays met" if explained.earliest else ""),
-            ("held", pairs(explained.held)),
         ]
     )
     if explained.conditions:
@@ -67,6 +66,9 @@ def show_explanation(output: Output, explained: Explanation) -> None:
                 for one in explained.conditions
             ],
         )
+    if explained.held:
+        output.line("")
+        output.table(["held", "by", "because"], [[str(one.devices), one.code, one.sentence] for one in explained.held])
     if explained.failures:
         output.line("")
         output.table(

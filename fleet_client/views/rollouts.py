@@ -112,9 +112,18 @@ class Condition(msgspec.Struct, frozen=True):
     moves: str = ""
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """So many devices are held back for the same reason: its code (rate, window, pinned, ...), and what would let them
+    go."""
+
+    code: str
+    devices: int
+    sentence: str
+
+
 class Explanation(msgspec.Struct, frozen=True):
-    """Why a rollout is where it is. `earliest` is when time alone could move it; `held` are exposed devices that have
-    no order yet, by what they wait for."""
+    """Why a rollout is where it is. `earliest` is when time alone could move it; `held` are the devices that do not run
+    it yet through no fault of theirs."""
 
     rollout: str
     state: str
@@ -122,7 +131,7 @@ class Explanation(msgspec.Struct, frozen=True):
     because: Because
     conditions: tuple[Condition, ...] = ()
     earliest: datetime | None = None
-    held: dict[str, int] = {}
+    held: tuple[Hold, ...] = ()
     failures: tuple[Failure, ...] = ()
 
 

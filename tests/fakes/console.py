@@ -30,6 +30,7 @@ from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.explain import conditions, earliest
+from cloud_hub.rollouts.holding import holds
 from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.shown import preview_view
 from cloud_hub.rollouts.states import State
@@ -40,6 +41,7 @@ from cloud_hub.rollouts.views import (
     FreezeIn,
     FreezeView,
     GateReadingsView,
+    HoldView,
     LatestDecisionView,
     PinIn,
     PinView,
@@ -216,6 +218,7 @@ class FakeRollouts:
     readings: dict[str, list[GateReadingsView]] = field(default_factory=dict)
     devices: dict[str, DeviceView] = field(default_factory=dict)
     by: list[str] = field(default_factory=list)
+    pinned: dict[str, int] = field(default_factory=dict)
     created: list[tuple[RolloutIn, Origin]] = field(default_factory=list)
 
     def page(
@@ -236,13 +239,17 @@ class FakeRollouts:
     def decisions(self, rollout: str, request: PageRequest) -> Page[DecisionView]:
         return page_of(self.decided[self.get(rollout).id][::-1], request)
 
+    def openings(self, rollout: str) -> list[tuple[int, datetime]]:
+        return [(one.wave, one.at) for one in self.decided[rollout] if one.because.code == "wave-opened"]
+
     def gates(self, rollout: str) -> list[GateReadingsView]:
         return self.readings.get(self.get(rollout).id, [])
 
     def explain(self, rollout: str) -> ExplanationView:
         """By the hub's own conditions, from what the rollout shows."""
         one = self.get(rollout)
-        counts = Counts(one.counts.offered, one.counts.heard, one.counts.succeeded, one.counts.failed)
+        seen = one.counts
+        counts = Counts(seen.offered, seen.heard, seen.succeeded, seen.failed, seen.waiting)
         known = Rollout(
             one.id,
             one.model,
@@ -259,6 +266,8 @@ class FakeRollouts:
             counts=counts,
             fresh=counts,
             wave_records=one.evidence.wave_records,
+            carried_out=not seen.held,
+            held=seen.held,
             gates=tuple(
                 Gate(g.name, Verdict(g.verdict), g.sentence, g.value, g.lower, g.upper, g.threshold) for g in one.gates
             ),
@@ -272,7 +281,7 @@ class FakeRollouts:
                 ConditionView(**asdict(condition)) for condition in conditions(known, one.policy, snapshot, self.now())
             ],
             earliest=earliest(known, one.policy, snapshot, self.now()),
-            held={},
+            held=[HoldView(**asdict(hold)) for hold in holds(known, one.policy, snapshot, self.pinned.get(rollout, 0))],
             failures=one.failures,
         )
 

@@ -66,6 +66,7 @@ def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
         one = device(index, now())
         hub.devices.devices[one.id] = one
     hub.rollouts.devices = hub.devices.devices
+    hub.rollouts.pinned = {"digits-3-q7f2": 2}
     _rollouts(hub, start)
     return hub
 

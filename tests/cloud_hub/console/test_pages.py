@@ -15,7 +15,7 @@ from cloud_hub.console.overview import UNDER_WAY
 from cloud_hub.errors import Unavailable
 from cloud_hub.rollouts.states import UNFINISHED
 from cloud_hub.rollouts.views import PinIn
-from tests.fakes.console import FakeHub
+from tests.fakes.console import FakeHub, because
 from tests.fakes.console_server import app_of
 from tests.fakes.paper_fleet import busy_hub, empty_hub
 
@@ -220,6 +220,37 @@ def test_a_rollout_that_goes_on_says_what_is_missing_first(browser: TestClient) 
     assert "Missing: Gate predictions not enough evidence needs pass" in text
     text = read(browser, "/rollouts/bearing-2-w4it").text
     assert "Missing: Approval none Somebody who is not maria approves it" in text
+
+
+def test_a_rollout_lists_what_holds_its_devices_back_with_how_many(browser: TestClient, hub: FakeHub) -> None:
+    text = read(browser, "/rollouts/digits-3-q7f2").text
+    assert "Held back 24 devices Not heard from 1 They were offered it and have said nothing since" in text
+    assert "Later waves 21 They belong to wave 3." in text
+    assert "Pinned which 2 Pins keep every rollout from them, and none counts them." in text
+    counts = hub.rollouts.get("digits-3-q7f2").counts.model_copy(update={"offered": 12, "held": {"rate": 9}})
+    hub.rollouts.decide("digits-3-q7f2", because("orders-owed", "Others wait for the rate."), counts=counts)
+    assert (
+        "Rate 9 20 a minute are offered it now, and more as they succeed."
+        in read(browser, "/rollouts/digits-3-q7f2").text
+    )
+    page = read(browser, "/rollouts/digits-1-x2ma")
+    assert [a["hidden"] for _, a in page.tags if a.get("id") == "held"] == [None], "nothing holds what is complete"
+
+
+def test_the_history_is_walked_page_by_page_and_is_found_again_where_it_was(browser: TestClient, hub: FakeHub) -> None:
+    assert "Next" not in read(browser, "/rollouts/digits-3-q7f2").text
+    for number in range(42):
+        hub.rollouts.decide("digits-3-q7f2", because("waiting", f"Looked at for the time {number}."))
+    path: str | None = "/rollouts/digits-3-q7f2"
+    said, told = [], []
+    while path:
+        page = read(browser, path)
+        said += re.findall(r"Looked at for the time (\d+)\.", page.text[page.text.index("History") :])
+        told.append(re.search(r"\d+–\d+ of 45 decisions", page.text).group())  # type: ignore[union-attr]
+        path = next((a["href"] for tag, a in page.tags if tag == "a" and a.get("rel") == "next"), None)
+        assert path is None or path.endswith("#decisions")
+    assert said == [str(number) for number in range(41, -1, -1)]
+    assert told == ["1–20 of 45 decisions", "21–40 of 45 decisions", "41–45 of 45 decisions"]
 
 
 def test_the_list_names_what_is_pinned_and_until_when(browser: TestClient, hub: FakeHub) -> None:

@@ -223,3 +223,23 @@ def test_a_pin_says_whom_why_and_until_when(fleet: PaperGateways, api: TestClien
         a_pin(fleet)
     assert api.delete(f"/api/v1/pins/{made.json()['id']}").status_code == 200
     assert api.get("/api/v1/pins").json() == []
+
+
+def test_a_rollout_tells_how_many_it_would_be_for_were_they_not_pinned(fleet: PaperGateways, pins: PinService) -> None:
+    fleet.join("a", "b", "c", site="lyon")
+    fleet.join("tpu", target="tpu-v1", site="lyon")
+    fleet.join("elsewhere", site="oslo")
+    fleet.register()
+    pins.pin(a_pin(fleet, selector="site in (lyon, oslo) and not site = nowhere"))
+    pins.pin(a_pin(fleet, device="b", model="parts"))
+    rollout = roll_out(fleet, 1, selector="site = lyon and not target = tpu-v1")
+    fleet.rollouts.tick()
+
+    def held() -> dict[str, int]:
+        return {hold.code: hold.devices for hold in fleet.rollouts.explain(rollout).held}
+
+    assert held() == {"pinned": 3}
+    for pin in pins.list():
+        pins.unpin(pin.id)
+    fleet.rollouts.tick()
+    assert "pinned" not in held()

@@ -88,7 +88,9 @@ def test_every_decision_is_kept_with_its_reason_and_what_it_rested_on(fleet: Pap
     rollout = fleet.rollouts.page().items[0]
     decisions = fleet.rollouts.decisions(rollout.id, PageRequest(limit=500)).items[::-1]
     assert [decision.number for decision in decisions] == list(range(1, rollout.revision + 1))
-    assert [d.wave for d in decisions if d.because.code == "wave-opened"] == [0, 1, 2]
+    opened = [(d.wave, d.at) for d in decisions if d.because.code == "wave-opened"]
+    assert [wave for wave, _ in opened] == [0, 1, 2]
+    assert fleet.rollouts.openings(rollout.id) == opened
     assert (decisions[0].because.code, decisions[-1].because.code) == ("created", "completed")
     assert decisions[-1].evidence.treated.records > 200
     assert decisions[-1].gates

@@ -392,13 +392,14 @@ def test_what_holds_a_rollout_is_explained(hub: FakeHub, capsys: Captured) -> No
         {"name": "records", "have": "150", "want": "200", "met": False, "moves": "Devices of it answer."},
     ]
     failure = {"code": "golden-mismatch", "sentence": "3 of 16 differ.", "devices": 2, "examples": ["a", "b"]}
+    held = {"code": "rate", "devices": 3, "sentence": "20 a minute are offered it now."}
     explained = {"rollout": "r1", "state": "running", "wave": 1, "because": because("records-wanted", "150 of 200.")}
-    explained |= {"conditions": conditions, "earliest": None, "held": {"rate": 3}, "failures": [failure]}
+    explained |= {"conditions": conditions, "earliest": None, "held": [held], "failures": [failure]}
     hub.on("GET /api/v1/rollouts/r1/explain", explained)
     assert main(["rollouts", "explain", "r1"]) == 0
     out = capsys.readouterr().out
     assert "state\trunning, wave 2" in out
-    assert "held\trate=3" in out
+    assert "3\trate\t20 a minute are offered it now." in out
     assert "running\tmet\trunning\trunning\t\n" in out
     assert "records\tmissing\t150\t200\tDevices of it answer." in out
     assert "2\t3 of 16 differ. [golden-mismatch]\ta b" in out
