@@ -7,7 +7,7 @@ after a crash or on another hub, gets the same answer.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import ceil
+from math import ceil, floor, log, log1p
 from typing import Literal
 
 from cloud_hub.rollouts.policy import Policy, Rate
@@ -15,15 +15,18 @@ from cloud_hub.rollouts.waves import BUCKETS, bucket
 
 Held = Literal["rate", "cap", "group", "jitter", "away"]
 MINUTE = timedelta(minutes=1)
+NEVER = timedelta.max
+_NOISE = 1e-9
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A rollout's devices: in flight, offered it within the last minute (the last of them `since` ago), succeeded."""
+    """A rollout's devices: in flight, offered it within the last minute, succeeded. The last was offered it `since`
+    ago, however long that is."""
 
     in_flight: int = 0
     lately: int = 0
-    since: timedelta = MINUTE
+    since: timedelta = NEVER
     succeeded: int = 0
 
 
@@ -45,11 +48,13 @@ def limited(policy: Policy) -> bool:
 
 def devices_per_minute(rate: Rate, succeeded: int) -> float:
     """The rate once so many have succeeded: it grows each time that a minute's worth has."""
-    now, left = rate.devices_per_minute, succeeded - rate.devices_per_minute
-    while rate.growth_factor > 1 and left >= 0:
-        now *= rate.growth_factor
-        left -= now
-    return now
+    first, factor = rate.devices_per_minute, rate.growth_factor
+    if factor == 1:
+        return first
+    # After n times so many have succeeded: first + first * factor + ... = first * (factor^n - 1) / (factor - 1).
+    times = log1p(succeeded * (factor - 1) / first) / log(factor)
+    # What is whole in decimals may be a little less in binary.
+    return first * factor ** floor(times + _NOISE)
 
 
 def room(policy: Policy, flow: Flow) -> tuple[int | None, Held]:
@@ -57,11 +62,17 @@ def room(policy: Policy, flow: Flow) -> tuple[int | None, Held]:
     cap = None if policy.max_in_flight is None else max(0, policy.max_in_flight - flow.in_flight)
     if policy.rate is None:
         return cap, "cap"
-    a_minute = devices_per_minute(policy.rate, flow.succeeded)
+    by_rate = _by_rate(devices_per_minute(policy.rate, flow.succeeded), flow)
+    return (by_rate, "rate") if cap is None or by_rate < cap else (cap, "cap")
+
+
+def _by_rate(a_minute: float, flow: Flow) -> int:
+    if a_minute < 1:
+        # One, and then none for the minutes that it stands for.
+        return int(flow.since * a_minute >= MINUTE)
     # Never more in any minute, and within the minute not all at once.
     share = a_minute * min(flow.since, MINUTE) / MINUTE
-    by_rate = max(0, min(int(max(1, a_minute)) - flow.lately, ceil(share) if flow.lately else ceil(a_minute / 60)))
-    return (by_rate, "rate") if cap is None or by_rate < cap else (cap, "cap")
+    return max(0, min(int(a_minute) - flow.lately, ceil(share) if flow.lately else ceil(a_minute / 60)))
 
 
 def ripe_at(policy: Policy, salt: str, device: str, wave_started_at: datetime) -> datetime:

@@ -26,7 +26,7 @@ from cloud_hub.database import upsert
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
-from cloud_hub.rollouts.admission import MINUTE, Flow
+from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow
 from cloud_hub.rollouts.engine import Counts
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
 from cloud_hub.rollouts.policy import Policy
@@ -263,13 +263,14 @@ def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock:
         session.execute(select(col(RolloutRow.id)).where(col(RolloutRow.id) == rollout).with_for_update()).all()
     overdue = None if policy.deadline_seconds is None else now - timedelta(seconds=policy.deadline_seconds)
     by_wave = counts(session, rollout, now - _FOR_EVER, overdue, policy.retries).values()
+    offered_at = col(Offer.offered_at)
     newest, lately = session.execute(
-        select(func.max(col(Offer.offered_at)), func.count()).where(
-            col(Offer.rollout) == rollout, col(Offer.offered_at) > now - MINUTE
+        select(func.max(offered_at), func.count().filter(offered_at > now - MINUTE)).where(
+            col(Offer.rollout) == rollout
         )
     ).one()
     total = sum(by_wave, Counts())
-    since = MINUTE if newest is None else now - newest
+    since = NEVER if newest is None else now - newest
     return Flow(total.offered - total.succeeded - total.failed, lately, since, total.succeeded)
 
 

@@ -150,11 +150,11 @@ class Gates(_Part):
 
 
 class Rate(_Part):
-    """At most `devices_per_minute` are offered the version in any minute. Each time that a minute's worth of devices
-    has succeeded, the rate grows by `growth_factor`. Within a wave each device waits up to `jitter_seconds` of its
-    own, so that those of one site do not all fetch at once."""
+    """At most `devices_per_minute` are offered the version in any minute; 0.1 is one device in ten minutes. Each time
+    that a minute's worth of devices has succeeded, the rate grows by `growth_factor`. Within a wave each device waits
+    up to `jitter_seconds` of its own, so that those of one site do not all fetch at once."""
 
-    devices_per_minute: float = Field(gt=0, le=1_000_000)
+    devices_per_minute: float = Field(ge=0.000_001, le=1_000_000)
     growth_factor: float = Field(default=1, ge=1, le=10)
     jitter_seconds: float = Field(default=0, ge=0, le=86_400)
 

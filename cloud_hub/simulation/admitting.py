@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from cloud_hub.rollouts.admission import MINUTE, Flow, Waiting, admit, limited, room
+from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow, Waiting, admit, limited, room
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.simulation.fleet import Ints
@@ -68,11 +68,13 @@ class Admitting:
 
     def _flow(self) -> Flow:
         now, counts = self._world.now_seconds, self._world.counts
-        while self._lately and self._lately[0][0] <= now - MINUTE.total_seconds():
+        since = timedelta(seconds=now - self._lately[-1][0]) if self._lately else NEVER
+        # The last is remembered for however long it is ago.
+        while len(self._lately) > 1 and self._lately[0][0] <= now - MINUTE.total_seconds():
             self._lately.popleft()
-        since = timedelta(seconds=now - self._lately[-1][0]) if self._lately else MINUTE
+        lately = sum(count for at, count in self._lately if at > now - MINUTE.total_seconds())
         in_flight = counts.offered - counts.succeeded - counts.failed
-        return Flow(in_flight, sum(count for _, count in self._lately), since, counts.succeeded)
+        return Flow(in_flight, lately, since, counts.succeeded)
 
     def _one_by_one(self, ripe: Ints) -> tuple[Ints, dict[str, int]]:
         assert self._group is not None

@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cloud_hub.rollouts.admission import Flow, Held, Waiting, admit, devices_per_minute, limited, room
+from cloud_hub.rollouts.admission import NEVER, Flow, Held, Waiting, admit, devices_per_minute, limited, room
 from cloud_hub.rollouts.policy import Group, Policy, Rate
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -50,6 +51,27 @@ def test_the_rate_grows_with_each_minutes_worth_of_successes() -> None:
     rate = Rate(devices_per_minute=10, growth_factor=2)
     assert [devices_per_minute(rate, succeeded) for succeeded in (0, 9, 10, 29, 30, 70)] == [10, 10, 20, 20, 40, 80]
     assert devices_per_minute(Rate(devices_per_minute=10), 1_000_000) == 10
+    tenth = Rate(devices_per_minute=10, growth_factor=1.1)
+    assert [devices_per_minute(tenth, succeeded) for succeeded in (20, 21)] == pytest.approx([11, 12.1])
+
+
+def test_the_rate_is_found_at_once_however_slow_it_is_and_however_slowly_it_grows() -> None:
+    slow = Rate(devices_per_minute=0.000_001, growth_factor=1.000_000_1)
+    # Each step adds a share of what has succeeded: all of them together, that share of it all.
+    assert devices_per_minute(slow, 1_000_000) == pytest.approx(0.1, rel=0.001)
+    hardly = Rate(devices_per_minute=0.000_001, growth_factor=1 + 2**-52)
+    assert devices_per_minute(hardly, 10_000_000) == pytest.approx(0.000_001, rel=0.01)
+
+
+@given(st.floats(0.5, 500), st.floats(1.05, 10), st.integers(0, 5_000))
+def test_the_rate_grows_as_if_each_minutes_worth_was_counted_off(first: float, factor: float, succeeded: int) -> None:
+    rate, left = first, succeeded - first
+    while left >= 0:
+        rate *= factor
+        left -= rate
+    # But for where a device more or less decides.
+    assume(all(abs(left + step) > 1e-6 for step in (0, rate)))
+    assert devices_per_minute(Rate(devices_per_minute=first, growth_factor=factor), succeeded) == pytest.approx(rate)
 
 
 def test_the_rate_of_a_minute_is_spread_over_it() -> None:
@@ -57,7 +79,15 @@ def test_the_rate_of_a_minute_is_spread_over_it() -> None:
     assert room(policy, Flow()) == (1, "rate")
     assert room(policy, Flow(lately=1, since=2 * SECOND)) == (2, "rate")
     assert room(policy, Flow(lately=60, since=2 * SECOND)) == (0, "rate")
-    assert room(Policy(rate=Rate(devices_per_minute=0.5)), Flow()) == (1, "rate")
+
+
+def test_less_than_one_a_minute_is_one_in_so_many_minutes() -> None:
+    policy = Policy(rate=Rate(devices_per_minute=0.5))
+    assert room(policy, Flow()) == (1, "rate")
+    assert room(policy, Flow(lately=1, since=2 * SECOND)) == (0, "rate")
+    assert room(policy, Flow(since=119 * SECOND)) == (0, "rate")
+    assert room(policy, Flow(since=120 * SECOND)) == (1, "rate")
+    assert room(Policy(rate=Rate(devices_per_minute=0.001)), Flow(since=999 * 60 * SECOND)) == (0, "rate")
 
 
 def test_jitter_gives_each_device_a_moment_of_its_own() -> None:
@@ -72,10 +102,10 @@ def test_jitter_gives_each_device_a_moment_of_its_own() -> None:
 
 
 @given(
-    st.floats(0.1, 500),
+    st.floats(0.01, 500),
     st.floats(1, 3),
     st.integers(1, 20),
-    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 5)), max_size=60),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 5)), max_size=60),
 )
 def test_whatever_succeeds_when_neither_the_cap_nor_the_rate_of_any_minute_is_passed(
     per_minute: float, growth: float, cap: int, steps: list[tuple[int, int]]
@@ -86,12 +116,14 @@ def test_whatever_succeeds_when_neither_the_cap_nor_the_rate_of_any_minute_is_pa
     for seconds, done in steps:
         now += seconds * SECOND
         lately = [at for at in offered if at > now - 60 * SECOND]
-        since = now - lately[-1] if lately else 60 * SECOND
+        since = now - offered[-1] if offered else NEVER
         left, _ = room(policy, Flow(in_flight, len(lately), since, succeeded))
         assert left is not None
         offered += [now] * left
         in_flight += left
         assert in_flight <= cap
-        assert len(lately) + left <= max(1, devices_per_minute(policy.rate, succeeded), len(lately))
+        a_minute = devices_per_minute(policy.rate, succeeded)
+        assert len(lately) + left <= max(1, a_minute, len(lately))
+        assert left == 0 or a_minute >= 1 or (left == 1 and since >= 60 * SECOND / a_minute - SECOND / 1_000)
         succeeded += min(done, in_flight)
         in_flight -= min(done, in_flight)

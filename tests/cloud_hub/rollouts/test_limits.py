@@ -161,6 +161,18 @@ def test_so_many_a_minute_are_ordered_and_more_as_they_succeed(fleet: PaperGatew
     assert len(ordered(fleet)) == 2 + 4
 
 
+def test_half_a_device_a_minute_is_one_in_two_minutes(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    start(fleet, rate={"devices_per_minute": 0.5})
+    so_far = []
+    for _ in range(5):
+        fleet.rollouts.tick()
+        so_far.append(len(ordered(fleet)))
+        fleet.clock.pass_seconds(60)
+        connected(fleet)
+    assert so_far == [1, 1, 2, 2, 3]
+
+
 def test_who_is_away_gets_its_order_when_it_comes_back_and_holds_nobody(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     fleet.report("gw-0", presence=Presence.LOST)
