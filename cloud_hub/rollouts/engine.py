@@ -83,15 +83,26 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class LeftOver:
+    """Devices that have the version, or are about to, once it is taken back: heard-from ones that are `returning`, ones
+    that are not heard from (`unreachable`), and those that keep it: `pinned`, or given it by a rollout `elsewhere`."""
+
+    returning: int = 0
+    unreachable: int = 0
+    pinned: int = 0
+    elsewhere: int = 0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What is known now.
 
     `waves` are how many devices each wave covered when its line was drawn; empty until there was a device to draw it
     for. `eligible` are so many now. `counts` are of all devices that this rollout has offered its version to, `fresh`
     of those that the open wave added (of all, where it added none and none waits); `wave_records` came from the
-    treated since it opened. `held` are exposed devices that have no order yet, by what they wait for. `returning` are
-    heard-from devices that still have the version after a revert, `unreachable` those not heard from. `carried_out`:
-    orders are where exposure is. `frozen` is why nothing in the fleet may move, if so.
+    treated since it opened. `held` are exposed devices that have no order yet, by what they wait for. `left_over` is
+    who still has the version after a revert. `carried_out`: orders are where exposure is. `frozen` is why nothing in
+    the fleet may move, if so.
     """
 
     eligible: int = 0
@@ -103,8 +114,7 @@ class Snapshot:
     newer: str | None = None
     carried_out: bool = True
     held: Mapping[str, int] = field(default_factory=dict)
-    returning: int = 0
-    unreachable: int = 0
+    left_over: LeftOver = LeftOver()
     frozen: str | None = None
 
 
@@ -415,14 +425,20 @@ def _reverting(rollout: Rollout, snapshot: Snapshot) -> Decision:
     if snapshot.frozen is not None:
         sentence = f"{cause.sentence} It goes back once the fleet may move again: {snapshot.frozen}"
         return Decision(replace(rollout, because=Because(cause.code, sentence)))
-    away = f" {snapshot.unreachable} not heard from will be, when they come back." if snapshot.unreachable else ""
-    if snapshot.returning or not snapshot.carried_out:
-        sentence = f"{cause.sentence} Reverting: {snapshot.returning} devices still have version {rollout.version}."
+    left = snapshot.left_over
+    away = f" {left.unreachable} not heard from will be, when they come back." if left.unreachable else ""
+    if left.returning or not snapshot.carried_out:
+        sentence = f"{cause.sentence} Reverting: {left.returning} devices still have version {rollout.version}."
         return Decision(replace(rollout, because=Because(cause.code, sentence + away)))
-    because = Because(
-        cause.code, f"{cause.sentence} Reverted: no device heard from has version {rollout.version} any more.{away}"
-    )
+    gone = f"Reverted: {_keepers(left)}no device heard from has version {rollout.version} any more."
+    because = Because(cause.code, f"{cause.sentence} {gone}{away}")
     return _to(rollout, State.ABORTED if rollout.aborted else State.REVERTED, because)
+
+
+def _keepers(left: LeftOver) -> str:
+    kept = [f"{left.pinned} that pins hold"] if left.pinned else []
+    kept += [f"{left.elsewhere} that have it by another rollout"] if left.elsewhere else []
+    return f"but for {' and '.join(kept)}, " if kept else ""
 
 
 def _to(rollout: Rollout, state: State, because: Because) -> Decision:

@@ -101,9 +101,11 @@ def _later(rollout: Rollout, snapshot: Snapshot) -> Hold:
 
 
 def _on_the_way_back(rollout: Rollout, snapshot: Snapshot) -> Iterator[Hold]:
+    left = snapshot.left_over
     if snapshot.frozen is not None:
-        yield Hold("frozen", snapshot.returning, snapshot.frozen)
+        yield Hold("frozen", left.returning, snapshot.frozen)
     else:
         said = f"They still have version {rollout.version}, and are ordered back."
-        yield Hold("returning", snapshot.returning, said)
-    yield Hold(AWAY, snapshot.unreachable, "They are not connected, and go back when they are.")
+        yield Hold("returning", left.returning, said)
+    yield Hold(AWAY, left.unreachable, "They are not connected, and go back when they are.")
+    yield Hold("pinned", left.pinned, f"Pins keep them at version {rollout.version}, until they end.")

@@ -27,8 +27,9 @@ from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow
-from cloud_hub.rollouts.engine import Counts
+from cloud_hub.rollouts.engine import Counts, LeftOver
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
+from cloud_hub.rollouts.pinned import PIN
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
 from cloud_hub.rollouts.views import FailureView
@@ -351,29 +352,33 @@ def failures(session: Session, rollout: str, overdue_before: datetime | None, re
     return list(by_code.values())[:_REASONS]
 
 
-def returning(session: Session, place: Place, version: int, silent_before: datetime) -> tuple[int, int]:
-    """Of the devices that have `version`, or are about to, and should not: those heard from, and those not."""
-    wants = exists().where(
+def left_over(session: Session, rollout: str, place: Place, version: int, silent_before: datetime) -> LeftOver:
+    """Of the devices that have `version`, or are about to, who must go back from what `rollout` gave them, and who
+    need not."""
+    theirs = and_(
         col(Offer.device) == col(DeviceModel.device),
         col(Offer.model) == place.model,
         col(Offer.slot) == place.slot,
         col(Offer.version) == version,
     )
-    connected = _connected(silent_before)
+    by_pin = or_(col(Offer.rollout) == rollout, col(Offer.rollout).startswith(PIN))
+    keeps = case((col(Offer.rollout).is_(None), "goes"), (by_pin, "pinned"), else_="elsewhere").label("keeps")
+    heard_from = _connected(silent_before).label("heard_from")
     statement = (
-        select(connected, func.count())
+        select(keeps, heard_from, func.count())
         .select_from(DeviceModel)
         .join(Device, col(Device.id) == col(DeviceModel.device))
+        .outerjoin(Offer, theirs)
         .where(
             col(DeviceModel.model) == place.model,
             col(DeviceModel.slot) == place.slot,
             or_(col(DeviceModel.running_version) == version, col(DeviceModel.wanted_version) == version),
-            ~wants,
         )
-        .group_by(connected)
+        .group_by("keeps", "heard_from")
     )
-    by = {bool(heard): count for heard, count in session.execute(statement)}
-    return by.get(True, 0), by.get(False, 0)
+    by = {(of, bool(heard)): count for of, heard, count in session.execute(statement)}
+    pinned, elsewhere = (by.get((of, True), 0) + by.get((of, False), 0) for of in ("pinned", "elsewhere"))
+    return LeftOver(by.get(("goes", True), 0), by.get(("goes", False), 0), pinned, elsewhere)
 
 
 def phase_of(session: Session, device: str, place: Place) -> str | None:

@@ -53,10 +53,8 @@ class Observer:
         freeze = active(session, now)
         frozen = None if freeze is None else freeze.sentence
         if State(row.state) is State.REVERTING:
-            returning, unreachable = offers.returning(session, Place(row.model, row.slot), row.version, silent_before)
-            snapshot = Snapshot(
-                newer=newer, carried_out=carried_out, returning=returning, unreachable=unreachable, frozen=frozen
-            )
+            left = offers.left_over(session, row.id, Place(row.model, row.slot), row.version, silent_before)
+            snapshot = Snapshot(newer=newer, carried_out=carried_out, left_over=left, frozen=frozen)
             # What it was stopped for stays to be seen.
             return Outlook(snapshot, row.seen)
         targets = releases.targets(session, row.model, row.version)

@@ -1,7 +1,7 @@
 """What the engine is shown of a simulated fleet: the same `Snapshot` that the hub counts in its database."""
 
 from cloud_hub.monitoring.gates import About, Case, Gate, Outcomes, judge
-from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
+from cloud_hub.rollouts.engine import Counts, LeftOver, Rollout, Snapshot
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tolerances import tolerances
@@ -30,7 +30,7 @@ class Observer:
         """What is known now; `new_records` of the version came in since the last look."""
         world = self._world
         if rollout.state is State.REVERTING:
-            return Snapshot(returning=world.returning, unreachable=world.away)
+            return Snapshot(left_over=LeftOver(world.returning, world.away))
         if rollout.wave != self._wave:
             self._wave, self._wave_records = rollout.wave, 0
         self._wave_records += new_records

@@ -9,6 +9,7 @@ import pytest
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.rollouts.engine import (
     Counts,
+    LeftOver,
     Rollout,
     SamePerson,
     Snapshot,
@@ -199,14 +200,23 @@ def test_failures_stop_it_only_after_as_many_devices_as_the_policy_says() -> Non
 
 def test_reverting_ends_when_no_device_heard_from_has_the_version_and_says_why_it_began() -> None:
     reverting = after(SOAKED, replace(GOOD, gates=(FAILED,)))
-    still = after(reverting, Snapshot(returning=2, unreachable=1))
+    still = after(reverting, Snapshot(left_over=LeftOver(returning=2, unreachable=1)))
     assert (still.state, still.because.code) == (State.REVERTING, "gate-predictions-failed")
     assert "2 devices still have version 2" in still.because.sentence
     assert after(reverting, Snapshot(carried_out=False)).state is State.REVERTING
-    over = after(still, Snapshot(unreachable=1))
+    over = after(still, Snapshot(left_over=LeftOver(unreachable=1)))
     assert over.state is State.REVERTED
     assert "All predictions are 3" in over.because.sentence
     assert "1 not heard from" in over.because.sentence
+
+
+def test_a_revert_that_leaves_devices_the_version_says_how_many_and_by_what() -> None:
+    reverting = after(SOAKED, replace(GOOD, gates=(FAILED,)))
+    said = after(reverting, Snapshot(left_over=LeftOver(pinned=3, elsewhere=2))).because.sentence
+    assert said.endswith(
+        "Reverted: but for 3 that pins hold and 2 that have it by another rollout, no device heard from has version 2 "
+        "any more."
+    )
 
 
 def test_a_newer_rollout_takes_over_and_leaves_devices_what_they_have() -> None:

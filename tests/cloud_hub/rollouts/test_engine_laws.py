@@ -18,6 +18,7 @@ from cloud_hub.rollouts.admission import MINUTE, Flow, Waiting, admit, devices_p
 from cloud_hub.rollouts.engine import (
     AWAY,
     Counts,
+    LeftOver,
     Rollout,
     SamePerson,
     Snapshot,
@@ -381,8 +382,7 @@ class Laws(RuleBasedStateMachine):
             carried_out=not running.owed,
             held=running.held,
             frozen="A person froze the fleet." if self.frozen else None,
-            returning=sum(one.online for one in back),
-            unreachable=sum(not one.online for one in back),
+            left_over=LeftOver(sum(one.online for one in back), sum(not one.online for one in back)),
         )
 
     def count(self, devices: list[Device], running: Running) -> Counts:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
+from cloud_hub.rollouts.engine import Counts, LeftOver, Rollout, Snapshot
 from cloud_hub.rollouts.holding import holds
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
@@ -80,7 +80,7 @@ def test_where_a_person_must_act_all_that_is_left_waits_for_that(state: State) -
 
 
 def test_on_the_way_back_it_is_those_that_still_have_it() -> None:
-    snapshot = Snapshot(returning=6, unreachable=2)
+    snapshot = Snapshot(left_over=LeftOver(returning=6, unreachable=2))
     back, away = (
         "They still have version 3, and are ordered back.",
         "They are not connected, and go back when they are.",

@@ -108,6 +108,25 @@ def test_a_device_that_runs_what_is_reverted_keeps_it_while_it_is_pinned(
     assert fleet.version("a") == 1
 
 
+def test_a_revert_says_how_many_keep_the_version_by_pins_and_by_another_rollout(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    fleet.join("d", "e", site="oslo")
+    roll_out(fleet, 2, selector="site = oslo", soak_seconds=3600)
+    fleet.play(ticks=3)
+    rollout = roll_out(fleet, 2, selector="site = lyon", soak_seconds=3600)
+    fleet.play(ticks=3)
+    pins.pin(a_pin(fleet, device="a"))
+    pins.pin(a_pin(fleet, device="b", model="digits", version=2))
+    fleet.rollouts.abort(rollout)
+    fleet.play(ticks=5)
+    assert fleet.versions() == {"a": 2, "b": 2, "c": 1, "d": 2, "e": 2}
+    found = fleet.rollouts.get(rollout)
+    assert found.state == "aborted"
+    assert "but for 2 that pins hold and 2 that have it by another rollout, no device" in found.because.sentence
+
+
 def test_a_pin_holds_while_a_rollout_of_another_model_waits_for_its_rate(
     fleet: PaperGateways, pins: PinService
 ) -> None:
