@@ -18,7 +18,7 @@ import numpy as np
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.session import Array, Session
 from edge_agent.telemetry import features
-from edge_agent.telemetry.answer import answers
+from edge_agent.telemetry.answer import answers, labels
 from fleet_contract.histogram import bin_of, latency_bucket
 from fleet_contract.manifest import Manifest
 from fleet_contract.telemetry import Window
@@ -58,8 +58,10 @@ class Digits:
         ]
         given = answers(self.manifest, session.run(inputs))
         self.records = [
-            Record(one.label, one.label == truth[at], bin_of(edges, one.confidence), tuple(row[at] for row in columns))
-            for at, one in enumerate(given)
+            Record(label, label == truth[at], bin_of(edges, sure), tuple(row[at] for row in columns))
+            for at, (label, sure) in enumerate(
+                zip(labels(self.manifest, given), given.confidence.tolist(), strict=True)
+            )
         ]
         self.latencies = [_latency(session, inputs, at % rows) for at in range(500)]
         session.close()

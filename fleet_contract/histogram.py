@@ -13,7 +13,8 @@ import msgspec
 
 LATENCY_RELATIVE_ERROR = 0.02
 _GAMMA = (1 + LATENCY_RELATIVE_ERROR) / (1 - LATENCY_RELATIVE_ERROR)
-_LOG_GAMMA = math.log(_GAMMA)
+#: How wide a bucket of latency is, in logarithms.
+LOG_GAMMA = math.log(_GAMMA)
 #: Some 7,000 years: no honest latency is longer, and larger buckets would overflow a float.
 MAX_LATENCY_BUCKET = 1000
 Bucket = Annotated[int, msgspec.Meta(ge=0, le=MAX_LATENCY_BUCKET)]
@@ -23,7 +24,7 @@ def latency_bucket(microseconds: float) -> int:
     """The bucket of one latency; bucket b covers (gamma^(b-1), gamma^b] microseconds, and 0 all up to 1."""
     if microseconds <= 1.0:
         return 0
-    return math.ceil(min(math.log(microseconds) / _LOG_GAMMA, MAX_LATENCY_BUCKET))
+    return math.ceil(min(math.log(microseconds) / LOG_GAMMA, MAX_LATENCY_BUCKET))
 
 
 def latency_of(bucket: int) -> float:

@@ -1,4 +1,4 @@
-"""What a model's outputs say: the label, and how sure the model is."""
+"""What a model's outputs say: the label of each record, and how sure the model is."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,14 +10,17 @@ from edge_agent.runtimes.session import Array
 from fleet_contract.manifest import Manifest
 
 
-class Answer(NamedTuple):
-    """One record's prediction; `confidence` is a probability, 0 to 1."""
+class Answers(NamedTuple):
+    """The predictions for any number of records, one column each.
 
-    label: str
-    confidence: float
+    `best` has the place of each record's label among the manifest's; `confidence` is a probability, 0 to 1.
+    """
+
+    best: Array
+    confidence: Array
 
 
-def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> list[Answer]:
+def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> Answers:
     """One answer for each row of `outputs`. Raises `OutputWrong` for what the manifest does not promise."""
     name = manifest.probabilities or manifest.outputs[0].name
     scores = outputs.get(name)
@@ -31,10 +34,12 @@ def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> list[Answer]:
     rows = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
     if not np.isfinite(rows).all():
         raise OutputWrong(f"Output {name!r} holds a value that is not finite.", code="output-not-finite")
-    best = rows.argmax(axis=1)
-    if manifest.probabilities:
-        sure = rows.max(axis=1)
-    else:
-        # The largest value is subtracted first, so that no exponential overflows.
-        sure = 1.0 / np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1)
-    return [Answer(manifest.labels[int(at)], float(how)) for at, how in zip(best, sure, strict=True)]
+    largest = rows.max(axis=1)
+    # The largest value is subtracted first, so that no exponential overflows.
+    sure = largest if manifest.probabilities else 1.0 / np.exp(rows - largest[:, None]).sum(axis=1)
+    return Answers(rows.argmax(axis=1), sure)
+
+
+def labels(manifest: Manifest, given: Answers) -> list[str]:
+    """The label of each record."""
+    return [manifest.labels[at] for at in given.best.tolist()]

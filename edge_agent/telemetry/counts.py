@@ -1,7 +1,7 @@
 """What a number of records add to a window, counted in one go."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +9,8 @@ import numpy as np
 from edge_agent.errors import OutputWrong
 from edge_agent.runtimes.session import Array
 from edge_agent.telemetry import features
-from edge_agent.telemetry.answer import Answer, answers
-from fleet_contract.histogram import bin_of, latency_bucket
+from edge_agent.telemetry.answer import Answers, answers, labels
+from fleet_contract.histogram import LOG_GAMMA, MAX_LATENCY_BUCKET
 from fleet_contract.manifest import Manifest
 
 #: Inputs of fewer bytes are put together before a statistic is computed; with more it would only be a copy.
@@ -32,66 +32,79 @@ class Counts:
     correct: int = 0
 
 
-def together(manifest: Manifest, scores: Sequence[Array | None]) -> list[Answer]:
+def together(manifest: Manifest, scores: Sequence[Array | None]) -> Answers:
     """The answers of several calls, as if they had been one. Raises `OutputWrong` when any of them is wrong."""
     name = manifest.probabilities or manifest.outputs[0].name
     given = [one for one in scores if one is not None]
     if len(given) < len(scores):
         raise OutputWrong(f"The model gave no {name!r}.", code="output-missing")
-    if len({one.shape[1:] for one in given}) > 1:
-        raise OutputWrong(f"Output {name!r} comes in several shapes.", code="output-shape")
-    return answers(manifest, {name: given[0] if len(given) == 1 or not given[0].ndim else np.concatenate(given)})
+    if len(given) == 1:
+        return answers(manifest, {name: given[0]})
+    try:
+        joined = np.concatenate(given)
+    except ValueError as error:
+        raise OutputWrong(f"Output {name!r} comes in several shapes.", code="output-shape") from error
+    return answers(manifest, {name: joined})
 
 
-def count(manifest: Manifest, given: Sequence[Answer], latencies_us: Iterable[tuple[float, int]]) -> Counts:
-    """The counts of the answers `given`; `latencies_us` says how long how many of them took."""
-    latency: Counter[int] = Counter()
-    for microseconds, rows in latencies_us:
-        latency[latency_bucket(microseconds)] += rows
-    edges = manifest.reference.confidence.edges
-    confidence = [0] * len(manifest.reference.confidence.counts)
-    for one in given:
-        confidence[bin_of(edges, one.confidence)] += 1
-    return Counts(len(given), latency, Counter(one.label for one in given), confidence)
+def count(manifest: Manifest, given: Answers, latencies_us: Sequence[float], rows: Sequence[int]) -> Counts:
+    """The counts of the answers `given`, to calls of as many `rows` each, which took as long as `latencies_us` says."""
+    edges, bins = manifest.reference.confidence.edges, len(manifest.reference.confidence.counts)
+    places = np.bincount(given.best).tolist()
+    return Counts(
+        len(given.best),
+        _latencies(latencies_us, rows),
+        Counter({manifest.labels[at]: many for at, many in enumerate(places) if many}),
+        np.bincount(np.searchsorted(np.asarray(edges), given.confidence, side="right"), minlength=bins).tolist(),
+    )
 
 
 def agreement(
-    given: Sequence[Answer], beside: Sequence[tuple[tuple[Manifest, Array | None] | None, int]]
+    named: Sequence[str], beside: Sequence[tuple[tuple[Manifest, Array | None] | None, int]]
 ) -> tuple[int, int]:
-    """Of the answers `given`, how many could be compared with those of another version beside them, and how many name
-    the same label. `beside` has the other's manifest and scores, and the number of rows, of each call."""
+    """Of the records whose labels are `named`, how many could be compared with those of another version beside them,
+    and how many have the same label. `beside` has the other's manifest and scores, and the number of rows, of each
+    call."""
     compared = agreed = start = 0
     for other, rows in beside:
-        mine, start = given[start : start + rows], start + rows
+        mine, start = named[start : start + rows], start + rows
         if other is None:
             continue
         manifest, scores = other
         try:
-            theirs = together(manifest, [scores])
+            theirs = labels(manifest, together(manifest, [scores]))
         except OutputWrong:
             # The live version's own window counts that.
             continue
         if len(theirs) == len(mine):
             compared += len(mine)
-            agreed += sum(one.label == two.label for one, two in zip(mine, theirs, strict=True))
+            agreed += sum(one == two for one, two in zip(mine, theirs, strict=True))
     return compared, agreed
 
 
-def accuracy(given: Sequence[Answer], truths: Sequence[tuple[Sequence[str], int]]) -> tuple[int, int]:
-    """Of the answers `given`, of how many the true label is known, and how many name it. `truths` has the labels, none
-    or one for each row, and the number of rows, of each call."""
+def accuracy(named: Sequence[str], truths: Sequence[tuple[Sequence[str], int]]) -> tuple[int, int]:
+    """Of the records whose labels are `named`, of how many the true label is known, and how many have it. `truths` has
+    the labels, none or one for each row, and the number of rows, of each call."""
     labelled = correct = start = 0
     for truth, rows in truths:
-        mine, start = given[start : start + rows], start + rows
+        mine, start = named[start : start + rows], start + rows
         if len(truth) == len(mine):
             labelled += len(mine)
-            correct += sum(one.label == label for one, label in zip(mine, truth, strict=True))
+            correct += sum(one == label for one, label in zip(mine, truth, strict=True))
     return labelled, correct
 
 
 def count_calls(latencies_us: Sequence[float]) -> Counts:
     """The counts of calls whose answers name no labels."""
-    return Counts(len(latencies_us), Counter(latency_bucket(one) for one in latencies_us))
+    return Counts(len(latencies_us), _latencies(latencies_us, None))
+
+
+def _latencies(latencies_us: Sequence[float], rows: Sequence[int] | None) -> Counter[int]:
+    """What `latency_bucket` says of each, for as many rows each; None for one each."""
+    logarithms = np.log(np.maximum(np.asarray(latencies_us), 1.0))
+    buckets = np.ceil(np.minimum(logarithms / LOG_GAMMA, MAX_LATENCY_BUCKET)).astype(np.int64)
+    counted = np.bincount(buckets, rows).tolist()
+    return Counter({bucket: int(many) for bucket, many in enumerate(counted) if many})
 
 
 def count_features(manifest: Manifest, calls: Sequence[tuple[Mapping[str, Array], int]]) -> dict[str, list[int]]:

@@ -2,17 +2,15 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge_agent.runtimes.session import Array
 from edge_agent.telemetry.gauge import Strain
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 from fleet_contract.telemetry import Window
 
 if TYPE_CHECKING:
-    from edge_agent.telemetry.answer import Answer
     from edge_agent.telemetry.counts import Counts
 
 #: What the device bears is read no more often.
@@ -111,19 +109,8 @@ class Recorder:
         self._strain = Strain()
         self._read_at_ms = 0
 
-    def answered(
-        self, manifest: Manifest, inputs: Mapping[str, Array], given: "Sequence[Answer]", latency_us: float, now_ms: int
-    ) -> None:
-        """Counts the records of one call, a row of `inputs` and an answer each, which took `latency_us`."""
-        # NumPy comes with the first answer, not with the agent.
-        from edge_agent.telemetry.counts import count, count_features
-
-        counts = count(manifest, given, [(latency_us, len(given))])
-        counts.features = count_features(manifest, [(inputs, len(given))])
-        self.add(manifest, counts, now_ms)
-
     def add(self, manifest: Manifest, counts: "Counts", now_ms: int, slot: str = DEFAULT_SLOT) -> None:
-        """Adds records that have been counted already."""
+        """Adds records that have been counted."""
         with self._lock:
             window, new = self._window(manifest, slot, now_ms)
             window.add(counts)

@@ -11,7 +11,6 @@ import pytest
 
 from edge_agent import uplink as uplink_module
 from edge_agent.reporting import Origin, Reporter
-from edge_agent.telemetry.answer import Answer
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
@@ -22,6 +21,7 @@ from fleet_contract.encoding import MAX_MESSAGE_BYTES, encode
 from fleet_contract.report import Presence
 from fleet_contract.telemetry import Ack, Window
 from fleet_contract.topics import Address, Channel
+from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
 from tests.fakes.transport import FakeTransport
 from tests.fakes.windows import a_window
@@ -52,7 +52,7 @@ class Bench:
         self.uplink.received(Channel.ACK, encode(Ack(device, boot, through)))
 
     def answer(self, version: int = 1) -> None:
-        self.recorder.answered(a_manifest(version), {}, [Answer("1", 0.9)], 100.0, wall_ms())
+        record(self.recorder, a_manifest(version), {}, [("1", 0.9)], 100.0, wall_ms())
 
     def end(self) -> None:
         self.stop.set()

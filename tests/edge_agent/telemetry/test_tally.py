@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.telemetry import tally as tally_module
-from edge_agent.telemetry.answer import answers
+from edge_agent.telemetry.answer import answers, labels
 from edge_agent.telemetry.tally import Seen, Tally
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.histogram import latency_bucket
 from fleet_contract.manifest import Histogram, Reference
+from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import FakeSession
 from tests.fakes.waiting import until
@@ -59,7 +60,9 @@ def test_counting_together_adds_up_to_counting_one_by_one(many):
         tally._seen.append(one)
         one.now_ms = 1
         manifest = slots[version].manifest
-        alone.answered(manifest, inputs, answers(manifest, {"scores": one.scores}), latency_us, 1)
+        given = answers(manifest, {"scores": one.scores})
+        named = zip(labels(manifest, given), given.confidence.tolist(), strict=True)
+        record(alone, manifest, inputs, list(named), latency_us, 1)
     tally.flush()
     assert recorder.collect(2, everything=True) == alone.collect(2, everything=True)
 

@@ -10,11 +10,12 @@ import pytest
 
 from edge_agent.errors import OutputWrong
 from edge_agent.telemetry import features
-from edge_agent.telemetry.answer import Answer, answers
+from edge_agent.telemetry.answer import answers, labels
 from edge_agent.telemetry.gauge import Strain
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.histogram import latency_bucket
 from fleet_contract.manifest import Histogram, Reference, Tensor
+from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
 
 IMAGE = {"image": np.array([[0.0, 0.0, 1.0, 3.0]], np.float32)}
@@ -32,9 +33,9 @@ def manifest_of(version: int = 1, model: str = "digits"):
 
 def test_a_window_counts_answers_confidence_latency_and_features_on_the_manifests_edges():
     recorder, manifest = Recorder(10_000), manifest_of()
-    recorder.answered(manifest, IMAGE, [Answer("1", 0.95)], 250.0, 1_000)
-    recorder.answered(manifest, IMAGE, [Answer("1", 0.6)], 250.0, 2_000)
-    recorder.answered(manifest, IMAGE, [Answer("0", 0.2)], 9_000.0, 3_000)
+    record(recorder, manifest, IMAGE, [("1", 0.95)], 250.0, 1_000)
+    record(recorder, manifest, IMAGE, [("1", 0.6)], 250.0, 2_000)
+    record(recorder, manifest, IMAGE, [("0", 0.2)], 9_000.0, 3_000)
     recorder.failed(manifest, "inference-failed", 4_000)
     (window,) = recorder.collect(11_000)
     assert (window.model, window.version, window.digest) == ("digits", 1, manifest.artifact.digest)
@@ -49,7 +50,7 @@ def test_a_window_counts_answers_confidence_latency_and_features_on_the_manifest
 def test_a_window_stays_open_until_its_time_is_over():
     recorder = Recorder(10_000)
     assert recorder.due_ms() is None
-    recorder.answered(manifest_of(), IMAGE, [Answer("1", 0.9)], 1.0, 1_000)
+    record(recorder, manifest_of(), IMAGE, [("1", 0.9)], 1.0, 1_000)
     assert recorder.due_ms() == 11_000
     assert recorder.collect(10_999) == []
     assert len(recorder.collect(11_000)) == 1
@@ -59,14 +60,14 @@ def test_a_window_stays_open_until_its_time_is_over():
 def test_a_record_after_the_windows_time_starts_the_next_one():
     recorder = Recorder(10_000)
     for now_ms in (1_000, 11_500):
-        recorder.answered(manifest_of(), IMAGE, [Answer("1", 0.9)], 1.0, now_ms)
+        record(recorder, manifest_of(), IMAGE, [("1", 0.9)], 1.0, now_ms)
     assert [window.count for window in recorder.collect(12_000, everything=True)] == [1, 1]
 
 
 def test_a_switch_of_model_closes_the_window_at_once():
     recorder = Recorder(10_000)
-    recorder.answered(manifest_of(1), IMAGE, [Answer("1", 0.9)], 1.0, 1_000)
-    recorder.answered(manifest_of(2), IMAGE, [Answer("1", 0.9)], 1.0, 2_000)
+    record(recorder, manifest_of(1), IMAGE, [("1", 0.9)], 1.0, 1_000)
+    record(recorder, manifest_of(2), IMAGE, [("1", 0.9)], 1.0, 2_000)
     assert recorder.due_ms() == 0
     (closed,) = recorder.collect(2_000)
     assert (closed.version, closed.count, closed.ended_at_ms) == (1, 1, 2_000)
@@ -74,8 +75,8 @@ def test_a_switch_of_model_closes_the_window_at_once():
 
 def test_models_do_not_close_each_others_windows():
     recorder = Recorder(10_000)
-    recorder.answered(manifest_of(1), IMAGE, [Answer("1", 0.9)], 1.0, 1_000)
-    recorder.answered(manifest_of(1, "faces"), IMAGE, [Answer("1", 0.9)], 1.0, 1_000)
+    record(recorder, manifest_of(1), IMAGE, [("1", 0.9)], 1.0, 1_000)
+    record(recorder, manifest_of(1, "faces"), IMAGE, [("1", 0.9)], 1.0, 1_000)
     assert recorder.collect(2_000) == []
     assert {window.model for window in recorder.collect(2_000, everything=True)} == {"digits", "faces"}
 
@@ -83,14 +84,14 @@ def test_models_do_not_close_each_others_windows():
 def test_answers_of_the_old_version_that_come_late_never_mix_with_the_new():
     recorder = Recorder(10_000)
     for version, now_ms in ((1, 1_000), (2, 1_100), (1, 1_200), (2, 1_300)):
-        recorder.answered(manifest_of(version), IMAGE, [Answer("1", 0.9)], 1.0, now_ms)
+        record(recorder, manifest_of(version), IMAGE, [("1", 0.9)], 1.0, now_ms)
     windows = recorder.collect(2_000, everything=True)
     assert sorted((window.version, window.count) for window in windows) == [(1, 1), (1, 1), (2, 1), (2, 1)]
 
 
 def test_a_clock_that_is_set_back_closes_the_window_and_makes_none_that_ends_before_it_starts():
     recorder = Recorder(10_000)
-    recorder.answered(manifest_of(), IMAGE, [Answer("1", 0.9)], 1.0, 5_000_000)
+    record(recorder, manifest_of(), IMAGE, [("1", 0.9)], 1.0, 5_000_000)
     (window,) = recorder.collect(1_000)
     assert window.ended_at_ms == window.started_at_ms == 5_000_000
 
@@ -133,7 +134,7 @@ def test_nothing_is_lost_between_threads():
             if chance.random() < 0.1:
                 recorder.failed(manifest, "bad", now_ms)
             else:
-                recorder.answered(manifest, IMAGE, [Answer("1", 0.9)], 1.0, now_ms)
+                record(recorder, manifest, IMAGE, [("1", 0.9)], 1.0, now_ms)
             collected.extend(recorder.collect(now_ms))
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
@@ -147,19 +148,18 @@ def test_nothing_is_lost_between_threads():
 
 
 def test_logits_give_a_softmax_confidence_and_huge_ones_do_not_overflow():
-    (answer,) = answers(a_manifest(), {"scores": np.array([[0.0, math.log(3.0), 0.0]], np.float32)})
-    assert answer.label == "1"
-    assert answer.confidence == pytest.approx(0.6)
-    (answer,) = answers(a_manifest(), {"scores": np.array([[-1e30, 1e30, 0.0]], np.float32)})
-    assert answer == Answer("1", 1.0)
+    manifest = a_manifest()
+    given = answers(manifest, {"scores": np.array([[0.0, math.log(3.0), 0.0], [-1e30, 1e30, 0.0]], np.float32)})
+    assert labels(manifest, given) == ["1", "1"]
+    assert given.confidence.tolist() == pytest.approx([0.6, 1.0])
 
 
 def test_probabilities_are_taken_as_they_are_and_each_row_is_a_record():
     manifest = a_manifest(probabilities="chances", outputs=(Tensor("label", "INT64", (-1,)),))
     chances = np.array([[0.2, 0.7, 0.1], [0.5, 0.1, 0.4]], np.float32)
     given = answers(manifest, {"label": np.array([1, 0]), "chances": chances})
-    assert [one.label for one in given] == ["1", "0"]
-    assert [one.confidence for one in given] == pytest.approx([0.7, 0.5])
+    assert labels(manifest, given) == ["1", "0"]
+    assert given.confidence.tolist() == pytest.approx([0.7, 0.5])
 
 
 @pytest.mark.parametrize(
