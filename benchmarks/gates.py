@@ -4,7 +4,8 @@
 
 False stops: whole rollouts (1, 5, 25 and 100 % of a fleet of 60) of a version that is no different, looked at every
 10 s with every gate on. Devices differ in what they see, how sure they are, how fast and how hot they run, wander from
-what they did before, and share what the world does; none of that is how the gates model them.
+what they did before, and share what the world does, which goes on changing while they pass over; none of that is how
+the gates model them.
 
 Power: a score that shifts by 0.25 standard deviations on 20 devices of 40, at 500 records a device. False alarms are a
 model-day's: the same without a shift, looked at after every 50 records. The anchor is the population stability index,
@@ -14,8 +15,9 @@ which fails above 0.1, on the same data: its alarms at 50 records, and what it f
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,22 +25,30 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, report
 from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.monitoring.gates import About, Case, Edges, Gate, Outcomes, Tolerances, Verdict, judge
+from cloud_hub.monitoring.periods import Period
 from fleet_contract.histogram import latency_bucket
 
 Array = NDArray[np.float64]
 
 LABELS = tuple("0123456789")
 _FLEET, _WAVES = 60, (1, 3, 15, 60)
-#: Looks in each wave, three minutes of them, and records of a device between two.
-_WAVE_LOOKS, _RECORDS_A_LOOK = 18, 20
-_PAST_RECORDS = 1_000
+#: Looks in each wave, some three minutes of them, and records of a device between two. A wave ends within a period.
+_WAVE_LOOKS, _RECORDS_A_LOOK, _PERIOD_LOOKS = 17, 20, 6
+_PAST_RECORDS, _PAST_WINDOWS = 1_000, 50
 _EDGES = tuple(round(float(edge), 2) for edge in np.linspace(0.1, 0.9, 9))
 _DIGEST = "sha256:one"
 _ABOUT = About(LABELS, edges={_DIGEST: Edges(confidence=_EDGES)})
 _SHIFT_SD = 0.25
 _PSI_BINS, _PSI_ALARM = 10, 0.1
-#: How far devices are from each other, and each of them from its own past, on the logit scale.
-_APART, _WANDERING = 0.5, 0.1
+#: How far devices are from each other, and each of them from its own past, on the logit scale; and how far the world
+#: goes from there during one rollout.
+_APART, _WANDERING, _WORLD = 0.5, 0.1, 0.4
+#: Around a device's usual latency, lognormal with 0.3, the shares of so many buckets of 4 % to both sides.
+_REACH = 30
+_LATENCY = np.exp(-((np.arange(-_REACH, _REACH + 1) * 0.04 / 0.3) ** 2) / 2)
+_LATENCY /= _LATENCY.sum()
+#: Degrees that a device's temperature goes through.
+_HEAT = 5
 
 
 @dataclass
@@ -61,44 +71,92 @@ class _Fleet:
             shares + chance.normal(0, _APART, (_FLEET, len(LABELS))),
             sure + chance.normal(0, _APART, (_FLEET, len(_EDGES) + 1)),
             -6.5 + chance.normal(0, 1.0, _FLEET),
-            np.exp(chance.normal(math.log(8_000), 0.4, _FLEET)),
+            chance.normal(math.log(8_000), 0.4, _FLEET),
             chance.integers(40, 60, _FLEET),
         )
 
     def later(self) -> "_Fleet":
         """The same devices when the world has moved a little, for all of them and for each."""
-        world = self.chance.normal(0, 0.2, len(LABELS))
+        world = self.chance.normal(0, _WORLD, len(LABELS))
         return _Fleet(
             self.chance,
             self.labels + world + self.chance.normal(0, _WANDERING, self.labels.shape),
             self.confidence + self.chance.normal(0, _WANDERING, self.confidence.shape),
             self.errors + self.chance.normal(0, 0.3, _FLEET),
-            self.slowness * np.exp(self.chance.normal(0, 0.03, _FLEET)),
+            self.slowness + self.chance.normal(0, 0.03, _FLEET),
             self.heat,
         )
 
-    def count(self, device: int, records: int, before: Tally | None = None) -> Tally:
-        """What `device` counts in one more window of so many records."""
-        start = before or Tally()
-        failed = int(self.chance.binomial(records, 1 / (1 + math.exp(-self.errors[device]))))
-        said = self.chance.multinomial(records - failed, _shares(self.labels[device]))
-        sure = self.chance.multinomial(records - failed, _shares(self.confidence[device]))
-        latency = dict(start.latency)
-        for one in self.chance.lognormal(math.log(self.slowness[device]), 0.3, records - failed):
-            bucket = latency_bucket(float(one))
-            latency[bucket] = latency.get(bucket, 0) + 1
-        degrees = int(self.heat[device] + self.chance.integers(-2, 3))
-        known = start.confidence.get(_DIGEST, (0,) * len(sure))
-        return Tally(
-            start.windows + 1,
-            start.records + records - failed,
-            start.errors + failed,
-            latency,
-            {label: start.predictions.get(label, 0) + int(new) for label, new in zip(LABELS, said, strict=True)},
-            {_DIGEST: tuple(old + int(new) for old, new in zip(known, sure, strict=True))},
-            memory={400 + device % 30: start.windows + 1},
-            temperature={**start.temperature, degrees: start.temperature.get(degrees, 0) + 1},
+    def world(self) -> "_World":
+        """Where the world goes during one rollout, for every device alike."""
+        return _World(
+            self.chance.normal(0, _WORLD, len(LABELS)),
+            self.chance.normal(0, _WORLD, len(_EDGES) + 1),
+            float(self.chance.normal(0, 0.5)),
         )
+
+    def count(self, records: int, moved: "_World", into: "_Counts") -> None:
+        """What each device counts in one more window of so many records, once the world has `moved`."""
+        failing = 1 / (1 + np.exp(-(self.errors + moved.errors)))
+        failed = self.chance.binomial(records, failing)
+        answered = records - failed
+        into.windows += 1
+        into.errors += failed
+        into.labels += self.chance.multinomial(answered, _shares(self.labels + moved.labels))
+        into.confidence += self.chance.multinomial(answered, _shares(self.confidence + moved.confidence))
+        into.latency += self.chance.multinomial(answered, _LATENCY)
+        into.heat[np.arange(_FLEET), self.chance.integers(0, _HEAT, _FLEET)] += 1
+
+
+@dataclass(frozen=True)
+class _World:
+    """By how much every device's logits have moved."""
+
+    labels: Array | float = 0.0
+    confidence: Array | float = 0.0
+    errors: float = 0.0
+
+    def part(self, share: float) -> "_World":
+        """How far it is when so much of the time has passed."""
+        return _World(share * self.labels, share * self.confidence, share * self.errors)
+
+
+class _Counts:
+    """What each device has counted; a row each."""
+
+    def __init__(self) -> None:
+        self.windows = 0
+        self.errors = np.zeros(_FLEET, np.int64)
+        self.labels = np.zeros((_FLEET, len(LABELS)), np.int64)
+        self.confidence = np.zeros((_FLEET, len(_EDGES) + 1), np.int64)
+        self.latency = np.zeros((_FLEET, len(_LATENCY)), np.int64)
+        self.heat = np.zeros((_FLEET, _HEAT), np.int64)
+
+    def of(self, fleet: _Fleet, devices: range) -> Evidence:
+        columns = zip(
+            self.errors.tolist(),
+            self.labels.tolist(),
+            self.confidence.tolist(),
+            self.latency.tolist(),
+            self.heat.tolist(),
+            fleet.heat.tolist(),
+            (latency_bucket(math.exp(usual)) - _REACH for usual in fleet.slowness),
+            strict=True,
+        )
+        shown = {}
+        for at, (errors, labels, confidence, latency, heat, degrees, first) in enumerate(columns):
+            if at in devices and self.windows:
+                shown[_name(at)] = Tally(
+                    self.windows,
+                    sum(labels),
+                    errors,
+                    {first + step: count for step, count in enumerate(latency) if count},
+                    dict(zip(LABELS, labels, strict=True)),
+                    {_DIGEST: tuple(confidence)},
+                    memory={400 + at % 30: self.windows},
+                    temperature={degrees + step: count for step, count in enumerate(heat) if count},
+                )
+        return Evidence(shown)
 
 
 @dataclass
@@ -106,37 +164,54 @@ class _Looks:
     """How rollouts went: how many were stopped by which gate, and what looking took."""
 
     rollouts: int = 0
-    stopped: int = 0
+    stops: int = 0
+    stopped: Counter[str] = field(default_factory=Counter)
     completed: int = 0
     judged: int = 0
     seconds: float = 0.0
 
 
 def _rollout(chance: np.random.Generator, looks: _Looks) -> None:
-    """One version that is no different, through all waves; the next one opens once every gate is passed, and at the
-    latest when nothing more would be waited for."""
+    """One version that is no different, through all waves."""
     before = _Fleet.drawn(chance)
-    past = Evidence({_name(at): before.count(at, _PAST_RECORDS) for at in range(_FLEET)})
+    past = _Counts()
+    before.count(_PAST_RECORDS, _World(), past)
+    past.windows = _PAST_WINDOWS
+    case = Case(past=past.of(before, range(_FLEET)), about=_ABOUT)
     fleet = before.later()
-    treated: dict[str, Tally] = {}
-    control: dict[str, Tally] = {}
+    world, counts = fleet.world(), _Counts()
+    earlier: tuple[Period, ...] = ()
     looks.rollouts += 1
     gates: tuple[Gate, ...] = ()
-    for reached in _WAVES:
-        for _ in range(_WAVE_LOOKS):
-            for at in range(_FLEET):
-                cohort = treated if at < reached else control
-                cohort[_name(at)] = fleet.count(at, _RECORDS_A_LOOK, cohort.get(_name(at)))
-            case = Case(
-                Evidence(dict(treated)), Evidence(dict(control)), past, Outcomes(reached), _ABOUT, reached < _FLEET
-            )
-            started = time.process_time()
-            gates = judge(case, Tolerances())
-            looks.seconds += time.process_time() - started
-            looks.judged += 1
-            if any(gate.verdict is Verdict.FAIL for gate in gates):
-                looks.stopped += 1
-                return
+    total = len(_WAVES) * _WAVE_LOOKS
+    for look in range(total):
+        reached = _WAVES[look // _WAVE_LOOKS]
+        fleet.count(_RECORDS_A_LOOK, world.part(look / total), counts)
+        period = Period(
+            counts.of(fleet, range(reached)),
+            counts.of(fleet, range(reached, _FLEET)),
+            len(earlier) * _PERIOD_LOOKS * 10,
+        )
+        case = replace(
+            case,
+            treated=period.treated,
+            control=period.control,
+            earlier=earlier,
+            since_seconds=period.since_seconds,
+            outcomes=Outcomes(reached),
+            concurrent=reached < _FLEET,
+            exposing=reached < _FLEET,
+        )
+        started = time.process_time()
+        gates = judge(case, Tolerances())
+        looks.seconds += time.process_time() - started
+        looks.judged += 1
+        if failed := [gate.name for gate in gates if gate.verdict is Verdict.FAIL]:
+            looks.stops += 1
+            looks.stopped.update(failed)
+            return
+        if look % _PERIOD_LOOKS == _PERIOD_LOOKS - 1:
+            earlier, counts = (*earlier, period), _Counts()
     looks.completed += all(gate.verdict is Verdict.PASS for gate in gates)
 
 
@@ -145,8 +220,8 @@ def _name(at: int) -> str:
 
 
 def _shares(logits: Array) -> Array:
-    shares = np.exp(logits - logits.max())
-    return np.asarray(shares / shares.sum())
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
 _ONLY_SCORES = Tolerances(
@@ -212,8 +287,8 @@ def measure(rollouts: int, days: int) -> list[Figure]:
     for seed in range(rollouts):
         _rollout(np.random.default_rng((1, seed)), looks)
     print(
-        f"{looks.stopped} of {looks.rollouts} rollouts of the same were stopped, {looks.completed} passed every gate "
-        f"at the end; {looks.judged:,} looks."
+        f"{looks.stops} of {looks.rollouts} rollouts of the same were stopped ({dict(looks.stopped)}), "
+        f"{looks.completed} passed every gate at the end; {looks.judged:,} looks."
     )
     every = range(50, 1_001, 50)
     found = np.mean([_fails(np.random.default_rng((2, seed)), _SHIFT_SD, [250, 500]) for seed in range(days)])
@@ -222,7 +297,7 @@ def measure(rollouts: int, days: int) -> list[Figure]:
     psi_alarms = np.mean([_psi_alarm(chance, 0.0, 50) for _ in range(2_000)])
     psi_found = np.mean([_psi_alarm(chance, _SHIFT_SD, 1_000) for _ in range(2_000)])
     return [
-        Figure("false stops of whole rollouts", looks.stopped / looks.rollouts, 0.01, "of 1"),
+        Figure("false stops of whole rollouts", looks.stops / looks.rollouts, 0.01, "of 1"),
         Figure("power at 0.25 sd, 500 records a device", float(found), 0.8, "of 1", float(psi_found), at_least=True),
         Figure("false alarms a model-day", float(alarms), 0.01, "of 1", float(psi_alarms)),
         Figure("a look at 60 devices, every gate", 1e3 * looks.seconds / looks.judged, 20.0, "ms"),

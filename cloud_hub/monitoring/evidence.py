@@ -1,14 +1,15 @@
 """What a cohort of devices has shown: windows added up exactly, device by device. No I/O, no clock, no randomness."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from math import isfinite, log2
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fleet_contract.histogram import add_latency, add_sparse, latency_quantile
 
+_T = TypeVar("_T")
 _NOTHING: Mapping[str, tuple[int, ...]] = {}
 #: Of memory, so many buckets for each doubling: some 4 % wide.
 _MEMORY_BUCKETS = 16
@@ -175,6 +176,16 @@ class Evidence:
     needs them apart."""
 
     by_device: Mapping[str, Tally] = field(default_factory=dict)
+    _made: dict[str, tuple[object, Any]] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def once(self, name: str, of: object, make: Callable[[], _T]) -> _T:
+        """What `make` gives, kept under `name` until it is asked for another `of`. Evidence never changes, and most of
+        it is looked at again and again."""
+        known = self._made.get(name)
+        if known is None or known[0] != of:
+            known = self._made[name] = (of, make())
+        made: _T = known[1]
+        return made
 
     @cached_property
     def total(self) -> Tally:

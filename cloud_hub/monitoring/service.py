@@ -12,9 +12,10 @@ from sqlmodel import Session
 
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
-from cloud_hub.monitoring.evidence import Evidence, Tally, merge
+from cloud_hub.monitoring.evidence import Tally, merge
 from cloud_hub.monitoring.store import KEPT, SLICE_SECONDS, Reading, Slice
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
+from cloud_hub.monitoring.witnessed import WITNESSES, Witnessed
 from fleet_contract.desired import DEFAULT_SLOT
 
 MAX_MINUTES = int(KEPT.total_seconds() // 60)
@@ -26,12 +27,12 @@ class EvidenceReader:
     """Evidence that is asked for again and again, each time with only the new windows read. Thread-safe.
 
     What a gate looks at every second during a rollout of hundreds of devices would else be read and added up anew
-    each time, and grow with the rollout.
+    each time, and grow with the rollout. Nor does its memory grow with the fleet (`witnessed.py`).
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readings: OrderedDict[tuple[str, datetime, int | None, int | None, str], Reading] = OrderedDict()
+        self._readings: OrderedDict[tuple[str, datetime, int | None, int | None, str, int], Reading] = OrderedDict()
 
     def evidence(
         self,
@@ -42,11 +43,12 @@ class EvidenceReader:
         version: int | None = None,
         not_version: int | None = None,
         slot: str = DEFAULT_SLOT,
-    ) -> Evidence:
-        """As `store.evidence`."""
-        key = (model, since, version, not_version, slot)
+        apart: int = WITNESSES,
+    ) -> Witnessed:
+        """As `store.evidence`, with so many devices kept apart."""
+        key = (model, since, version, not_version, slot, apart)
         with self._lock:
-            known = self._readings.get(key, store.NOTHING_READ)
+            known = self._readings.get(key) or store.nothing_read(apart)
         reading = store.read_evidence(session, known, model, since, version, not_version, slot)
         with self._lock:
             self._readings[key] = reading
@@ -72,7 +74,7 @@ class MonitoringService:
         version: int | None = None,
         not_version: int | None = None,
         slot: str = DEFAULT_SLOT,
-    ) -> Evidence:
+    ) -> Witnessed:
         """What devices have shown with `slot` of `model` since `since`: with `version` only, or with all but
         `not_version`."""
         with self._database.reading() as session:

@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col
 from cloud_hub.database import upsert
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
 from cloud_hub.monitoring.tables import LabelReport, TelemetrySlice, TelemetryWindow
+from cloud_hub.monitoring.witnessed import WITNESSES, Witnessed
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.telemetry import Window
 
@@ -121,10 +122,10 @@ def evidence(
     version: int | None = None,
     not_version: int | None = None,
     slot: str = DEFAULT_SLOT,
-) -> Evidence:
+) -> Witnessed:
     """What devices have shown with `slot` of `model` in windows that started at `since` or later, by their clocks:
     with `version` only, or with all but `not_version`."""
-    return read_evidence(session, NOTHING_READ, model, since, version, not_version, slot).evidence
+    return read_evidence(session, nothing_read(), model, since, version, not_version, slot).evidence
 
 
 def past(
@@ -152,12 +153,15 @@ def past(
 class Reading:
     """Evidence as far as it was read: `settled` up to window `number`, and what came after that."""
 
-    settled: Evidence
+    settled: Witnessed
     number: int
-    evidence: Evidence
+    evidence: Witnessed
 
 
-NOTHING_READ = Reading(Evidence(), 0, Evidence())
+def nothing_read(apart: int = WITNESSES) -> Reading:
+    """Where reading begins; so many devices will be kept apart."""
+    nothing = Witnessed(apart=apart)
+    return Reading(nothing, 0, nothing)
 
 
 def read_evidence(
@@ -180,15 +184,23 @@ def read_evidence(
         where.append(col(_W.version) == version)
     if not_version is not None:
         where.append(col(_W.version) != not_version)
-    rows = session.execute(select(*(_W.number, _W.ingested_at, *_COUNTED)).where(*where).order_by(col(_W.number))).all()
+    columns = (_W.number, _W.ingested_at, _W.started_at_ms, *_COUNTED)
+    rows = session.execute(select(*columns).where(*where).order_by(col(_W.number))).all()
     if not rows:
         return Reading(known.settled, known.number, known.settled)
     settled_until = max(row.ingested_at for row in rows) - SETTLED_AFTER
     # Only an unbroken run from the front is settled: what follows a younger row will be read again.
     front = next(at for at, row in enumerate(rows) if row.ingested_at > settled_until)
-    settled = known.settled.plus(_read(row) for row in rows[:front])
+    aged = [(_age_seconds(row, since), _read(row)) for row in rows]
+    settled = known.settled.plus(aged[:front])
     number = rows[front - 1].number if front else known.number
-    return Reading(settled, number, settled.plus(_read(row) for row in rows[front:]))
+    return Reading(settled, number, settled.plus(aged[front:]))
+
+
+def _age_seconds(row: Row[Any], since: datetime) -> float:
+    # By the device's clock, but for one that is ahead: nothing is sent before it was counted.
+    started_at_ms: int = min(row.started_at_ms, _ms(row.ingested_at))
+    return (started_at_ms - _ms(since)) / 1000
 
 
 def slices(session: Session, model: str, since: datetime, until: datetime) -> list[Slice]:

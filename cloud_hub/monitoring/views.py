@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.witnessed import Witnessed
 
 _MOST = 2**31 - 1
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
@@ -33,7 +34,7 @@ class EvidenceView(BaseModel):
     """The share of those that were given it; null when none is known."""
 
     @classmethod
-    def of(cls, evidence: Evidence) -> "EvidenceView":
+    def of(cls, evidence: Evidence | Witnessed) -> "EvidenceView":
         total = evidence.total
         return cls(
             devices=evidence.devices,

@@ -8,15 +8,16 @@ from typing import Any
 from sqlmodel import Session
 
 from cloud_hub.devices import store as devices
-from cloud_hub.monitoring.evidence import Evidence
 from cloud_hub.monitoring.gates import Case, Gate, Outcomes, judge
+from cloud_hub.monitoring.periods import abreast
 from cloud_hub.monitoring.service import EvidenceReader
 from cloud_hub.monitoring.views import EvidenceView
+from cloud_hub.monitoring.witnessed import Witnessed
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, pins, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.freeze import active
-from cloud_hub.rollouts.pasts import Pasts, witnesses
+from cloud_hub.rollouts.pasts import Pasts
 from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.premises import Premises
 from cloud_hub.rollouts.states import State
@@ -95,35 +96,38 @@ class Observer:
 
     def _telemetry(
         self, session: Session, row: RolloutRow, asked: Gates, outcomes: Outcomes
-    ) -> tuple[Evidence, Evidence, tuple[Gate, ...], int]:
+    ) -> tuple[Witnessed, Witnessed, tuple[Gate, ...], int]:
         if row.wave_started_at is None:
-            return Evidence(), Evidence(), (), 0
+            return Witnessed(), Witnessed(), (), 0
         read = partial(self._evidence.evidence, session, row.model)
         treated = read(row.created_at, version=row.version, slot=row.slot)
         # Who answers is the control, of a shadow too: it sees the same inputs.
         control = read(row.created_at, not_version=row.version)
-        of_wave = read(row.wave_started_at, version=row.version, slot=row.slot)
-        weighed, others = witnesses(treated), witnesses(control)
-        names = {*weighed.by_device, *others.by_device}
+        of_wave = read(row.wave_started_at, version=row.version, slot=row.slot, apart=0)
+        *earlier, now = abreast(treated.periods, control.periods)
+        names = {name for period in (*earlier, now) for shown in (period.treated, period.control) for name, _ in shown}
         targets = devices.targets(session, names)
         case = Case(
-            weighed,
-            others,
+            now.treated,
+            now.control,
             self._pasts.of(session, row, names),
             outcomes,
             self._premises.about(session, row.model, row.version, {*treated.confidence, *control.confidence}),
             offers.others_run(session, row.model, row.version),
             targets if len(set(targets.values())) > 1 else {},
+            earlier,
+            now.since_seconds,
+            exposing=store.exposing(row),
         )
         return treated, control, judge(case, tolerances(asked)), of_wave.records
 
 
 def nothing_seen() -> dict[str, Any]:
     """What is stored of a rollout that nobody has looked at yet."""
-    return _seen(Snapshot(), Evidence(), Evidence(), [])
+    return _seen(Snapshot(), Witnessed(), Witnessed(), [])
 
 
-def _seen(snapshot: Snapshot, treated: Evidence, control: Evidence, failures: list[FailureView]) -> dict[str, Any]:
+def _seen(snapshot: Snapshot, treated: Witnessed, control: Witnessed, failures: list[FailureView]) -> dict[str, Any]:
     counts = snapshot.counts
     return {
         "counts": CountsView(

@@ -1,11 +1,9 @@
-"""Which devices speak for a cohort, and what they did before the rollout: what each is compared with, besides the
-control."""
+"""What the devices that are weighed did before the rollout: what each is compared with, besides the control."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
 from datetime import timedelta
-from zlib import crc32
 
 from sqlmodel import Session
 
@@ -15,17 +13,7 @@ from cloud_hub.rollouts.tables import RolloutRow
 
 #: How far back a past goes: some hundred windows a device.
 _BEFORE = timedelta(hours=1)
-#: More devices would hardly tell more, and a look at a whole fleet would take its time and memory.
-_WITNESSES = 256
 _ROLLOUTS = 32
-
-
-def witnesses(cohort: Evidence) -> Evidence:
-    """`cohort`, or the few hundred of its devices that are weighed: always the same, chosen by their names alone."""
-    if cohort.devices <= _WITNESSES:
-        return cohort
-    chosen = sorted(cohort.by_device, key=lambda device: (crc32(device.encode()), device))[:_WITNESSES]
-    return Evidence({device: cohort.by_device[device] for device in chosen})
 
 
 class Pasts:

@@ -307,6 +307,12 @@ def lines_of(row: RolloutRow) -> tuple[Line, ...]:
     return tuple(Line(**line) for line in row.lines)
 
 
+def exposing(row: RolloutRow) -> bool:
+    """Whether a wave that is not open yet adds a device to those of the open one."""
+    lines = lines_of(row)
+    return bool(lines) and lines[max(0, row.wave)].total < lines[-1].total
+
+
 def stored(lines: Iterable[Line]) -> list[dict[str, Any]]:
     """`lines` as they are stored."""
     return [{"name": line.name, "below": dict(line.below), "devices": dict(line.devices)} for line in lines]

@@ -41,20 +41,24 @@ class Observer:
             counts=counts,
             fresh=by_wave.get(rollout.wave, Counts() if self._admitting.held else counts),
             wave_records=self._wave_records,
-            gates=self._gates() if rollout.wave >= 0 else (),
+            gates=self._gates(rollout) if rollout.wave >= 0 else (),
             carried_out=self._admitting.carried_out,
             held=self._admitting.held,
         )
 
-    def _gates(self) -> tuple[Gate, ...]:
-        witnesses, counts = self._witnesses, self._world.counts
+    def _gates(self, rollout: Rollout) -> tuple[Gate, ...]:
+        world, counts = self._world, self._world.counts
+        *earlier, now = self._witnesses.periods()
         case = Case(
-            witnesses.treated(),
-            witnesses.control(),
-            witnesses.past,
+            now.treated,
+            now.control,
+            self._witnesses.past,
             Outcomes(counts.succeeded, {_FAILED: counts.failed} if counts.failed else {}),
             self._about,
-            concurrent=counts.succeeded < self._world.fleet.devices,
+            concurrent=counts.succeeded < world.fleet.devices,
             targets=self._targets,
+            earlier=earlier,
+            since_seconds=now.since_seconds,
+            exposing=world.fleet.ends[rollout.wave] < world.fleet.ends[-1],
         )
         return judge(case, self._tolerances)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.monitoring.evidence import Evidence, Tally, memory_bucket
+from cloud_hub.monitoring.periods import Period, Periods, abreast, width_of
 from cloud_hub.simulation.fleet import Fleet, Floats, Ints, device_id, target_name
 from cloud_hub.simulation.scenario import LABELS
 from cloud_hub.simulation.world import World
@@ -24,6 +25,11 @@ _FLAKY_HEARD = 0.5
 #: How much of the time before the rollout is remembered.
 _PAST_HOURS = 6
 _STEPS = np.arange(-12, 13, 2)
+#: Of a device, and how much of it a leak has taken when the agent goes back.
+_MEMORY_BYTES = 60_000_000
+_LEAKED = 4.0
+_MEMORY_STEPS = memory_bucket(int(_LEAKED * _MEMORY_BYTES)) - memory_bucket(_MEMORY_BYTES) + 1
+_WINDOWS_A_MINUTE = 6
 
 
 class Witnesses:
@@ -52,12 +58,15 @@ class Witnesses:
         usual = latency_bucket(_LATENCY_US) + np.rint(chance.normal(0.0, 2.0, count)).astype(np.int64)
         slower = latency_bucket(_LATENCY_US * scenario.latency_ratio) - latency_bucket(_LATENCY_US)
         self._centre = {"control": usual, "treated": usual + np.where(spoilt, slower, 0)}
+        self._memory = memory_bucket(_MEMORY_BYTES) + chance.integers(-4, 5, count)
         self._seen = 0.0
         self._sums = {role: _Sums(count) for role in ("control", "treated")}
-        self._draw("control", chance.poisson(scenario.records_per_minute * 60 * _PAST_HOURS, count), 0.0)
+        minutes = 60 * _PAST_HOURS
+        self._draw("control", chance.poisson(scenario.records_per_minute * minutes, count), minutes, 0.0)
         self.past = self._evidence("control")
         """What devices did before the rollout."""
-        self._sums["control"] = _Sums(count)
+        self._before = {role: Periods() for role in ("control", "treated")}
+        self._begin(0)
 
     def advance(self, now_seconds: float, running: int) -> int:
         """Draws what came in since the last time, while `running` devices ran the version. Gives how many records of
@@ -65,35 +74,50 @@ class Witnesses:
         minutes, self._seen = (now_seconds - self._seen) / 60, now_seconds
         if minutes <= 0:
             return 0
+        width = width_of(now_seconds)
+        if now_seconds // width * width > self._since:
+            self._close()
+            self._begin(int(now_seconds // width * width))
         heard = self._heard(now_seconds)
         asked = self._chance.poisson(self._world.scenario.records_per_minute * minutes * heard)
         treated = self._world.runs(self._at)
         for role, mine in (("treated", treated), ("control", ~treated)):
-            self._draw(role, np.where(mine, asked, 0), now_seconds)
+            self._draw(role, np.where(mine, asked, 0), minutes, now_seconds)
         rate = self._world.scenario.records_per_minute * minutes * float(heard.mean())
         return int(self._chance.poisson(rate * running))
 
-    def treated(self) -> Evidence:
-        """What devices that run the version have shown with it."""
-        return self._evidence("treated")
-
-    def control(self) -> Evidence:
-        """What devices have shown with the version before, since the rollout started."""
-        return self._evidence("control")
+    def periods(self) -> tuple[Period, ...]:
+        """What devices have shown since the rollout started: those that run the version, and the others."""
+        return abreast(*(self._until_now(role) for role in ("treated", "control")))
 
     @property
     def asked_of_treated(self) -> tuple[int, int]:
         """Of what was asked of the version: how much there was, and how much failed."""
-        sums = self._sums["treated"]
-        errors = int(sums.errors.sum())
-        return int(sums.records.sum()) + errors, errors
+        shown = self._until_now("treated").shown.values()
+        errors = sum(one.errors for one in shown)
+        return sum(one.records for one in shown) + errors, errors
 
     def _heard(self, now_seconds: float) -> Floats:
         fleet = self._world.fleet
         connected = fleet.connected(self._at, now_seconds).astype(np.float64)
         return np.where(fleet.flaky[self._at], _FLAKY_HEARD * connected, connected)
 
-    def _draw(self, role: str, asked: Ints, now_seconds: float) -> None:
+    def _begin(self, since: int) -> None:
+        self._since = since
+        self._sums = {role: _Sums(len(self._at)) for role in self._sums}
+
+    def _close(self) -> None:
+        self._before = {role: self._until_now(role) for role in self._sums}
+
+    def _until_now(self, role: str) -> Periods:
+        before = self._before[role].widened(width_of(self._seen))
+        now, start = self._evidence(role), before.start_of(self._since)
+        if not now.devices:
+            return before
+        together = before.shown[start] + now if start in before.shown else now
+        return Periods(before.width_seconds, {**before.shown, start: together})
+
+    def _draw(self, role: str, asked: Ints, minutes: float, now_seconds: float) -> None:
         mine = np.flatnonzero(asked)
         if not mine.size:
             return
@@ -110,12 +134,26 @@ class Witnesses:
         sums.errors[mine] += errors
         sums.labels[mine] += self._chance.multinomial(records, labels)
         sums.latency[mine] += self._chance.multinomial(records, self._latency)
+        windows = max(1, round(_WINDOWS_A_MINUTE * minutes))
+        np.add.at(sums.memory, (mine, self._leaked(role, mine, now_seconds)), windows)
+
+    def _leaked(self, role: str, which: Ints, now_seconds: float) -> Ints:
+        """By how many buckets the memory of each device has grown, from its switch to what it cannot bear."""
+        at = self._at[which]
+        switched, lost = self._world.switched_at[at], self._world.lost_at[at]
+        leaking = np.isfinite(lost) & (role == "treated")
+        part = np.zeros(len(which))
+        switched, lost = switched[leaking], lost[leaking]
+        part[leaking] = ((now_seconds - switched) / (lost - switched)).clip(0.0, 1.0)
+        grown = np.log2(1.0 + (_LEAKED - 1.0) * part) / np.log2(_LEAKED)
+        return np.asarray(np.rint(grown * (_MEMORY_STEPS - 1)), np.int64)
 
     def _evidence(self, role: str) -> Evidence:
         return Evidence(dict(self._tallies(role)))
 
     def _tallies(self, role: str) -> Iterator[tuple[str, Tally]]:
         sums, centre = self._sums[role], self._centre[role]
+        steps = [np.flatnonzero(grown).tolist() for grown in sums.memory]
         for at in np.flatnonzero(sums.records + sums.errors):
             latency = {
                 int(centre[at] + step): count
@@ -130,6 +168,7 @@ class Witnesses:
                     errors=int(sums.errors[at]),
                     latency=latency,
                     predictions=dict(zip(LABEL_NAMES, sums.labels[at].tolist(), strict=True)),
+                    memory={int(self._memory[at] + step): int(sums.memory[at, step]) for step in steps[at]},
                 ),
             )
 
@@ -145,6 +184,7 @@ class _Sums:
         self.errors = np.zeros(count, dtype=np.int64)
         self.labels = np.zeros((count, LABELS), dtype=np.int64)
         self.latency = np.zeros((count, len(_STEPS)), dtype=np.int64)
+        self.memory = np.zeros((count, _MEMORY_STEPS), dtype=np.int64)
 
 
 def _chosen(fleet: Fleet, targets: int) -> Ints:

@@ -2,8 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.periods import Period
+
+#: Of the periods in which the treated spoke, a control that is left has spoken in one of so many.
+_LATELY = 2
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,10 @@ class Outcomes:
 class Case:
     """All that is known of one version in one rollout.
 
-    `treated` run it, `control` ran another version in the same time, and `past` is what devices of either did with
-    another version before. `concurrent` says whether any device is left that can be a control. `targets` are hardware
-    targets by device; where they are given, each is weighed by itself too.
+    `treated` run it, `control` ran another version in the same time, from `since_seconds` after the rollout's start on;
+    `earlier` are the periods before that, the oldest first. `past` is what devices of either did with another version
+    before. `concurrent` says whether any device is left that can be a control, and `exposing` whether more are to be
+    exposed. `targets` are hardware targets by device; where they are given, each is weighed by itself too.
     """
 
     treated: Evidence = field(default_factory=Evidence)
@@ -51,6 +57,23 @@ class Case:
     about: About = About()
     concurrent: bool = True
     targets: Mapping[str, str] = field(default_factory=dict)
+    earlier: Sequence[Period] = ()
+    since_seconds: int = 0
+    exposing: bool = True
+
+    @cached_property
+    def periods(self) -> tuple[Period, ...]:
+        """All of them, the oldest first."""
+        return (*self.earlier, Period(self.treated, self.control, self.since_seconds))
+
+    @cached_property
+    def controlled(self) -> bool:
+        """Whether there is, or will be, a control to wait for. Who is not exposed yet will be one; after the last wave
+        it is whoever still says something."""
+        if not self.concurrent or self.exposing:
+            return self.concurrent
+        spoke = [period for period in self.periods if period.treated.devices]
+        return not spoke or any(period.control.devices for period in spoke[-_LATELY:])
 
 
 @dataclass(frozen=True)

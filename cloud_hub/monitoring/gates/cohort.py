@@ -90,6 +90,12 @@ class Question:
     uncertain: Array | float = 0.0
     concurrent: bool = True
     """Whether there is, or will be, a control: then its evidence is waited for."""
+    alone: "Question | None" = None
+    """The same, asked of what the treated showed while nobody was a control, against their own past alone."""
+    alone_since_seconds: int = 0
+    """From when on that was, after the rollout's start."""
+    unmistakable: bool = False
+    """Whether a large enough rise can only be the version, and never the world."""
 
     @property
     def shares(self) -> int:

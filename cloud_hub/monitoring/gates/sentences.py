@@ -5,9 +5,10 @@ from cloud_hub.monitoring.gates.verdict import Verdict
 from cloud_hub.monitoring.gates.weighing import Weighed
 
 
-def say(question: Question, found: Weighed, of: str, hit: str, change: str) -> str:
+def say(found: Weighed, of: str, hit: str, change: str) -> str:
     """`of` is what was counted ("predictions"), `hit` what is said of those that hit ("are 'cat'"), `change` what
     became of their share ("a shift")."""
+    question = found.question
     what = f"{_share(found)} {of} {hit}, {_against(question, found)}"
     if found.target:
         what += f", {found.target} devices alone weighed"
@@ -15,15 +16,18 @@ def say(question: Question, found: Weighed, of: str, hit: str, change: str) -> s
     value, lower, upper = 100 * found.value, 100 * found.lower, 100 * found.upper
     match found.verdict:
         case Verdict.FAIL:
-            return f"{what}: {change} of {value:z.1f} points, and of {lower:z.1f} at the least; {allowed}."
+            what += f": {change} of {value:z.1f} points, and of {lower:z.1f} at the least; {allowed}."
         case Verdict.PASS:
-            return f"{what}: {change} of {upper:z.1f} points at the most; {allowed}."
+            what += f": {change} of {upper:z.1f} points at the most; {allowed}."
         case Verdict.NOT_ENOUGH_EVIDENCE:
             more = "devices or records" if value > 100 * question.tolerated else "records"
-            return (
-                f"{what}: {change} of {value:z.1f} points, which may truly be up to {upper:z.1f}; {allowed}, so more "
-                f"{more} are needed."
+            what += (
+                f": {change} of {value:z.1f} points, which may truly be up to {upper:z.1f}; {allowed}, so more {more} "
+                "are needed."
             )
+    if found.alone_since_seconds is not None:
+        what += f" Since minute {found.alone_since_seconds // 60} of the rollout no control is left to compare with."
+    return what
 
 
 def percent(share: float) -> str:

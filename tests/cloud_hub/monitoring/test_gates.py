@@ -80,6 +80,24 @@ def test_no_telemetry_is_never_enough() -> None:
             assert gate.verdict is Verdict.NOT_ENOUGH_EVIDENCE, gate
 
 
+def test_some_gates_wait_for_data_and_the_others_are_asked_once_there_is_some() -> None:
+    def asked(of_case: Case) -> set[str]:
+        return {gate.name for gate in judge(of_case, Tolerances())}
+
+    always = {"installs", "parity", "errors", "latency", "predictions"}
+    assert asked(case(Evidence(), Evidence())) == always
+    assert asked(replace(case(Evidence(), Evidence()), concurrent=False)) == always - {"latency"}
+    assert asked(Case()) == always - {"predictions"}
+    some = {
+        "memory": Tally(memory={400: 1}),
+        "temperature": Tally(temperature={40: 1}),
+        "accuracy": Tally(labelled=1),
+        "agreement": Tally(compared=1),
+    }
+    for name, tally in some.items():
+        assert asked(case(Evidence({"new": tally}), Evidence())) == always | {name}
+
+
 def test_a_gate_that_is_off_says_nothing_and_leaves_its_share_of_alarms_to_the_others() -> None:
     all_on, one_off = Tolerances(), Tolerances(error_increase=None)
     of_case = case(cohort("new", 1, EVEN), cohort("old", 1, EVEN))

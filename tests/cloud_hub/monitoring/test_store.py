@@ -11,10 +11,11 @@ from sqlalchemy import delete
 
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
-from cloud_hub.monitoring.evidence import Evidence, memory_of
+from cloud_hub.monitoring.evidence import memory_of
 from cloud_hub.monitoring.service import EvidenceReader
 from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
+from cloud_hub.monitoring.witnessed import Witnessed
 from tests.fakes.lake import NOW, window
 
 MINUTE = timedelta(minutes=1)
@@ -37,7 +38,7 @@ def insert(database: Database, windows: Sequence[Arrived]) -> int:
 
 def evidence(
     database: Database, since: datetime = NOW - MINUTE, version: int | None = None, not_version: int | None = None
-) -> Evidence:
+) -> Witnessed:
     with database.reading() as session:
         return store.evidence(session, "digits", since, version=version, not_version=not_version)
 
@@ -45,7 +46,7 @@ def evidence(
 def test_what_is_written_is_evidence(database: Database) -> None:
     assert insert(database, arrived(1, 2)) == 2
     found = evidence(database)
-    assert (found.devices, found.records, found.errors) == (1, 20, 2)
+    assert (found.devices, found.records, found.total.errors) == (1, 20, 2)
     assert found.latency == {100: 12, 120: 8}
     assert found.predictions == {"3": 14, "8": 6}
     assert found.total.error_codes == {"output-shape": 2}
@@ -73,7 +74,7 @@ def test_what_is_written_again_counts_once(database: Database) -> None:
 
 def test_nothing_written_is_nothing_shown(database: Database) -> None:
     assert insert(database, []) == 0
-    assert evidence(database) == Evidence()
+    assert evidence(database) == Witnessed()
 
 
 def test_more_windows_than_one_statement_takes(database: Database) -> None:
@@ -157,7 +158,7 @@ class TestReadingOn:
     def reader(self) -> EvidenceReader:
         return EvidenceReader()
 
-    def read(self, reader: EvidenceReader, database: Database) -> Evidence:
+    def read(self, reader: EvidenceReader, database: Database) -> Witnessed:
         with database.reading() as session:
             return reader.evidence(session, "digits", NOW - MINUTE, version=1)
 

@@ -2,9 +2,8 @@
 
 from datetime import timedelta
 
-from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.rollouts import store
-from cloud_hub.rollouts.pasts import Pasts, witnesses
+from cloud_hub.rollouts.pasts import Pasts
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.views import RolloutIn
@@ -46,13 +45,3 @@ def test_a_past_is_read_once_and_what_comes_late_does_not_change_it(fleet: Paper
     with fleet.database.reading() as session:
         assert pasts.of(session, row, {"a"}) == first
         assert Pasts().of(session, row, {"a"}) != first
-
-
-def test_a_huge_cohort_is_weighed_on_the_same_few_hundred_devices_each_time() -> None:
-    many = Evidence({f"gateway-{number}": Tally(records=number) for number in range(2_000)})
-    chosen = witnesses(many)
-    assert chosen.devices == 256
-    more = many + Evidence({"gateway-5": Tally(records=1)})
-    assert witnesses(more).by_device.keys() == chosen.by_device.keys()
-    few = Evidence({"gateway-1": Tally()})
-    assert witnesses(few) is few

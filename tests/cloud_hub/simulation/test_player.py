@@ -48,6 +48,7 @@ def test_a_bad_version_is_stopped_among_the_first_and_taken_back(bad: Scenario, 
 def test_what_the_world_does_to_every_version_stops_none(seed: int) -> None:
     world = replace(FLEET, drift=0.3, world_error_rate=0.05, drift_hours=0.2)
     assert played(world, Policy(), seed).completed
+    assert played(world, Policy(rate=None), seed).completed
     assert not complaints(world, Policy())
 
 

@@ -1,0 +1,88 @@
+"""What a gate's shares are compared with: a control, the devices' own past, or what is known of held-out data. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cloud_hub.monitoring.evidence import Tally
+from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.case import Case, Tolerances
+from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question
+from cloud_hub.monitoring.gates.counting import Compared, Count, Counts, compare
+from cloud_hub.monitoring.gates.usual import Usual
+
+
+def ask_shares(
+    case: Case,
+    asked: Tolerances,
+    count: Count,
+    guess: Array,
+    tolerated: float,
+    *,
+    promise: Array | None = None,
+    uncertain: Array | float = 0.0,
+    both_ways: bool = False,
+    records: float = 0.0,
+    unmistakable: bool = False,
+) -> Question:
+    """Against what the control showed in the same time, as far as it did; else against the treated devices' own past;
+    else against what is promised, by `records` of the reference."""
+    found = compare(case, len(guess), count, count, count)
+    nobody = found.control.of(np.zeros(len(found.control.devices), bool))
+
+    def ask(treated: Cohort, control: Cohort, *, concurrent: bool) -> Question:
+        question = Question(treated, control, guess, tolerated, both_ways, asked.correlation, concurrent=concurrent)
+        return question if question.by_past else replace(question, correlation=asked.correlation * RAW)
+
+    if len(found.control.devices) and (case.controlled or found.control.records[:, 0].sum() > records):
+        question = ask(found.treated, found.control, concurrent=case.controlled)
+        alone = ask(found.alone.of(found.alone.known), nobody, concurrent=False)
+        return _with(question, alone, found, unmistakable=unmistakable)
+    if not case.controlled and promise is not None and not found.whole.known.any():
+        correlation = asked.correlation * RAW
+        return Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
+    return ask(found.whole, nobody, concurrent=case.controlled)
+
+
+def _with(question: Question, alone: Question, found: Compared, *, unmistakable: bool) -> Question:
+    if not len(alone.treated.devices):
+        return question
+    return replace(question, alone=alone, alone_since_seconds=found.alone_since_seconds, unmistakable=unmistakable)
+
+
+def ask_thresholds(
+    case: Case,
+    usual: Usual,
+    treated: Callable[[str, Tally], Counts],
+    control: Callable[[str, Tally], Counts],
+    guess: Array,
+    tolerated: float,
+    correlation: float,
+    *,
+    unmistakable: bool,
+) -> Question | None:
+    """On what is beyond each device's own threshold; None where nothing sets one, and nothing ever will."""
+    found = compare(
+        case,
+        len(guess),
+        Count(f"{usual.name}-treated", usual.depends, treated),
+        Count(f"{usual.name}-control", usual.depends, control),
+        None,
+    )
+    nobody = found.control.of(np.zeros(len(found.control.devices), bool))
+    ours = found.whole
+
+    def by_past(cohort: Cohort) -> Question:
+        known = cohort.of(np.array([device in case.past.by_device for device in cohort.devices], bool))
+        return Question(known, nobody, guess, tolerated, False, correlation, promised=True, concurrent=False)
+
+    if len(found.control.devices):
+        question = Question(
+            found.treated, found.control, guess, tolerated, False, correlation, concurrent=case.controlled
+        )
+        return _with(question, by_past(found.alone), found, unmistakable=unmistakable)
+    if case.controlled:
+        return Question(ours, nobody, guess, tolerated, False, correlation)
+    alone = by_past(ours)
+    return replace(alone, treated=ours) if len(alone.treated.devices) else None

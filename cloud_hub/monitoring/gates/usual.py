@@ -1,0 +1,77 @@
+"""What was usual on each device before: thresholds of its own, that what it shows now is held against. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.monitoring.gates.case import Case
+from cloud_hub.monitoring.gates.counting import quantile_bucket
+
+
+class Usual:
+    """For each device the buckets of some quantiles: of its own past, where that holds as many as are needed; else of
+    the control on its hardware target, else of all of the control."""
+
+    def __init__(
+        self,
+        case: Case,
+        name: str,
+        of: Callable[[Tally], Mapping[int, int]],
+        quantiles: Sequence[float],
+        needed: Sequence[int],
+    ) -> None:
+        self.name = name
+        self._targets = case.targets
+        self._own = case.past.once(f"{name}-usual", (quantiles, needed), lambda: _own(case.past, of, quantiles, needed))
+        shown = [evidence for period in case.periods for evidence in (period.treated, period.control)]
+        # Those of others are asked for only where somebody has none.
+        nothing: Sequence[int | None] = (None,) * len(quantiles)
+        known = all(None not in self._own.get(device, nothing) for evidence in shown for device in evidence.by_device)
+        self._shared = {} if known else _by_target(case, of, quantiles)
+        self._nothing = nothing
+        self.depends = (case.past, self._shared)
+
+    def of(self, device: str) -> Sequence[int]:
+        own = self._own.get(device, self._nothing)
+        if None not in own:
+            return own  # type: ignore[return-value]  # no None is in it
+        others = self._shared.get(self._targets.get(device, ""), self._shared[None])
+        return [theirs if ours is None else ours for ours, theirs in zip(own, others, strict=True)]
+
+
+def _own(
+    past: Evidence, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float], needed: Sequence[int]
+) -> dict[str, Sequence[int | None]]:
+    found: dict[str, Sequence[int | None]] = {}
+    for device, tally in past:
+        buckets = of(tally)
+        total = sum(buckets.values())
+        if total:
+            mine = _quantiles(buckets, quantiles)
+            found[device] = [ours if total >= enough else None for ours, enough in zip(mine, needed, strict=True)]
+    return found
+
+
+def _by_target(
+    case: Case, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float]
+) -> dict[str | None, list[int]]:
+    by_target: dict[str, list[Mapping[int, int]]] = {}
+    for period in case.periods:
+        for device, tally in period.control:
+            by_target.setdefault(case.targets.get(device, ""), []).append(of(tally))
+    shared: dict[str | None, list[int]] = {
+        target: _quantiles(summed(many), quantiles) for target, many in by_target.items()
+    }
+    shared[None] = _quantiles(summed(many for all_of in by_target.values() for many in all_of), quantiles)
+    return shared
+
+
+def _quantiles(buckets: Mapping[int, int], quantiles: Sequence[float]) -> list[int]:
+    return [quantile_bucket(buckets, q) or 0 for q in quantiles]
+
+
+def summed(many: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for one in many:
+        for bucket, count in one.items():
+            total[bucket] = total.get(bucket, 0) + count
+    return total

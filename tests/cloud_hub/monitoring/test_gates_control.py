@@ -1,0 +1,117 @@
+"""A control counts for what it showed in the same time, and where none is left little can be blamed on the version."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cloud_hub.monitoring.evidence import Evidence, Tally
+from cloud_hub.monitoring.gates import About, Case, Gate, Tolerances, Verdict, judge
+from cloud_hub.monitoring.periods import Period
+
+LABELS = tuple("0123456789")
+BEFORE = dict.fromkeys(LABELS, 60)
+CHANGED = {**dict.fromkeys(LABELS, 40), "3": 240}
+NAMES = [f"gateway-{number}" for number in range(30)]
+
+
+def shown(names: list[str], predictions: Mapping[str, int], errors: int = 1) -> Evidence:
+    return Evidence({name: Tally(1, sum(predictions.values()), errors, {}, predictions) for name in names})
+
+
+PAST = shown(NAMES, dict.fromkeys(LABELS, 400))
+#: A wave of which the version is cleared.
+GOOD = Period(shown(NAMES[:8], BEFORE), shown(NAMES[8:], BEFORE))
+
+
+def told(name: str, case: Case) -> Gate:
+    (gate,) = [gate for gate in judge(case, Tolerances()) if gate.name == name]
+    return gate
+
+
+def alone(predictions: Mapping[str, int], errors: int = 1, earlier: tuple[Period, ...] = (GOOD,)) -> Case:
+    """The last wave: every device has the version, after `earlier`."""
+    return Case(
+        shown(NAMES, predictions, errors),
+        Evidence(),
+        PAST,
+        about=About(LABELS),
+        earlier=(*earlier, Period(shown(NAMES, predictions, errors), Evidence(), 60)),
+        since_seconds=120,
+        exposing=False,
+    )
+
+
+def test_a_world_that_changes_while_devices_pass_over_is_not_the_version() -> None:
+    early = Period(shown(NAMES[:3], BEFORE), shown(NAMES[3:], BEFORE))
+    late = Period(shown(NAMES[:27], CHANGED, 40), shown(NAMES[27:], CHANGED, 40), 60)
+    by_period = Case(late.treated, late.control, PAST, about=About(LABELS), earlier=(early,), since_seconds=60)
+    assert told("predictions", by_period).verdict is Verdict.PASS
+    assert told("errors", by_period).verdict is Verdict.PASS
+    at_once = replace(by_period, treated=early.treated + late.treated, control=early.control + late.control, earlier=())
+    assert told("predictions", at_once).verdict is Verdict.FAIL
+
+
+def test_a_version_that_is_bad_is_told_from_a_world_that_changes_as_well() -> None:
+    early = Period(shown(NAMES[:8], BEFORE, 60), shown(NAMES[8:], BEFORE))
+    late = Period(shown(NAMES[:20], CHANGED, 100), shown(NAMES[20:], CHANGED, 40), 60)
+    case = Case(late.treated, late.control, PAST, about=About(LABELS), earlier=(early,), since_seconds=60)
+    assert told("errors", case).verdict is Verdict.FAIL
+    assert told("predictions", case).verdict is Verdict.PASS
+
+
+def test_what_a_control_did_while_nobody_ran_the_version_is_not_counted() -> None:
+    before = Period(Evidence(), shown(NAMES[8:], CHANGED, 60))
+    one = Case(GOOD.treated, GOOD.control, PAST, about=About(LABELS), earlier=(before,), since_seconds=60)
+    only = Case(GOOD.treated, GOOD.control, PAST, about=About(LABELS), since_seconds=60)
+    assert judge(one, Tolerances()) == judge(only, Tolerances())
+
+
+def test_once_no_control_is_left_a_change_of_the_world_stops_no_version_that_was_cleared() -> None:
+    case = alone(CHANGED, errors=40)
+    for name in ("predictions", "errors"):
+        gate = told(name, case)
+        assert gate.verdict is Verdict.PASS
+        assert gate.sentence.endswith("Since minute 1 of the rollout no control is left to compare with.")
+
+
+def test_what_no_world_does_still_stops_it_then() -> None:
+    gate = told("errors", alone(BEFORE, errors=900))
+    assert gate.verdict is Verdict.FAIL
+    assert "60.0 % of 90,000 inferences failed, on 30 devices, where their pasts lead to expect" in gate.sentence
+
+
+def test_a_world_that_was_seen_to_do_as_much_is_not_what_no_world_does() -> None:
+    outage = Period(shown(NAMES[:8], BEFORE, 250), shown(NAMES[8:], BEFORE, 250))
+    assert told("errors", alone(BEFORE, errors=265, earlier=(GOOD,))).verdict is Verdict.FAIL
+    assert told("errors", alone(BEFORE, errors=265, earlier=(outage,))).verdict is not Verdict.FAIL
+
+
+def test_a_version_that_was_never_cleared_is_held_to_its_devices_own_past() -> None:
+    hardly = Period(shown(NAMES[:1], {"3": 5}, 0), shown(NAMES[1:], {"3": 5}, 0))
+    assert told("errors", alone(BEFORE, errors=60, earlier=(hardly,))).verdict is Verdict.FAIL
+    assert told("errors", alone(BEFORE, earlier=(hardly,))).verdict is Verdict.PASS
+
+
+def test_where_there_is_no_past_either_the_last_wave_is_over_with_what_was_seen() -> None:
+    hardly = Period(shown(NAMES[:1], {"3": 5}, 0), shown(NAMES[1:], {"3": 5}, 0))
+    case = replace(alone(BEFORE, earlier=(hardly,)), past=Evidence())
+    gate = told("errors", case)
+    assert (gate.verdict, gate.upper) == (Verdict.PASS, gate.value)
+
+
+def test_while_more_devices_are_to_be_exposed_a_silent_control_is_waited_for() -> None:
+    hardly = Period(shown(NAMES[:1], {"3": 5}, 0), shown(NAMES[1:], {"3": 5}, 0))
+    case = replace(alone(BEFORE, earlier=(hardly,)), exposing=True)
+    assert told("errors", case).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "no control is left" not in told("errors", case).sentence
+
+
+def test_a_control_that_was_silent_for_a_moment_is_not_gone() -> None:
+    case = replace(alone(CHANGED), earlier=(GOOD,))
+    assert "no control is left" not in told("errors", case).sentence
+
+
+def test_in_the_last_wave_whoever_still_runs_another_version_is_a_control() -> None:
+    pinned = shown(NAMES[28:], CHANGED, 40)
+    case = replace(alone(CHANGED, errors=40), treated=shown(NAMES[:28], CHANGED, 40), control=pinned)
+    assert told("errors", case).verdict is Verdict.PASS
+    assert "no control is left" not in told("errors", case).sentence
