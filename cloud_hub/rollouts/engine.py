@@ -240,11 +240,14 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     soaking_since = rollout.soaking_since
     if rollout.wave < 0:
         held = None if snapshot.waves else Because("nobody-eligible", "No device is eligible for it yet.")
-    elif (held := _unproven(policy, snapshot)) is not None:
-        soaking_since = None
     else:
-        soaking_since = rollout.soaking_since or now
-        held = _unseen(policy, snapshot, now - soaking_since)
+        unproven, owed = _unproven(policy, snapshot), _owed(snapshot)
+        # Who is not ordered yet, as one that came back and waits for the rate, takes nothing from those who run it.
+        if unproven is not None:
+            soaking_since = None
+        elif owed is None:
+            soaking_since = rollout.soaking_since or now
+        held = owed or unproven or _unseen(policy, snapshot, now - (soaking_since or now))
     following = _following(rollout, snapshot)
     rollout = replace(rollout, soaking_since=soaking_since)
     if held is None:
@@ -336,11 +339,17 @@ def enough_done(counts: Counts, policy: Policy, snapshot: Snapshot) -> bool:
     return all_done or counts.succeeded + counts.failed >= policy.stop_failed_after
 
 
+def _owed(snapshot: Snapshot) -> Because | None:
+    """Who has no order yet, if anybody has none: until then a wave's soak does not begin, and the next is not open."""
+    if snapshot.carried_out:
+        return None
+    ordered = snapshot.fresh.offered
+    return Because("orders-owed", f"{ordered} of this wave's devices have their order; {_waits(snapshot)}.")
+
+
 def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
-    """What is missing on devices before the wave may soak, if anything is."""
+    """What is missing on devices that were moved before the wave may soak, if anything is."""
     fresh = snapshot.fresh
-    if not snapshot.carried_out:
-        return Because("orders-owed", f"{fresh.offered} of this wave's devices have their order; {_waits(snapshot)}.")
     # Who is held back for being away has no offer that it could be silent on, and is as silent.
     asked = fresh.offered + snapshot.held.get(AWAY, 0)
     if fresh.heard == 0:

@@ -83,6 +83,12 @@ def test_a_wave_soaks_from_when_its_devices_run_the_version_and_anew_when_they_d
     soaking = after(CANARY, GOOD)
     assert (soaking.because.code, soaking.soaking_since) == ("soaking", NOW)
     assert after(soaking, replace(GOOD, fresh=Counts(1, 1))).soaking_since is None
+    # Who has no order yet only holds it, as long as it does not go on without.
+    waits = replace(GOOD, carried_out=False, held={"rate": 1})
+    waiting = after(SOAKED, waits)
+    assert (waiting.because.code, waiting.soaking_since) == ("orders-owed", SOAKED.soaking_since)
+    assert after(CANARY, waits).soaking_since is None
+    assert after(SOAKED, replace(waits, fresh=Counts(1, 1))).soaking_since is None
     almost = replace(CANARY, soaking_since=NOW - timedelta(seconds=59))
     assert after(almost, GOOD).because.code == "soaking"
 

@@ -188,6 +188,29 @@ def test_who_is_away_gets_its_order_when_it_comes_back_and_holds_nobody(fleet: P
     assert ordered(fleet) == set(TEN)
 
 
+def test_who_comes_back_and_waits_does_not_start_the_soak_anew(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    fleet.report("gw-0", "gw-1", presence=Presence.LOST)
+    rollout = start(fleet, max_in_flight=1, soak_seconds=600, success_percent=50)
+    for _ in range(9):
+        fleet.rollouts.tick()
+        fleet.obey(*ordered(fleet))
+        connected(fleet, *TEN[2:])
+    fleet.rollouts.tick()
+    assert (shown(fleet, rollout).because.code, shown(fleet, rollout).counts.held) == ("soaking", {"away": 2})
+    fleet.clock.pass_seconds(590)
+    connected(fleet)
+    for _ in range(2):
+        fleet.rollouts.tick()
+    assert (shown(fleet, rollout).because.code, shown(fleet, rollout).counts.held) == ("orders-owed", {"cap": 1})
+    for _ in range(3):
+        fleet.obey(*ordered(fleet))
+        fleet.clock.pass_seconds(5)
+        fleet.rollouts.tick()
+    assert ordered(fleet) == set(TEN)
+    assert shown(fleet, rollout).state == "completed"
+
+
 def test_a_wave_whose_devices_are_all_away_is_not_proven_by_those_before_it(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     rollout = start(fleet, max_in_flight=10, waves=[{"devices": 3}, {"devices": 6}, {"percent": 100}])
