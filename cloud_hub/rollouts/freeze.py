@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlmodel import Session, col
 
 from cloud_hub.access.actor import OPERATOR
@@ -46,6 +46,11 @@ def active(session: Session, now: datetime) -> Freeze | None:
     statement = select(FreezeRow).where(col(FreezeRow.ended_at).is_(None), lasts)
     row = session.execute(statement.order_by(col(FreezeRow.id).desc()).limit(1)).scalar_one_or_none()
     return None if row is None else Freeze(row.reason, row.by, row.since, row.until)
+
+
+def newest(session: Session) -> int:
+    """The number of the newest freeze, over or not: another than before, and there was one meanwhile. 0 without any."""
+    return session.execute(select(func.max(FreezeRow.id))).scalar_one() or 0
 
 
 def refuse_if_frozen(session: Session, now: datetime) -> None:

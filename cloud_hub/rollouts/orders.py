@@ -92,6 +92,7 @@ class Orders:
         self._too_large: dict[str, Because] = {}
         self._swept_to: str | None = ""
         self._frozen = False
+        self._newest_freeze = 0
         self._artifact = lru_cache(maxsize=1024)(self._read_artifact)
 
     def touch(self, device: str) -> None:
@@ -118,11 +119,12 @@ class Orders:
     def work(self) -> None:
         """Does all that is owed now, and some of what is not urgent."""
         with self._database.reading() as session:
-            frozen = freeze.active(session, self._now()) is not None
-        if self._frozen and not frozen:
+            frozen, newest = freeze.active(session, self._now()) is not None, freeze.newest(session)
+        if not frozen and (self._frozen or newest != self._newest_freeze):
             # What changed meanwhile was looked at, and left.
+            self._queues.forget_all()
             self.sweep()
-        self._frozen = frozen
+        self._frozen, self._newest_freeze = frozen, newest
         if not frozen:
             self._carry_pins()
             self._carry_out()
@@ -279,19 +281,26 @@ class Orders:
             for batch in _batches(devices):
                 self.bring(batch)
             self._queues.forget(row.id)
-            # Only once all are committed: killed before this, the same devices are compared again.
-            with self._database.session() as session:
-                store.set_ordered(session, row.id, row.exposed)
-                if row.held:
-                    store.set_held(session, row.id, {})
+            self._carried_out(row, {})
+
+    def _carried_out(self, row: RolloutRow, held: Mapping[str, int]) -> None:
+        """Notes that nothing more is owed for `row`, and what devices still wait for."""
+        # Only once all are committed: killed before this, the same devices are compared again. So are they when it, or
+        # the fleet, stood still while some of them were looked at.
+        with self._database.session() as session:
+            if freeze.newest(session) != self._newest_freeze:
+                return
+            store.set_ordered(session, row.id, row.revision)
+            if row.held != held:
+                store.set_held(session, row.id, held)
 
     def _let_go(self, row: RolloutRow) -> None:
         """Orders as many of the exposed devices of `row` as may go now; the others stay in its queue."""
         policy, now = store.policy_of(row), self._now()
-        queue = self._queues.of(row.id, row.exposed)
+        queue = self._queues.of(row.id, row.revision)
         if queue is None:
             with self._database.reading() as session:
-                queue = self._queues.fill(row.id, row.exposed, _moved(session, row, self._now()))
+                queue = self._queues.fill(row.id, row.revision, _moved(session, row, self._now()))
         with self._database.reading() as session:
             left, why = room(policy, offers.flow(session, row.id, policy, now))
         for batch in _batches(queue.waiting()):
@@ -303,9 +312,7 @@ class Orders:
             left = None if left is None else left - len(gone)
         if not queue.waiting():
             # At once: who is away is no longer owed an order, and must not be forgotten by who decides.
-            with self._database.session() as session:
-                store.set_ordered(session, row.id, row.exposed)
-                store.set_held(session, row.id, queue.held())
+            self._carried_out(row, queue.held())
 
     def _carry_pins(self) -> None:
         now = self._now()

@@ -13,10 +13,10 @@ _AWAY = "away"
 
 
 class Queue:
-    """The devices of one rollout that wait, at one exposure. Those that are away wait for themselves."""
+    """The devices of one rollout that wait, at one revision of it. Those that are away wait for themselves."""
 
-    def __init__(self, exposed: int, devices: Iterable[str]) -> None:
-        self.exposed = exposed
+    def __init__(self, revision: int, devices: Iterable[str]) -> None:
+        self.revision = revision
         self._why: dict[str, str] = dict.fromkeys(devices, _UNASKED)
         self._away: set[str] = set()
 
@@ -61,12 +61,12 @@ class Queues:
         self._queues: dict[str, Queue] = {}
         self._told: dict[str, dict[str, int]] = {}
 
-    def of(self, rollout: str, exposed: int) -> Queue | None:
+    def of(self, rollout: str, revision: int) -> Queue | None:
         found = self._queues.get(rollout)
-        return found if found is not None and found.exposed == exposed else None
+        return found if found is not None and found.revision == revision else None
 
-    def fill(self, rollout: str, exposed: int, devices: Iterable[str]) -> Queue:
-        self._queues[rollout] = Queue(exposed, devices)
+    def fill(self, rollout: str, revision: int, devices: Iterable[str]) -> Queue:
+        self._queues[rollout] = Queue(revision, devices)
         return self._queues[rollout]
 
     def note(self, rollout: str, said: Mapping[str, Held | None]) -> None:
@@ -82,6 +82,10 @@ class Queues:
     def forget(self, rollout: str) -> None:
         self._queues.pop(rollout, None)
         self._told.pop(rollout, None)
+
+    def forget_all(self) -> None:
+        self._queues.clear()
+        self._told.clear()
 
     def changed(self) -> dict[str, dict[str, int]]:
         """How many wait for what, by rollout, where that is not as it was when this was last asked."""

@@ -223,11 +223,11 @@ def set_held_owed(session: Session) -> None:
             set_owed(session, row.id)
 
 
-def set_ordered(session: Session, rollout: str, exposed: int) -> None:
-    """Notes that orders have been brought to `exposed`, if that is still where they should be."""
+def set_ordered(session: Session, rollout: str, revision: int) -> None:
+    """Notes that orders have been brought to where `rollout` is, if nothing was decided on it since `revision`."""
     session.execute(
         update(RolloutRow)
-        .where(col(RolloutRow.id) == rollout, col(RolloutRow.exposed) == exposed)
+        .where(col(RolloutRow.id) == rollout, col(RolloutRow.revision) == revision)
         .values(owed=False)
         .execution_options(synchronize_session=False)
     )

@@ -1,6 +1,6 @@
 """While the fleet is frozen nothing moves; afterwards all that was decided is carried out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -34,8 +34,8 @@ def api(freeze: FreezeService) -> Iterator[TestClient]:
         yield client
 
 
-def roll_out(fleet: PaperGateways, version: int) -> str:
-    policy = Policy.model_validate({"waves": [{"percent": 100}], "rate": None})
+def roll_out(fleet: PaperGateways, version: int, **limits: object) -> str:
+    policy = Policy.model_validate({"waves": [{"percent": 100}], "rate": None, **limits})
     return fleet.rollouts.create(RolloutIn(model="digits", version=version, policy=policy)).id
 
 
@@ -59,6 +59,39 @@ def test_nothing_moves_until_somebody_ends_it(fleet: PaperGateways, freeze: Free
     freeze.end("ada")
     fleet.play(3)
     assert fleet.versions() == {"a": 2, "b": 2, "late": 2}
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_in_flight": 2}])
+@pytest.mark.parametrize("meanwhile", ["frozen", "paused"])
+def test_what_stands_still_for_a_moment_while_orders_are_written_is_not_forgotten(
+    fleet: PaperGateways,
+    freeze: FreezeService,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, object],
+    meanwhile: str,
+) -> None:
+    on_version_1(fleet)
+    rollout, bring = roll_out(fleet, 2, **limits), fleet.orders.bring
+
+    def in_between(devices: Sequence[str]) -> set[str]:
+        monkeypatch.setattr(fleet.orders, "bring", bring)
+        if meanwhile == "frozen":
+            freeze.begin(HOLIDAY)
+        else:
+            fleet.rollouts.pause(rollout)
+        found = bring(devices)
+        if meanwhile == "frozen":
+            freeze.end()
+        else:
+            fleet.rollouts.resume(rollout)
+        return found
+
+    monkeypatch.setattr(fleet.orders, "bring", in_between)
+    fleet.report("a", "b")
+    fleet.orders._heard.clear()
+    for _ in range(3):
+        fleet.rollouts.tick()
+    assert fleet.versions() == {"a": 2, "b": 2}
 
 
 def test_a_revert_that_a_freeze_meets_goes_on_after_it(fleet: PaperGateways, freeze: FreezeService) -> None:
