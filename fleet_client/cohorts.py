@@ -14,8 +14,9 @@ class Cohorts:
     def __init__(self, http: Http) -> None:
         self._http = http
 
-    def all(self) -> list[SavedCohort]:
-        return self._http.get(list[SavedCohort], _PATH)
+    def all(self, *, counted: bool = False) -> list[SavedCohort]:
+        """By name; `counted`: each with how many devices it means now."""
+        return self._http.get(list[SavedCohort], _PATH, {"counted": "true" if counted else None})
 
     def get(self, name: str) -> SavedCohort:
         """With how many devices it means now."""

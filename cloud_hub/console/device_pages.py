@@ -1,8 +1,7 @@
 """Devices: the list with its filters, and one device with what it runs, why, and what it went through."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated
 
@@ -20,13 +19,11 @@ from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView
 from cloud_hub.errors import Invalid
 from cloud_hub.page import Page, PageRequest
-from cloud_hub.rollouts.views import PinIn, PinView, RanView
+from cloud_hub.rollouts.views import PinView, RanView
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.report import Phase
 
-_EVENTS_SHOWN = 50
-#: What the button says.
-PINNED_FOR = timedelta(days=7)
+_EVENTS_SHOWN = 20
 _COLUMNS = (
     ("Device", "id", ""),
     ("Heard", "last_heard_at", ""),
@@ -123,6 +120,7 @@ class OneDevice(Activity):
 
     def __init__(self, parts: Parts, device: str, query: Query) -> None:
         self.device = parts.devices.get(device)
+        self._query, self.seen = query, query.seen
         self.at, self.at_text = _time(query.text("at")), query.text("at") or ""
         super().__init__(parts.monitoring, list(dict.fromkeys(model.model for model in self.device.models)), device)
         self._parts = parts
@@ -136,8 +134,8 @@ class OneDevice(Activity):
         return self._parts.rollouts.ran(self.device.id, self.at)
 
     @cached_property
-    def events(self) -> Sequence[DeviceEventView]:
-        return self._parts.devices.events(self.device.id, PageRequest(limit=_EVENTS_SHOWN)).items
+    def events(self) -> Page[DeviceEventView]:
+        return self._parts.devices.events(self.device.id, self._query.page(_EVENTS_SHOWN))
 
 
 def _time(text: str | None) -> datetime | None:
@@ -169,24 +167,12 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         parts.rollouts.retry(device, model, slot)
         return RedirectResponse(f"/devices/{device}", 303)
 
-    def done(request: Request, device: str, who: str) -> Response:
-        response = RedirectResponse(f"/devices/{device}", 303)
-        actor.remember(request, response, who)
-        return response
-
-    @api.post("/devices/{device}/pins")
-    def pin(
-        request: Request, device: str, reason: Annotated[str, Form()] = "", by: Annotated[str, Form()] = ""
-    ) -> Response:
-        who = actor.acting(by)
-        why = reason.strip()[:1_000] or "No reason was given."
-        parts.pins.pin(PinIn(device=device, reason=why, until=parts.now() + PINNED_FOR), who)
-        return done(request, device, who)
-
     @api.post("/devices/{device}/pins/{pin}/end")
     def unpin(request: Request, device: str, pin: str, by: Annotated[str, Form()] = "") -> Response:
         who = actor.acting(by)
         parts.pins.unpin(pin, who)
-        return done(request, device, who)
+        response = RedirectResponse(f"/devices/{device}", 303)
+        actor.remember(request, response, who)
+        return response
 
     return api

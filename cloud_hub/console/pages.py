@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from cloud_hub.access.sessions import Sessions
 from cloud_hub.console import (
     assets,
+    cohort_pages,
     device_pages,
     freezing,
     lake_page,
@@ -17,6 +18,7 @@ from cloud_hub.console import (
     model_pages,
     new_rollout,
     overview,
+    pin_pages,
     rollout_pages,
     stream,
 )
@@ -41,7 +43,16 @@ class Console:
         )
         self.problem = ProblemPage(renderer)
         self.router = APIRouter(include_in_schema=False)
-        for page in (overview, device_pages, model_pages, new_rollout, rollout_pages, lake_page):
+        for page in (
+            overview,
+            device_pages,
+            cohort_pages,
+            pin_pages,
+            model_pages,
+            new_rollout,
+            rollout_pages,
+            lake_page,
+        ):
             self.router.include_router(page.router(parts, renderer))
         self.router.include_router(freezing.router(parts))
         self.router.include_router(login.router(sessions, renderer))

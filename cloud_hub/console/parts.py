@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
+from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.lake.service import LakeService
 from cloud_hub.monitoring.service import MonitoringService
@@ -20,6 +21,7 @@ class Parts:
     """`troubles` tells what is wrong with the hub itself, now; `now` is its clock."""
 
     devices: DeviceService
+    cohorts: CohortService
     releases: ReleaseService
     rollouts: RolloutService
     freeze: FreezeService

@@ -34,7 +34,14 @@ HEADERS = {
 }
 #: Below this, gzip costs more than it saves.
 _WORTH_COMPRESSING = 500
-_NAV = (("/", "Fleet"), ("/devices", "Devices"), ("/models", "Models"), ("/rollouts", "Rollouts"), ("/lake", "Lake"))
+#: Where each leads, what it is called, and the paths below which one is still there.
+_NAV = (
+    ("/", "Fleet", ()),
+    ("/devices", "Devices", ("/devices", "/cohorts", "/pins")),
+    ("/models", "Models", ("/models",)),
+    ("/rollouts", "Rollouts", ("/rollouts",)),
+    ("/lake", "Lake", ("/lake",)),
+)
 
 
 class Renderer:

@@ -34,7 +34,7 @@ from cloud_hub.rollouts.views import (
     RolloutView,
 )
 
-_DECISIONS_SHOWN = 20
+_DECISIONS_SHOWN = 10
 _DEVICES_SHOWN = 12
 MAX_REASON = 300
 #: What conditions are called, where their own name is not enough.

@@ -55,19 +55,17 @@ class CohortService:
         self._changes = changes
         self._now = now
 
-    def all(self) -> list[CohortView]:
-        """All cohorts by name, without counts."""
+    def all(self, *, counted: bool = False) -> list[CohortView]:
+        """All cohorts by name; `counted`: each with how many devices it means now."""
         with self._database.reading() as session:
-            rows = session.execute(select(CohortRow).order_by(col(CohortRow.name))).scalars()
-            return [_view(row, None) for row in rows]
+            rows = list(session.execute(select(CohortRow).order_by(col(CohortRow.name))).scalars())
+            return [_view(row, _count(session, row) if counted else None) for row in rows]
 
     def get(self, name: str) -> CohortView:
         """With how many devices it means now. Raises `NotFound`."""
         with self._database.reading() as session:
             row = _known(session, name)
-            meant = selected(resolved(session, parse(row.selector)))
-            count: int = session.execute(select(func.count()).select_from(Device).where(meant)).scalar_one()
-            return _view(row, count)
+            return _view(row, _count(session, row))
 
     def create(self, asked: CohortIn, by: str) -> CohortView:
         """Raises `Conflict` when there is one of that name, `Invalid`."""
@@ -126,6 +124,12 @@ class CohortService:
         logger.info("%s saved cohort %s: %s", by, name, view.selector)
         self._changes.bump("devices")
         return view
+
+
+def _count(session: Session, row: CohortRow) -> int:
+    meant = selected(resolved(session, parse(row.selector)))
+    count: int = session.execute(select(func.count()).select_from(Device).where(meant)).scalar_one()
+    return count
 
 
 def _known(session: Session, name: str) -> CohortRow:

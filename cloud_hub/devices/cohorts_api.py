@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Response, status
+from fastapi import APIRouter, Header, Query, Response, status
 
 from cloud_hub.access.actor import Actor
 from cloud_hub.devices.cohorts import CohortService
@@ -23,8 +23,10 @@ def router(cohorts: CohortService) -> APIRouter:
         return view
 
     @routes.get("/cohorts", summary="List saved cohorts, by name")
-    def list_cohorts() -> list[CohortView]:
-        return cohorts.all()
+    def list_cohorts(
+        counted: Annotated[bool, Query(description="With how many devices each means now")] = False,
+    ) -> list[CohortView]:
+        return cohorts.all(counted=counted)
 
     @routes.post("/cohorts", status_code=status.HTTP_201_CREATED, summary="Save a cohort")
     def create(cohort: CohortIn, by: Actor, response: Response) -> CohortView:

@@ -17,8 +17,8 @@ def cohorts() -> None:
 @cohorts.command("list")
 @hub_command
 def list_cohorts(session: Session) -> None:
-    """List saved cohorts."""
-    _show(session, session.client.cohorts.all())
+    """List saved cohorts, and how many devices each means now."""
+    _show(session, session.client.cohorts.all(counted=True))
 
 
 @cohorts.command()

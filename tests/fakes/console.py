@@ -12,10 +12,12 @@ from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.console.parts import Parts
 from cloud_hub.devices.selector_text import parse
-from cloud_hub.devices.selectors import cohorts_of, matches
+from cloud_hub.devices.selectors import cohorts_of, matches, written_out
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import (
     PRESENCES,
+    CohortIn,
+    CohortView,
     DeviceEventView,
     DeviceView,
     FleetSummary,
@@ -55,6 +57,7 @@ from cloud_hub.rollouts.wanted import Candidate
 from cloud_hub.rollouts.waves import Stander, added, draw
 from fleet_contract.because import Because
 from fleet_contract.histogram import latency_bucket
+from fleet_contract.topics import check_id
 from tests.fakes.selecting import PaperDevice
 
 LABELS = [str(digit) for digit in range(10)]
@@ -219,6 +222,7 @@ class FakeRollouts:
     devices: dict[str, DeviceView] = field(default_factory=dict)
     by: list[str] = field(default_factory=list)
     pinned: dict[str, int] = field(default_factory=dict)
+    cohorts: dict[str, CohortView] = field(default_factory=dict)
     created: list[tuple[RolloutIn, Origin]] = field(default_factory=list)
 
     def page(
@@ -325,8 +329,9 @@ class FakeRollouts:
 
     def _meant(self, selector: str) -> list[DeviceView]:
         wanted = parse(selector)
-        if unknown := cohorts_of(wanted):
+        if unknown := cohorts_of(wanted) - self.cohorts.keys():
             raise Invalid(f"There is no cohort {min(unknown)!r}.", "Save it first.", code="cohort-unknown")
+        wanted = written_out(wanted, {name: parse(one.selector) for name, one in self.cohorts.items()})
         return [one for one in self.devices.values() if matches(wanted, Candidate(one.id, one.target, one.labels))]
 
     def _standing(self, wanted: RolloutIn) -> list[Stander]:
@@ -526,6 +531,49 @@ class FakeFreeze:
 
 
 @dataclass
+class FakeCohorts:
+    """`count` says how many devices a selector means."""
+
+    count: Callable[[str], int]
+    now: Callable[[], datetime]
+    saved: dict[str, CohortView] = field(default_factory=dict)
+
+    def all(self, *, counted: bool = False) -> list[CohortView]:
+        return [self.get(name) for name in sorted(self.saved)]
+
+    def get(self, name: str) -> CohortView:
+        if name not in self.saved:
+            raise NotFound(f"There is no cohort {name!r}.", "`vedette cohorts list` shows all.", code="cohort-unknown")
+        return self.saved[name].model_copy(update={"devices": self.count(self.saved[name].selector)})
+
+    def create(self, asked: CohortIn, by: str) -> CohortView:
+        check_id(asked.name, "cohort")
+        if asked.name in self.saved:
+            raise Conflict(f"There is a cohort {asked.name!r} already.", "Replace it.", code="cohort-exists")
+        return self._save(asked.name, asked.selector, by, 1)
+
+    def replace(self, name: str, selector: str, by: str, revision: int | None = None) -> CohortView:
+        known = self.get(name)
+        if revision not in (None, known.revision):
+            raise Conflict(f"Cohort {name} is at revision {known.revision}.", "Look at it.", code="cohort-changed")
+        parse(selector)
+        return self._save(name, selector, by, known.revision + 1)
+
+    def delete(self, name: str, by: str) -> CohortView:
+        gone = self.get(name)
+        if any(name in cohorts_of(parse(one.selector)) for one in self.saved.values()):
+            raise Conflict(f"Cohort {name} is referred to.", "Change these first.", code="cohort-needed")
+        del self.saved[name]
+        return gone
+
+    def _save(self, name: str, selector: str, by: str, revision: int) -> CohortView:
+        self.saved[name] = CohortView(
+            name=name, selector=selector, revision=revision, changed_by=by, changed_at=self.now()
+        )
+        return self.get(name)
+
+
+@dataclass
 class FakePins:
     pinned: list[PinView] = field(default_factory=list)
 
@@ -554,14 +602,20 @@ class FakeHub:
     rollouts: FakeRollouts
     monitoring: FakeMonitoring
     lake: FakeLake
+    cohorts: FakeCohorts = field(init=False)
     freeze: FakeFreeze = field(default_factory=FakeFreeze)
     pins: FakePins = field(default_factory=FakePins)
     troubles: list[BecauseView] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cohorts = FakeCohorts(lambda selector: sum(self.rollouts.matching(selector).values()), self.now)
+        self.rollouts.cohorts = self.cohorts.saved
 
     @property
     def parts(self) -> Parts:
         return Parts(
             devices=self.devices,
+            cohorts=self.cohorts,
             releases=self.releases,
             rollouts=self.rollouts,
             freeze=self.freeze,

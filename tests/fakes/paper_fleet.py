@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cloud_hub.changes import Changes
-from cloud_hub.devices.views import DeviceModelView, DeviceView, ReleaseView, SpoolView
+from cloud_hub.devices.views import CohortIn, DeviceModelView, DeviceView, ReleaseView, SpoolView
 from cloud_hub.releases.views import ArtifactView, VersionView
 from cloud_hub.rollouts.policy import Approval, Policy
 from cloud_hub.rollouts.views import (
@@ -67,6 +67,8 @@ def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
         hub.devices.devices[one.id] = one
     hub.rollouts.devices = hub.devices.devices
     hub.rollouts.pinned = {"digits-3-q7f2": 2}
+    hub.cohorts.create(CohortIn(name="lyon", selector="site = lyon"), "maria")
+    hub.cohorts.create(CohortIn(name="lyon-first", selector="cohort:lyon and line = line1"), "maria")
     _rollouts(hub, start)
     return hub
 

@@ -32,6 +32,9 @@ PAGES = {
     "approval": "/rollouts/bearing-2-w4it",
     "new": "/rollouts/new?model=digits&selector=site+%3D+lyon",
     "wrong": "/rollouts/new?model=digits&selector=site+%3D%3D+lyon+or&soak_seconds=-3",
+    "cohorts": "/cohorts?selector=site+%3D+lyon",
+    "cohort": "/cohorts/lyon",
+    "pins": "/pins?selector=site+%3D%3D+lyon+or",
     "lake": "/lake?sql=SELECT+1",
 }
 LOOKS = (("light", 1320), ("dark", 1320), ("light", 390))
@@ -218,6 +221,38 @@ def test_a_rollout_is_started_without_scripts_after_a_mistake(browser: Browser, 
         expect(page.locator("#top .badge").first).to_have_text("running")
         ((wanted, _),) = fleet.hub.rollouts.created
         assert (wanted.policy.selector, wanted.policy.soak_seconds) == ("site = lyon", 30)
+
+
+def test_a_selector_is_counted_while_it_is_typed_then_saved_and_pinned(browser: Browser, fleet: Served) -> None:
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/cohorts")
+        seen.live()
+        page.get_by_label("Name", exact=True).fill("turin")
+        selector, meant = page.get_by_label("Selector", exact=True), page.locator("#meant")
+        selector.press_sequentially("site =", delay=20)
+        expect(meant).to_contain_text("wrong at column 7", timeout=8000)
+        selector.press_sequentially(" turin", delay=20)
+        expect(meant).to_contain_text("14 devices", timeout=8000)
+        expect(selector).to_be_focused()
+        page.get_by_label("Your name, for the history").fill("maria")
+        page.get_by_role("button", name="Save the cohort").click()
+        expect(page.locator("#rows")).to_contain_text("turin")
+        page.get_by_role("link", name="turin", exact=True).click()
+        page.get_by_role("link", name="Pin them…").click()
+        expect(page.locator("#meant")).to_contain_text("14 devices")
+        page.get_by_role("button", name="Pin", exact=True).click()
+        expect(page.get_by_label("Why")).to_have_attribute("aria-invalid", "true")
+        assert "422" in " ".join(seen.complaints)
+        seen.complaints.clear()
+        page.get_by_label("Why").fill("the line is rebuilt")
+        page.get_by_role("button", name="Pin", exact=True).click()
+        expect(page.locator("#rows")).to_contain_text("the line is rebuilt")
+        (pin,) = fleet.hub.pins.pinned
+        assert (pin.selector, pin.by) == ("cohort:turin", "maria")
+        page.get_by_text("Unpin…").click()
+        page.get_by_role("button", name="Unpin it").click()
+        expect(page.locator("#rows")).to_contain_text("Nothing is pinned")
+        assert fleet.hub.pins.pinned == []
 
 
 def test_the_theme_is_kept_and_charts_follow_it(browser: Browser, fleet: Served) -> None:

@@ -48,7 +48,10 @@ def test_a_cohort_is_saved_counted_and_referred_to(client: TestClient) -> None:
     assert (made["devices"], made["changed_by"], made["revision"]) == (1, "ada", 1)
     assert meant(client, "cohort:lyon-night") == ["gw-1"]
     assert meant(client, "not cohort:lyon-night") == ["gw-2", "gw-3"]
-    assert [one["name"] for one in client.get("/api/v1/cohorts").json()] == ["lyon", "lyon-night"]
+    listed = client.get("/api/v1/cohorts").json()
+    assert [(one["name"], one["devices"]) for one in listed] == [("lyon", None), ("lyon-night", None)]
+    counted = client.get("/api/v1/cohorts", params={"counted": "true"}).json()
+    assert [(one["name"], one["devices"]) for one in counted] == [("lyon", 2), ("lyon-night", 1)]
 
 
 def test_only_the_revision_that_was_looked_at_is_replaced(client: TestClient) -> None:
