@@ -254,6 +254,8 @@ class Connection:
             try:
                 count = self._socket.recv_into(room)
             except BlockingIOError:
+                # A client on this device is writing the rest.
+                self._loop.expect()
                 return
             if not count:
                 self.close()
@@ -273,6 +275,9 @@ class Connection:
         self._ticket = None
         self._busy = True
         self._ticket = self._terms.handle(head, body, self.respond)
+        if not self._busy:
+            # Answered already: whoever asks the same way again and again does so at once.
+            self._loop.expect()
 
     # --- answering
 

@@ -29,7 +29,6 @@ class Loop:
         self._soon: deque[Callable[[], None]] = deque()
         self._deadlines: dict[Callable[[], None], float] = {}
         self._thread = 0
-        self._busy_until = 0.0
         self.turned_at = time.monotonic()
 
     def watch(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
@@ -72,31 +71,17 @@ class Loop:
         self._epoll.close()
 
     def _turn(self, timeout: float) -> None:
-        found = self._epoll.poll(0)
-        if not found and timeout:
-            import time as t
-
-            end = self._busy_until
-            while not found and t.perf_counter() < end:
-                found = self._epoll.poll(0)
-            if not found:
-                found = self._epoll.poll(timeout)
-        for fd, events in found:
+        for fd, events in self._epoll.poll(timeout):
             # It may have been forgotten by what happened before it in the same turn.
             if (ready := self._ready.get(fd)) is not None:
                 ready(events)
         for _ in range(len(self._soon)):
             self._soon.popleft()()
-        if found:
-            import os as o
-
-            self._busy_until = time.perf_counter() + float(o.environ.get("SPIN", "0")) * 1e-6
         if self._deadlines:
             now = time.monotonic()
             for call in [call for call, deadline in self._deadlines.items() if deadline <= now]:
                 del self._deadlines[call]
                 call()
 
-    def _x(self) -> None: ...
     def _rung(self, _: int) -> None:
         os.eventfd_read(self._bell)
