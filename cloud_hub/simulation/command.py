@@ -151,7 +151,8 @@ def _progress(runs: int, devices: int) -> Iterator[Callable[[Point], None]]:
 
 def _draw(path: Path, played: Played) -> None:
     try:
-        path.write_text(chart.svg(played, f"{played.devices:,} devices: {played.state.value}"))
+        exposed = f"{played.exposed:,} of {played.devices:,} devices ({100 * played.exposed_share:.3g} %)"
+        path.write_text(chart.svg(played, f"{played.state.value.capitalize()}: {exposed} were offered it"))
     except OSError as error:
         raise Invalid(f"Cannot write {path}: {error.strerror}.", "Name another file.", code="svg-unwritable") from error
 

@@ -68,7 +68,8 @@ def _distribution(console: Console, summary: Summary) -> None:
         if spread is not None:
             table.add_row(name, *(format(value, form) for value in (spread.p5, spread.p50, spread.p95)))
     console.print(table)
-    ends = f"{summary.completed:.1%} completed, {summary.stopped:.1%} were stopped, {summary.unfinished:.1%} went on."
+    completed, stopped, went_on = map(_percent, (summary.completed, summary.stopped, summary.unfinished))
+    ends = f"{completed} completed, {stopped} were stopped, {went_on} went on."
     console.print(ends, markup=False, soft_wrap=True)
 
 
@@ -77,10 +78,15 @@ def _judgement(summary: Summary) -> Iterator[str]:
         named = " and ".join(summary.complaints)
         yield (
             f"The policy does not tolerate this version ({named}): stopping it is right, and "
-            f"{summary.missed:.1%} of the runs missed it."
+            f"{_percent(summary.missed)} of the runs missed it."
         )
     else:
-        yield f"The policy tolerates this version: a stop is false, and {summary.false_stops:.1%} of the runs had one."
+        false = _percent(summary.false_stops)
+        yield f"The policy tolerates this version: a stop is false, and {false} of the runs had one."
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _clock(seconds: float) -> str:

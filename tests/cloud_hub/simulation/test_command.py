@@ -15,10 +15,10 @@ def test_a_bad_version_is_told_with_its_exposure_and_drawn(tmp_path: Path, capsy
     told = capsys.readouterr().out
     assert code == 0
     assert "Stopped after" in told
-    assert "stopping it is right, and 0.0% of the runs missed it" in told
+    assert "stopping it is right, and 0.0 % of the runs missed it" in told
     assert max(len(line) for line in told.splitlines() if "│" in line or "┤" in line) <= 80
     drawn = ElementTree.parse(picture).getroot()
-    assert "reverted" in drawn.attrib["aria-label"]
+    assert drawn.attrib["aria-label"].startswith("Reverted: ")
     assert "stopped" in [one.text for one in drawn.iter("{http://www.w3.org/2000/svg}text")]
 
 
@@ -37,7 +37,7 @@ def test_several_runs_are_told_as_a_distribution(capsys: pytest.CaptureFixture[s
     told = capsys.readouterr().out
     assert "3 runs" in told
     assert "hours to complete" in told
-    assert "a stop is false, and 0.0% of the runs had one" in told
+    assert "a stop is false, and 0.0 % of the runs had one" in told
 
 
 POLICY = """\
