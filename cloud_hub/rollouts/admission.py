@@ -4,8 +4,9 @@ A wave's line says who is exposed; this says when. All that it goes by is kept w
 after a crash or on another hub, gets the same answer.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil, floor, log, log1p
 from typing import Literal
@@ -31,14 +32,27 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """An exposed device without an order. `group` is its value of the policy's label; one that is `in_flight` already,
-    to another version, is one of its group that may be switching whether it gets the order or not."""
+class Mover:
+    """A device that is about to be ordered something else, if the `rollouts` let it go that have limits and that it
+    would newly follow. One that is `in_flight` already, to another version, may be switching in any case."""
 
     device: str
-    connected: bool
-    group: str | None = None
+    connected: bool = True
     in_flight: bool = False
+    rollouts: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one rollout lets devices go by: its policy, what it has on its way, the groups of devices by its policy's
+    label, and how many devices of each group may be switching."""
+
+    policy: Policy
+    salt: str
+    wave_started_at: datetime
+    flow: Flow
+    groups: Mapping[str, str] = field(default_factory=dict)
+    busy: Mapping[str, int] = field(default_factory=dict)
 
 
 def limited(policy: Policy) -> bool:
@@ -81,37 +95,73 @@ def ripe_at(policy: Policy, salt: str, device: str, wave_started_at: datetime) -
     return wave_started_at + timedelta(seconds=jitter * bucket(f"{salt}/jitter", device) / BUCKETS)
 
 
-def admit(
-    policy: Policy,
-    flow: Flow,
-    busy: Mapping[str, int],
-    waiting: Iterable[Waiting],
-    salt: str,
-    wave_started_at: datetime,
-    now: datetime,
-) -> dict[str, Held | None]:
-    """For each of those `waiting`: None when it may have its order now, else what it waits for.
+def admit(movers: Sequence[Mover], limits: Mapping[str, Limits], now: datetime) -> dict[str, dict[str, Held | None]]:
+    """Who moves in this turn: for each rollout, of each device that asks it, None when it may have its order now, else
+    what it waits for.
 
-    `busy` are the devices that may be switching, by group. Who is not connected waits, too: it would take its order at
-    a time when another may be switching.
+    Who is not connected waits, too: it would take its order at a time when another may be switching.
     """
-    left, why = room(policy, flow)
-    taken = dict(busy)
-    most = policy.group.max_in_flight if policy.group else 0
+    # Who waits for nobody moves for certain, and so does who is let go where no group has a cap: before all others.
+    moving = {one.device: one for one in movers if not one.rollouts}
+    said: dict[str, dict[str, Held | None]] = {}
+    for rollout, of in sorted(limits.items(), key=lambda one: (one[1].policy.group is not None, one[0])):
+        waiting = [one for one in movers if rollout in one.rollouts]
+        said[rollout] = _let_go(of, waiting, moving, now)
+        moving |= {one.device: one for one in waiting if said[rollout][one.device] is None}
+    return said
+
+
+def with_room(
+    waiting: Iterable[str],
+    connected: Collection[str],
+    groups: Mapping[str, str],
+    switching: Mapping[str, str],
+    most: int,
+) -> list[str]:
+    """Those of `waiting` that need not wait for their group, as long as at most `most` of each switch at once; who is
+    not `connected` waits for itself. `groups` are theirs; `switching` are all that may be switching, with theirs."""
+    taken, found = Counter(switching.values()), list[str]()
+    for device in waiting:
+        group = groups.get(device) if device in connected and device not in switching else None
+        if group is None:
+            found.append(device)
+        elif taken[group] < most:
+            found.append(device)
+            taken[group] += 1
+    return found
+
+
+def barred(device: str, said: Mapping[str, Mapping[str, Held | None]], rollouts: Iterable[str]) -> list[str]:
+    """Which of `rollouts`, running ones that have limits, `device` may not follow yet: once one has it wait, each that
+    has not let it go. An older one that was not asked for it does not have it meanwhile."""
+    if all(of.get(device) is None for of in said.values()):
+        return []
+    return [rollout for rollout in rollouts if said.get(rollout, {}).get(device, "unasked") is not None]
+
+
+def _let_go(
+    limits: Limits, waiting: Iterable[Mover], moving: Mapping[str, Mover], now: datetime
+) -> dict[str, Held | None]:
+    left, why = room(limits.policy, limits.flow)
+    asked = limits.policy.group
+    taken, most, groups = dict(limits.busy), asked.max_in_flight if asked else 0, limits.groups if asked else {}
+    for one in moving.values():
+        if (group := groups.get(one.device)) is not None and not one.in_flight:
+            taken[group] = taken.get(group, 0) + 1
     found: dict[str, Held | None] = {}
     for one in waiting:
-        adds = policy.group is not None and one.group is not None and not one.in_flight
+        group = None if one.in_flight or one.device in moving else groups.get(one.device)
         if not one.connected:
             found[one.device] = "away"
-        elif now < ripe_at(policy, salt, one.device, wave_started_at):
+        elif now < ripe_at(limits.policy, limits.salt, one.device, limits.wave_started_at):
             found[one.device] = "jitter"
         elif left is not None and left <= 0:
             found[one.device] = why
-        elif adds and taken.get(one.group or "", 0) >= most:
+        elif group is not None and taken.get(group, 0) >= most:
             found[one.device] = "group"
         else:
             found[one.device] = None
             left = None if left is None else left - 1
-            if adds and one.group is not None:
-                taken[one.group] = taken.get(one.group, 0) + 1
+            if group is not None:
+                taken[group] = taken.get(group, 0) + 1
     return found

@@ -60,6 +60,14 @@ class Standing:
     heard_at: datetime | None
     """When it last spoke, while it is connected."""
 
+    def connected(self, silent_before: datetime) -> bool:
+        return self.heard_at is not None and self.heard_at >= silent_before
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it may be switching."""
+        return any(Outcome(offer.outcome) in IN_FLIGHT for offer in self.offers.values())
+
     @property
     def given(self) -> dict[Place, Given]:
         return {
@@ -275,13 +283,39 @@ def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock:
     return Flow(total.offered - total.succeeded - total.failed, lately, since, total.succeeded)
 
 
-def busy(
-    session: Session, label: str, devices: Sequence[str], rollout: str, policy: Policy, now: datetime
-) -> tuple[dict[str, str], dict[str, int]]:
-    """The groups of `devices` by `label`, and how many devices of each may be switching: to any rollout's version, or
-    to `rollout`'s in a try to come."""
+def groups(session: Session, label: str, devices: Sequence[str] | None = None) -> dict[str, str]:
+    """The groups of `devices` (None: of all) by `label`."""
     named = select(col(DeviceLabel.device), col(DeviceLabel.value)).where(col(DeviceLabel.key) == label)
-    groups: dict[str, str] = dict(session.execute(named.where(col(DeviceLabel.device).in_(devices))).all())
+    if devices is not None:
+        named = named.where(col(DeviceLabel.device).in_(devices))
+    return dict(session.execute(named).all())
+
+
+def busy(
+    session: Session, label: str, groups: Collection[str], rollout: str, policy: Policy, now: datetime
+) -> dict[str, int]:
+    """How many devices of each of `groups` by `label` may be switching: to any rollout's version, or to `rollout`'s in
+    a try to come."""
+    counted = select(col(DeviceLabel.value), func.count(func.distinct(col(Offer.device))))
+    of_them = counted.select_from(DeviceLabel).join(Offer, _switches(label, rollout, policy, now))
+    statement = of_them.where(col(DeviceLabel.value).in_(groups)).group_by(col(DeviceLabel.value))
+    return dict(session.execute(statement).all())
+
+
+def switching(session: Session, label: str, rollout: str, policy: Policy, now: datetime) -> dict[str, str]:
+    """All devices that `busy` counts, with their groups."""
+    named = select(col(DeviceLabel.device), col(DeviceLabel.value)).select_from(DeviceLabel)
+    return dict(session.execute(named.join(Offer, _switches(label, rollout, policy, now))).all())
+
+
+def connected(session: Session, label: str, silent_before: datetime) -> set[str]:
+    """The devices with `label` that are connected."""
+    named = select(col(DeviceLabel.device)).join(Device, col(Device.id) == col(DeviceLabel.device))
+    theirs = named.where(col(DeviceLabel.key) == label, _connected(silent_before))
+    return set(session.execute(theirs).scalars())
+
+
+def _switches(label: str, rollout: str, policy: Policy, now: datetime) -> ColumnElement[bool]:
     in_flight: ColumnElement[bool] = col(Offer.outcome).in_([one.value for one in IN_FLIGHT])
     if policy.deadline_seconds is not None:
         overdue = and_(
@@ -295,17 +329,8 @@ def busy(
         col(Offer.outcome) == Outcome.REJECTED.value,
         col(Offer.tries) < policy.retries,
     )
-    statement = (
-        select(col(DeviceLabel.value), func.count(func.distinct(col(Offer.device))))
-        .join(Offer, col(Offer.device) == col(DeviceLabel.device))
-        .where(
-            col(DeviceLabel.key) == label,
-            col(DeviceLabel.value).in_(set(groups.values())),
-            or_(in_flight, again),
-        )
-        .group_by(col(DeviceLabel.value))
-    )
-    return groups, dict(session.execute(statement).all())
+    mine = and_(col(Offer.device) == col(DeviceLabel.device), col(DeviceLabel.key) == label)
+    return and_(mine, or_(in_flight, again))
 
 
 def to_retry(session: Session, rollout: str, retries: int, limit: int) -> list[str]:

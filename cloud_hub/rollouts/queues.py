@@ -13,10 +13,12 @@ _AWAY = "away"
 
 
 class Queue:
-    """The devices of one rollout that wait, at one revision of it. Those that are away wait for themselves."""
+    """The devices of one rollout that wait, at one revision of it. Those that are away wait for themselves. `groups`
+    are those of its policy's label, as they were then."""
 
-    def __init__(self, revision: int, devices: Iterable[str]) -> None:
+    def __init__(self, revision: int, devices: Iterable[str], groups: Mapping[str, str]) -> None:
         self.revision = revision
+        self.groups = groups
         self._why: dict[str, str] = dict.fromkeys(devices, _UNASKED)
         self._away: set[str] = set()
 
@@ -65,8 +67,8 @@ class Queues:
         found = self._queues.get(rollout)
         return found if found is not None and found.revision == revision else None
 
-    def fill(self, rollout: str, revision: int, devices: Iterable[str]) -> Queue:
-        self._queues[rollout] = Queue(revision, devices)
+    def fill(self, rollout: str, revision: int, devices: Iterable[str], groups: Mapping[str, str]) -> Queue:
+        self._queues[rollout] = Queue(revision, devices, groups)
         return self._queues[rollout]
 
     def note(self, rollout: str, said: Mapping[str, Held | None]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow, Waiting, admit, limited, room
+from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow, Limits, Mover, admit, limited, room
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.simulation.fleet import Ints
@@ -14,6 +14,8 @@ from cloud_hub.simulation.world import World
 
 #: With groups, so many devices are asked about one by one in each look.
 _ASKED = 2_000
+#: There is one rollout.
+_ONLY = "rollout"
 
 
 class Admitting:
@@ -81,9 +83,12 @@ class Admitting:
         world, asked = self._world, ripe[:_ASKED]
         ordered = np.flatnonzero(world.ordered)
         busy = Counter(str(group) for group in self._group[ordered[~world.settled(ordered)]].tolist())
-        waiting = [Waiting(str(device), True, str(self._group[device])) for device in asked.tolist()]
+        groups = {str(device): str(self._group[device]) for device in asked.tolist()}
+        movers = [Mover(device, rollouts=(_ONLY,)) for device in groups]
+        # Moments of their own are kept before.
         moment = datetime.min.replace(tzinfo=UTC)
-        said = admit(self._policy, self._flow(), busy, waiting, "", moment, moment + timedelta(days=1))
+        limits = Limits(self._policy, "", moment, self._flow(), groups, busy)
+        said = admit(movers, {_ONLY: limits}, moment + timedelta(days=1))[_ONLY]
         chosen = [int(device) for device, why in said.items() if why is None]
         by = Counter(str(why) for why in said.values() if why is not None)
         return np.array(chosen, dtype=np.int64), dict(by)

@@ -1,12 +1,26 @@
 """Who may have its order now: never more than the rate, the cap and the group allow."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cloud_hub.rollouts.admission import NEVER, Flow, Held, Waiting, admit, devices_per_minute, limited, room
+from cloud_hub.rollouts.admission import (
+    NEVER,
+    Flow,
+    Held,
+    Limits,
+    Mover,
+    admit,
+    barred,
+    devices_per_minute,
+    limited,
+    room,
+    with_room,
+)
 from cloud_hub.rollouts.policy import Group, Policy, Rate
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -14,13 +28,20 @@ SECOND = timedelta(seconds=1)
 
 
 def admitted(
-    policy: Policy, flow: Flow, *waiting: Waiting, busy: dict[str, int] | None = None
+    policy: Policy,
+    flow: Flow,
+    *waiting: Mover,
+    groups: Mapping[str, str] | None = None,
+    busy: Mapping[str, int] | None = None,
+    now: datetime = NOW,
 ) -> dict[str, Held | None]:
-    return admit(policy, flow, busy or {}, waiting, "salt", NOW, NOW)
+    """What the one rollout that all ask says."""
+    movers = [replace(one, rollouts=("r1",)) for one in waiting]
+    return admit(movers, {"r1": Limits(policy, "salt", NOW, flow, groups or {}, busy or {})}, now)["r1"]
 
 
-def many(count: int, *, group: str | None = None) -> list[Waiting]:
-    return [Waiting(f"gateway-{number}", True, group) for number in range(count)]
+def many(count: int) -> list[Mover]:
+    return [Mover(f"gateway-{number}") for number in range(count)]
 
 
 def test_a_policy_without_limits_has_nobody_wait() -> None:
@@ -36,15 +57,45 @@ def test_no_more_are_in_flight_than_the_cap() -> None:
 
 
 def test_a_group_has_no_more_in_flight_than_its_cap_and_a_device_does_not_hold_itself() -> None:
-    policy = Policy(rate=None, group=Group(label="pair"))
-    assert list(admitted(policy, Flow(), *many(2, group="a")).values()) == [None, "group"]
-    assert admitted(policy, Flow(), Waiting("x", True, "a"), busy={"a": 1}) == {"x": "group"}
-    assert admitted(policy, Flow(), Waiting("x", True, "a", in_flight=True), busy={"a": 1}) == {"x": None}
-    assert admitted(policy, Flow(), Waiting("x", True, None), busy={"a": 1}) == {"x": None}
+    policy, pair = Policy(rate=None, group=Group(label="pair")), {"gateway-0": "a", "gateway-1": "a"}
+    assert list(admitted(policy, Flow(), *many(2), groups=pair).values()) == [None, "group"]
+    assert admitted(policy, Flow(), *many(1), groups=pair, busy={"a": 1}) == {"gateway-0": "group"}
+    flies = Mover("gateway-0", in_flight=True)
+    assert admitted(policy, Flow(), flies, groups=pair, busy={"a": 1}) == {"gateway-0": None}
+    assert admitted(policy, Flow(), *many(1), busy={"a": 1}) == {"gateway-0": None}
+
+
+def test_who_moves_in_the_same_turn_is_one_of_its_group() -> None:
+    one_of_a_pair = Limits(
+        Policy(rate=None, group=Group(label="pair")), "salt", NOW, Flow(), {"x": "a", "y": "a", "z": "b"}
+    )
+    cap = Limits(Policy(rate=None, max_in_flight=9), "salt", NOW, Flow())
+    waits = Mover("y", rollouts=("group",))
+    # By nobody's leave, or by that of a rollout whose limits are no groups, whatever the order.
+    for other in (Mover("x"), Mover("x", rollouts=("cap",))):
+        assert admit([waits, other], {"group": one_of_a_pair, "cap": cap}, NOW)["group"] == {"y": "group"}
+    assert admit([waits, Mover("x", in_flight=True)], {"group": one_of_a_pair}, NOW)["group"] == {"y": None}
+    assert admit([waits, Mover("z")], {"group": one_of_a_pair}, NOW)["group"] == {"y": None}
+
+
+def test_who_must_wait_for_one_rollout_is_not_let_go_by_those_that_were_not_asked() -> None:
+    said = {"new": {"x": "rate", "y": None}, "beside": {"x": None}}
+    assert barred("x", said, ["new", "beside", "old"]) == ["new", "old"]
+    assert barred("y", said, ["new", "beside", "old"]) == []
+    assert barred("z", {}, ["old"]) == []
+
+
+def test_of_a_full_group_nobody_is_asked_about_but_who_does_not_wait_for_it() -> None:
+    groups = {"a0": "a", "a1": "a", "a2": "a", "b0": "b", "b1": "b"}
+    waiting = ["a0", "a1", "a2", "b0", "b1", "alone"]
+    assert with_room(waiting, set(waiting), groups, {}, 1) == ["a0", "b0", "alone"]
+    assert with_room(waiting, set(waiting), groups, {"other": "a"}, 2) == ["a0", "b0", "b1", "alone"]
+    # One that is at something else already, or away, takes no room.
+    assert with_room(waiting, {"a1", "a2", "b1"}, groups, {"a1": "a"}, 1) == ["a0", "a1", "b0", "b1", "alone"]
 
 
 def test_who_is_not_connected_waits_for_itself() -> None:
-    assert admitted(Policy(rate=None, max_in_flight=3), Flow(), Waiting("x", False)) == {"x": "away"}
+    assert admitted(Policy(rate=None, max_in_flight=3), Flow(), Mover("x", connected=False)) == {"x": "away"}
 
 
 def test_the_rate_grows_with_each_minutes_worth_of_successes() -> None:
@@ -94,7 +145,7 @@ def test_jitter_gives_each_device_a_moment_of_its_own() -> None:
     policy = Policy(rate=Rate(devices_per_minute=100_000, jitter_seconds=60))
     counts = []
     for seconds in (0, 30, 60):
-        found = admit(policy, Flow(), {}, many(1_000), "salt", NOW, NOW + seconds * SECOND)
+        found = admitted(policy, Flow(), *many(1_000), now=NOW + seconds * SECOND)
         counts.append(sum(why != "jitter" for why in found.values()))
     assert counts[0] == 0
     assert 400 < counts[1] < 600

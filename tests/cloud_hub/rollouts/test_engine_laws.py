@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.monitoring.gates import Gate, Verdict
-from cloud_hub.rollouts.admission import MINUTE, Flow, Waiting, admit, devices_per_minute, limited
+from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow, Limits, Mover, admit, barred, devices_per_minute, limited
 from cloud_hub.rollouts.engine import (
     AWAY,
     Counts,
@@ -398,8 +398,7 @@ class Laws(RuleBasedStateMachine):
         if self.frozen:
             return
         claims = newest_first(one.claim for one in self.rollouts)
-        want = {one.candidate.id: wanted(one.candidate, claims, {DIGITS: one.followed}).get(DIGITS) for one in devices}
-        not_yet = self.kept_waiting([one for one in devices if want[one.candidate.id]], want)
+        not_yet = self.kept_waiting(devices, claims)
         flying = {one.rollout.id: self.flying(one) for one in self.rollouts}
         changed: list[tuple[Device, Claim | None]] = []
         for device in devices:
@@ -428,49 +427,31 @@ class Laws(RuleBasedStateMachine):
         device.offer, device.offered_at = found, self.now
         device.generation += 1
 
-    def kept_waiting(self, devices: list[Device], want: dict[str, Claim | None]) -> dict[str, set[str]]:
+    def kept_waiting(self, devices: list[Device], claims: list[Claim]) -> dict[str, list[str]]:
         """The rollouts that each of `devices` may not follow yet, as the hub finds it."""
-        asked: dict[str, list[Device]] = {}
+        movers, asked = [], set()
         for device in devices:
-            claim = want[device.candidate.id]
-            if claim and claim.running and claim.rollout not in device.followed and limited(claim.policy):
-                asked.setdefault(claim.rollout, []).append(device)
-        unasked = {one.rollout.id for one in self.rollouts if one.claim.running and limited(one.policy)}
-        waits = {one.candidate.id for those in asked.values() for one in those}
-        # Who waits for nobody moves for certain, and who is let go where no group has a cap goes before all others.
-        moving = {
-            name: self.in_flight(self.devices[name])
-            for name, claim in want.items()
-            if name not in waits and self.named(claim) != self.named(self.devices[name].offer)
-        }
-        not_yet: dict[str, set[str]] = {}
-        for running in sorted(self.rollouts, key=lambda one: one.policy.group is not None):
-            groups = dict(self.flying(running)[1]) if running.policy.group else {}
-            for name, flies in moving.items():
-                if not flies:
-                    groups[self.devices[name].group] = groups.get(self.devices[name].group, 0) + 1
-            waiting = [
-                Waiting(one.candidate.id, one.online, one.group, one.candidate.id in moving or self.in_flight(one))
-                for one in asked.get(running.rollout.id, [])
-            ]
-            said = admit(
-                running.policy,
-                self.flow(running),
-                groups,
-                waiting,
-                running.salt,
-                running.rollout.wave_started_at or self.now,
-                self.now,
-            )
-            for name, why in said.items():
-                if why is None:
-                    moving.setdefault(name, self.in_flight(self.devices[name]))
-                else:
-                    not_yet[name] = unasked
-                    running.held[why] = running.held.get(why, 0) + 1
-                    # Who is away waits for itself.
-                    running.owed |= why != AWAY
-        return not_yet
+            claim = wanted(device.candidate, claims, {DIGITS: device.followed}).get(DIGITS)
+            asks = claim and claim.running and claim.rollout not in device.followed and limited(claim.policy)
+            if asks or self.named(claim) != self.named(device.offer):
+                rollouts = {claim.rollout} if claim and asks else set()
+                asked |= rollouts
+                movers.append(Mover(device.candidate.id, device.online, self.in_flight(device), rollouts))
+        limits = {one.rollout.id: self.limits(one) for one in self.rollouts if one.rollout.id in asked}
+        said = admit(movers, limits, self.now)
+        for rollout, of in said.items():
+            running = next(one for one in self.rollouts if one.rollout.id == rollout)
+            for why in filter(None, of.values()):
+                running.held[why] = running.held.get(why, 0) + 1
+                # Who is away waits for itself.
+                running.owed |= why != AWAY
+        limiting = [one.rollout.id for one in self.rollouts if one.claim.running and limited(one.policy)]
+        return {mover.device: barred(mover.device, said, limiting) for mover in movers}
+
+    def limits(self, running: Running) -> Limits:
+        groups = {name: device.group for name, device in self.devices.items()}
+        started_at = running.rollout.wave_started_at or self.now
+        return Limits(running.policy, running.salt, started_at, self.flow(running), groups, self.flying(running)[1])
 
     @staticmethod
     def in_flight(device: Device) -> bool:
@@ -479,8 +460,9 @@ class Laws(RuleBasedStateMachine):
     def flow(self, running: Running) -> Flow:
         mine = self.followers(running)
         counts = self.count(mine, running)
-        lately = [one.offered_at for one in mine if one.offered_at > self.now - MINUTE]
-        since = self.now - max(lately) if lately else MINUTE
+        offered = [one.offered_at for one in mine]
+        lately = [at for at in offered if at > self.now - MINUTE]
+        since = self.now - max(offered) if offered else NEVER
         return Flow(counts.offered - counts.succeeded - counts.failed, len(lately), since, counts.succeeded)
 
     def followers(self, running: Running) -> list[Device]:

@@ -1,5 +1,6 @@
 """Rates, caps, groups, windows, deadlines and retries on real databases hold, whether hubs die or devices are away."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -98,6 +99,36 @@ def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
     connected(fleet, *(set(TEN) - first))
     fleet.rollouts.tick()
     assert set(TEN) - ordered(fleet) == {"gw-0", "gw-1"} - {still}
+
+
+def test_of_a_large_group_only_so_many_are_asked_about_as_may_move(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.join(*TEN, site="lyon")
+    fleet.register()
+    fleet.rollouts.tick()
+    connected(fleet, *TEN[2:])
+    for _ in range(3):
+        fleet.rollouts.tick()
+    rollout, bring, asked = start(fleet, group={"label": "site"}), fleet.orders.bring, list[str]()
+
+    def noted(devices: Sequence[str]) -> set[str]:
+        asked.extend(devices)
+        return bring(devices)
+
+    monkeypatch.setattr(fleet.orders, "bring", noted)
+    counts = []
+    for _ in range(3):
+        asked.clear()
+        fleet.rollouts.tick()
+        counts.append(len(asked))
+    # One that may move; and the two that are away, once more after the decision that all others wait.
+    assert counts == [3, 2, 0]
+    assert fleet.rollouts.get(rollout).counts.held == {"away": 2, "group": 7}
+    fleet.obey(*ordered(fleet))
+    asked.clear()
+    fleet.rollouts.tick()
+    assert (len(ordered(fleet)), len(set(asked) - ordered(fleet))) == (2, 0)
 
 
 def test_one_of_a_pair_waits_for_the_other_that_the_same_turn_moves(fleet: PaperGateways) -> None:

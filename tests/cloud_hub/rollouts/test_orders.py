@@ -212,7 +212,7 @@ def test_a_hub_killed_between_deciding_and_ordering_orders_when_it_is_back(
 def test_a_hub_killed_half_way_through_a_revert_reverts_the_rest_when_it_is_back(
     fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud_hub.rollouts.orders._BATCH", 3)
+    monkeypatch.setattr("cloud_hub.rollouts.carrying.BATCH", 3)
     fleet.join(*TEN)
     fleet.register()
     fleet.register()
@@ -273,7 +273,7 @@ def test_a_broker_that_forgot_everything_is_told_again_what_devices_do_not_follo
 
 
 def test_a_sweep_finds_what_a_crash_lost_and_ends(fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud_hub.rollouts.orders._BATCH", 4)
+    monkeypatch.setattr("cloud_hub.rollouts.orders.BATCH", 4)
     fleet.join("gw-0", site="lyon")
     fleet.join(*TEN[1:], site="oslo")
     fleet.register()
@@ -300,13 +300,13 @@ def test_an_order_that_is_too_large_is_a_trouble_and_the_device_keeps_its_own(
     fleet.register()
     everyone(fleet)
     fleet.rollouts.tick()
-    monkeypatch.setattr("cloud_hub.rollouts.orders.MAX_MESSAGE_BYTES", 100)
+    monkeypatch.setattr("cloud_hub.rollouts.writing.MAX_MESSAGE_BYTES", 100)
     everyone(fleet, 2)
     fleet.rollouts.tick()
     assert fleet.version("a") == 1
     (trouble,) = fleet.orders.troubles()
     assert trouble.code == "order-too-large"
-    monkeypatch.setattr("cloud_hub.rollouts.orders.MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES)
+    monkeypatch.setattr("cloud_hub.rollouts.writing.MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES)
     fleet.orders.touch("a")
     fleet.rollouts.tick()
     assert (fleet.version("a"), fleet.orders.troubles()) == (2, [])
