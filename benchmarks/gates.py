@@ -175,8 +175,8 @@ def _rollout(chance: np.random.Generator, looks: _Looks) -> None:
     """One version that is no different, through all waves."""
     before = _Fleet.drawn(chance)
     past = _Counts()
-    before.count(_PAST_RECORDS, _World(), past)
-    past.windows = _PAST_WINDOWS
+    for _ in range(_PAST_WINDOWS):
+        before.count(_PAST_RECORDS // _PAST_WINDOWS, _World(), past)
     case = Case(past=past.of(before, range(_FLEET)), about=_ABOUT)
     fleet = before.later()
     world, counts = fleet.world(), _Counts()

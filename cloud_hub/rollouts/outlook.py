@@ -45,7 +45,7 @@ class Observer:
         self._silent_after = silent_after
         self._evidence = EvidenceReader()
         self._premises = Premises()
-        self._pasts = Pasts()
+        self.pasts = Pasts()
 
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
         """What is known of `row` now."""
@@ -110,7 +110,7 @@ class Observer:
         case = Case(
             now.treated,
             now.control,
-            self._pasts.of(session, row, names),
+            self.pasts.of(session, row, names),
             outcomes,
             self._premises.about(session, row.model, row.version, {*treated.confidence, *control.confidence}),
             offers.others_run(session, row.model, row.version),

@@ -292,6 +292,9 @@ class RolloutService:
         with self._database.reading() as session:
             outlook = self._observer.look(session, row, policy, now)
             decided = decide(store.rollout_of(row), policy, outlook.snapshot, now).rollout
+        if pasts := self._observer.pasts.unkept(row.id):
+            with self._database.session() as session:
+                self._observer.pasts.keep(session, row.id, pasts)
         if store.same(row, decided, outlook.seen):
             return
         with self._database.session() as session:

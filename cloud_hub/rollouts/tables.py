@@ -93,6 +93,16 @@ class GateReading(SQLModel, table=True):
     gates: list[dict[str, Any]] = Field(sa_type=JSON)
 
 
+class DevicePast(SQLModel, table=True):
+    """What one of the devices that are weighed did before a rollout that is not over: a `Tally`, as MessagePack."""
+
+    __tablename__ = "device_pasts"
+
+    rollout: str = Field(primary_key=True, foreign_key="rollouts.id")
+    device: str = Field(primary_key=True)
+    tally: bytes = Field(sa_type=LargeBinary)
+
+
 class Offer(SQLModel, table=True):
     """What one device should run in one slot of one model, since which generation, and which wave of which rollout
     says so."""

@@ -9,7 +9,7 @@ from cloud_hub.monitoring.evidence import Tally
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case, Tolerances
 from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question
-from cloud_hub.monitoring.gates.counting import Compared, Count, Counts, compare
+from cloud_hub.monitoring.gates.counting import Compared, Count, Counts
 from cloud_hub.monitoring.gates.usual import Usual
 
 
@@ -28,8 +28,7 @@ def ask_shares(
 ) -> Question:
     """Against what the control showed in the same time, as far as it did; else against the treated devices' own past;
     else against what is promised, by `records` of the reference."""
-    found = compare(case, len(guess), count, count, count)
-    nobody = found.control.of(np.zeros(len(found.control.devices), bool))
+    found, nobody = Compared(case, len(guess), count, count, count), Cohort.empty(len(guess))
 
     def ask(treated: Cohort, control: Cohort, *, concurrent: bool) -> Question:
         question = Question(treated, control, guess, tolerated, both_ways, asked.correlation, concurrent=concurrent)
@@ -63,15 +62,14 @@ def ask_thresholds(
     unmistakable: bool,
 ) -> Question | None:
     """On what is beyond each device's own threshold; None where nothing sets one, and nothing ever will."""
-    found = compare(
+    found = Compared(
         case,
         len(guess),
         Count(f"{usual.name}-treated", usual.depends, treated),
         Count(f"{usual.name}-control", usual.depends, control),
         None,
     )
-    nobody = found.control.of(np.zeros(len(found.control.devices), bool))
-    ours = found.whole
+    nobody = Cohort.empty(len(guess))
 
     def by_past(cohort: Cohort) -> Question:
         known = cohort.of(np.array([device in case.past.by_device for device in cohort.devices], bool))
@@ -83,6 +81,6 @@ def ask_thresholds(
         )
         return _with(question, by_past(found.alone), found, unmistakable=unmistakable)
     if case.controlled:
-        return Question(ours, nobody, guess, tolerated, False, correlation)
-    alone = by_past(ours)
-    return replace(alone, treated=ours) if len(alone.treated.devices) else None
+        return Question(found.whole, nobody, guess, tolerated, False, correlation)
+    alone = by_past(found.whole)
+    return replace(alone, treated=found.whole) if len(alone.treated.devices) else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.gates.rows import Rows
 from cloud_hub.monitoring.periods import Period
 
 #: Of the periods in which the treated spoke, a control that is left has spoken in one of so many.
@@ -65,6 +66,14 @@ class Case:
     def periods(self) -> tuple[Period, ...]:
         """All of them, the oldest first."""
         return (*self.earlier, Period(self.treated, self.control, self.since_seconds))
+
+    @cached_property
+    def treated_rows(self) -> Rows:
+        return Rows([period.treated for period in self.periods], self.past, self.targets)
+
+    @cached_property
+    def control_rows(self) -> Rows:
+        return Rows([period.control for period in self.periods], self.past, self.targets)
 
     @cached_property
     def controlled(self) -> bool:

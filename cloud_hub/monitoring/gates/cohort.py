@@ -6,14 +6,16 @@ moment estimate of J. C. Kleinman, "Proportions with extraneous variance", J. Am
 share their past, odd ones keep their own.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.rows import Ints, Names
 
+Flags = NDArray[np.bool_]
 #: Records of its past from which a device is known.
 KNOWN_AFTER = 30
 _LEAST_SPREAD, _MOST_SPREAD = 1e-4, 0.9
@@ -25,39 +27,76 @@ ALL = 1e12
 
 @dataclass(frozen=True)
 class Cohort:
-    """Shares of devices: a row a device, a column a share. `hits_before` of `records_before` are their own pasts."""
+    """Shares of devices: a row a device, a column a share. `hits_before` of `records_before` are their own pasts. In
+    order of `rank` some can be chosen, by nothing that they did."""
 
-    devices: Sequence[str]
-    targets: Sequence[str]
+    devices: Names
+    targets: Names
+    rank: Ints
     hits: Array
     records: Array
     hits_before: Array
     records_before: Array
 
-    @property
-    def known(self) -> NDArray[np.bool_]:
+    @classmethod
+    def empty(cls, shares: int) -> "Cohort":
+        """Nobody's."""
+        nobody, nothing = np.zeros(0, object), np.zeros((0, shares))
+        return cls(nobody, nobody, np.zeros(0, np.int64), nothing, nothing, nothing, nothing)
+
+    @cached_property
+    def known(self) -> Flags:
         """Which devices have a past."""
         return np.asarray(self.records_before.max(axis=1, initial=0.0) >= KNOWN_AFTER)
 
-    def of(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Cohort":
-        """The devices of those rows alone."""
-        at = [int(row) for row in (np.flatnonzero(rows) if rows.dtype == bool else rows)]
+    def of(self, which: Flags) -> "Cohort":
+        """Those devices alone."""
+        if which.all():
+            return self
         return Cohort(
-            [self.devices[row] for row in at],
-            [self.targets[row] for row in at],
-            self.hits[at],
-            self.records[at],
-            self.hits_before[at],
-            self.records_before[at],
+            self.devices[which],
+            self.targets[which],
+            self.rank[which],
+            self.hits[which],
+            self.records[which],
+            self.hits_before[which],
+            self.records_before[which],
         )
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """A cohort's shares, all devices added up, and what was to be expected of these very devices."""
+
+    hits: Array
+    records: Array
+    expected: Array
+    variance: Array
+
+    @cached_property
+    def share(self) -> Array:
+        return self.hits / np.maximum(self.records, 1.0)
+
+    @property
+    def change(self) -> Array:
+        return self.share - self.expected
 
 
 @dataclass(frozen=True)
 class Expected:
     """What to expect of each device's shares, and the variance of that."""
 
+    cohort: Cohort
     share: Array
     variance: Array
+
+    @cached_property
+    def pooled(self) -> Pooled:
+        cohort = self.cohort
+        records = cohort.records.sum(axis=0)
+        weight = cohort.records / np.maximum(records, 1.0)
+        expected, variance = (weight * self.share).sum(axis=0), (weight * weight * self.variance).sum(axis=0)
+        return Pooled(cohort.hits.sum(axis=0), records, expected, variance)
 
 
 @dataclass(frozen=True)
@@ -66,12 +105,17 @@ class Past:
 
     pooled: Array
     worth: Array
+    _expected: dict[int, Expected] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def expect(self, cohort: Cohort) -> Expected:
-        """By its own past for each device that has one, and by that of the others for each that has none."""
-        weight = cohort.records_before + self.worth
-        share = (cohort.hits_before + self.worth * self.pooled) / weight
-        return Expected(share, share * (1.0 - share) / (weight + 1.0))
+        """By its own past for each device that has one, and by that of the others for each that has none. Worked out
+        once for a cohort: whatever a gate asks, it asks of the same few."""
+        if (known := self._expected.get(id(cohort))) is None:
+            weight = cohort.records_before + self.worth
+            share = (cohort.hits_before + self.worth * self.pooled) / weight
+            # It holds the cohort, so that no other gets its id.
+            known = self._expected[id(cohort)] = Expected(cohort, share, share * (1.0 - share) / (weight + 1.0))
+        return known
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Kish, "Survey Sampling", 1965, section 11.7). In one period alone every record c
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case
 from cloud_hub.monitoring.gates.cohort import Cohort
+from cloud_hub.monitoring.gates.rows import Rows
 
 #: Hits of each share, and of how many records (one number: the same for all shares).
 Counts = tuple[Sequence[int], int]
@@ -31,81 +33,79 @@ class Count:
     count: Callable[[str, Tally], Counts]
 
 
-@dataclass(frozen=True)
 class Compared:
-    """`treated` and `control` in the same time; `alone`, the treated while nobody was a control, and from when on;
-    `whole`, all that the treated showed, whenever that was."""
+    """What both cohorts counted of so many shares. `before` counts their pasts; None where those are in the shares
+    already. Who counted nothing is left out."""
 
-    treated: Cohort
-    control: Cohort
-    alone: Cohort
-    alone_since_seconds: int
-    whole: Cohort
+    def __init__(self, case: Case, shares: int, treated: Count, control: Count, before: Count | None) -> None:
+        self._case = case
+        self._ours = _Side(case, case.treated_rows, shares, treated, before)
+        self._theirs = _Side(case, case.control_rows, shares, control, before)
+        n, m = self._ours.by_period, self._theirs.by_period
+        self._both = n * m / np.maximum(n + m, 1.0)
+        self._silent = (m == 0) & (n > 0)
 
+    @cached_property
+    def treated(self) -> Cohort:
+        """In the same time as `control`."""
+        return self._ours.weighted(_weights(self._both, self._ours.by_period))
 
-def compare(case: Case, shares: int, treated: Count, control: Count, before: Count | None) -> Compared:
-    """Both cohorts' counts of so many shares. `before` counts their pasts; None where those are in the shares already.
-    Who counted nothing is left out."""
-    ours = _Side(case, [period.treated for period in case.periods], shares, treated, before)
-    theirs = _Side(case, [period.control for period in case.periods], shares, control, before)
-    n, m = ours.by_period, theirs.by_period
-    both = n * m / np.maximum(n + m, 1.0)
-    silent = (m == 0) & (n > 0)
-    # Since when nobody is left, and not when nobody was for a while.
-    left = int(np.flatnonzero(both)[-1]) + 1 if both.any() else 0
-    since = case.periods[min(left, len(n) - 1)].since_seconds
-    return Compared(
-        ours.weighted(_weights(both, n)),
-        theirs.weighted(_weights(both, m)),
-        ours.weighted(silent.astype(float)),
-        since,
-        ours.weighted(np.ones(len(n))),
-    )
+    @cached_property
+    def control(self) -> Cohort:
+        return self._theirs.weighted(_weights(self._both, self._theirs.by_period))
 
+    @cached_property
+    def alone(self) -> Cohort:
+        """The treated, while nobody was a control."""
+        return self._ours.weighted(self._silent.astype(float))
 
-def pasts(case: Case, devices: Sequence[str], shares: int, before: Count) -> tuple[Array, Array]:
-    """Hits and records of each device before the rollout; nothing, for those without a past."""
-    rows, hits, records = _counted(case.past, shares, before)
-    at = [rows.get(device, len(rows)) for device in devices]
-    return np.vstack([hits, np.zeros((1, shares))])[at], np.append(records, 0.0)[at]
+    @property
+    def alone_since_seconds(self) -> int:
+        """Since when nobody is left, and not when nobody was for a while."""
+        left = int(np.flatnonzero(self._both)[-1]) + 1 if self._both.any() else 0
+        return self._case.periods[min(left, len(self._both) - 1)].since_seconds
+
+    @cached_property
+    def whole(self) -> Cohort:
+        """The treated, whenever that was."""
+        return self._ours.weighted(np.ones(len(self._both)))
 
 
 class _Side:
     """One cohort: a row a device and period."""
 
-    def __init__(self, case: Case, shown: Sequence[Evidence], shares: int, count: Count, before: Count | None) -> None:
-        self._case, self._shares, self._before = case, shares, before
-        parts = [_counted(evidence, shares, count) for evidence in shown]
-        devices: dict[str, int] = {}
-        self._device = np.array([devices.setdefault(name, len(devices)) for rows, _, _ in parts for name in rows], int)
-        self._devices = list(devices)
-        self._hits = np.concatenate([hits for _, hits, _ in parts])
-        self._records = np.concatenate([records for _, _, records in parts])
-        self._period = np.repeat(np.arange(len(parts)), [len(rows) for rows, _, _ in parts])
-        self.by_period: Array = np.bincount(self._period, self._records, len(parts)).astype(float)
+    def __init__(self, case: Case, rows: Rows, shares: int, count: Count, before: Count | None) -> None:
+        self._rows, self._shares = rows, shares
+        parts = [_counted(evidence, shares, count) for evidence in rows.shown]
+        self._hits = np.concatenate([hits for hits, _ in parts])
+        self._records = np.concatenate([records for _, records in parts])
+        self._before = (
+            None
+            if before is None
+            else case.past.once(
+                f"{before.name}-padded", before.of, lambda: _padded(*_counted(case.past, shares, before))
+            )
+        )
+        self.by_period: Array = np.bincount(rows.period, self._records, len(parts)).astype(float)
 
     def weighted(self, weights: Array) -> Cohort:
         """Each device's counts, added up with a weight for each period."""
-        weight = weights[self._period]
-        hits, records = np.zeros((len(self._devices), self._shares)), np.zeros(len(self._devices))
-        np.add.at(hits, self._device, self._hits * weight[:, None])
-        np.add.at(records, self._device, self._records * weight)
-        seen = np.flatnonzero(records > 0)
-        devices = [self._devices[at] for at in seen]
-        hits, records = hits[seen], records[seen]
-        if self._before is None:
-            hits_before, records_before = np.zeros_like(hits), np.zeros_like(records)
-        else:
-            hits_before, records_before = pasts(self._case, devices, self._shares, self._before)
-        targets = self._case.targets
+        rows, weight = self._rows, weights[self._rows.period]
+        hits, records = np.zeros((len(rows.devices), self._shares)), np.zeros(len(rows.devices))
+        np.add.at(hits, rows.device, self._hits * weight[:, None])
+        np.add.at(records, rows.device, self._records * weight)
+        hits_before, records_before = np.zeros_like(hits), np.zeros_like(records)
+        if self._before is not None:
+            hits_before, records_before = (of[rows.before] for of in self._before)
         return Cohort(
-            devices,
-            [targets.get(device, "") for device in devices],
+            rows.devices,
+            rows.targets,
+            rows.rank,
             hits,
-            np.broadcast_to(records[:, None], hits.shape),
+            np.repeat(records[:, None], self._shares, axis=1),
             hits_before,
-            np.broadcast_to(records_before[:, None], hits.shape),
-        )
+            np.repeat(records_before[:, None], self._shares, axis=1),
+        ).of(records > 0)
 
 
 def _weights(both: Array, records: Array) -> Array:
@@ -115,18 +115,22 @@ def _weights(both: Array, records: Array) -> Array:
     return share * (total / (both * share).sum()) if total else share
 
 
-def _counted(evidence: Evidence, shares: int, count: Count) -> tuple[Mapping[str, int], Array, Array]:
-    """The row of each device, its hits and its records."""
+def _counted(evidence: Evidence, shares: int, count: Count) -> tuple[Array, Array]:
+    """Hits and records of each device."""
 
-    def made() -> tuple[Mapping[str, int], Array, Array]:
-        rows = {device: row for row, device in enumerate(evidence.by_device)}
+    def made() -> tuple[Array, Array]:
         found = [count.count(device, tally) for device, tally in evidence]
         records = np.array([max(0, total) for _, total in found], float)
         hits = np.array([ours for ours, _ in found], float).reshape(len(found), shares)
         # A device that tells of more hits than records is wrong, and must not stop the others.
-        return rows, np.clip(hits, 0.0, records[:, None]), records
+        return np.clip(hits, 0.0, records[:, None]), records
 
     return evidence.once(count.name, count.of, made)
+
+
+def _padded(hits: Array, records: Array) -> tuple[Array, Array]:
+    """With a row more, for devices that have none."""
+    return np.vstack([hits, np.zeros((1, hits.shape[1]))]), np.append(records, 0.0)
 
 
 def above(buckets: Mapping[int, int], bucket: int) -> int:

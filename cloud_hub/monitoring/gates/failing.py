@@ -10,14 +10,12 @@ Wang, "E-values: calibration, combination and applications", Ann. Stat. 49, 2021
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import exp, inf, log
-from zlib import crc32
 
 import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.change import Counted, log_evidence
-from cloud_hub.monitoring.gates.cohort import ALL, RAW, Cohort, Past, Question
-from cloud_hub.monitoring.gates.passing import Pooled, pool
+from cloud_hub.monitoring.gates.cohort import ALL, RAW, Cohort, Past, Pooled, Question
 
 #: Devices of a cohort that harm is weighed on: more add little, and cost time at every look.
 WITNESSES = 48
@@ -113,7 +111,7 @@ def _by_target(weight: float, correlation: float, treated: Cohort, control: Coho
         return
     yield _Stratum(weight / 2, _witnesses(treated), _witnesses(control), past, correlation, "")
     for target in targets:
-        here, there = (np.array([one == target for one in cohort.targets], bool) for cohort in (treated, control))
+        here, there = treated.targets == target, control.targets == target
         if here.any() and (there.any() or not len(control.devices)):
             share = weight / 2 / len(targets)
             yield _Stratum(
@@ -125,18 +123,19 @@ def _witnesses(cohort: Cohort) -> Cohort:
     """At most so many of its devices, always the same ones, and chosen by nothing that they did."""
     if len(cohort.devices) <= WITNESSES:
         return cohort
-    order = sorted(range(len(cohort.devices)), key=lambda row: (crc32(cohort.devices[row].encode()), row))
-    return cohort.of(np.array(sorted(order[:WITNESSES])))
+    chosen = np.zeros(len(cohort.devices), bool)
+    chosen[np.argsort(cohort.rank, kind="stable")[:WITNESSES]] = True
+    return cohort.of(chosen)
 
 
 def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: float) -> list[_Suspect]:
     """What may come out as proved. To leave one out only ever makes a false alarm rarer."""
     expected = stratum.past.expect(stratum.treated)
-    ours = pool(stratum.treated, expected)
+    ours = expected.pooled
     theirs, expected_there = None, None
     if not question.promised and len(stratum.control.devices):
         expected_there = stratum.past.expect(stratum.control)
-        theirs = pool(stratum.control, expected_there)
+        theirs = expected_there.pooled
     change = ours.change - (theirs.change if theirs else 0.0)
     directions = (False, True) if question.both_ways else (False,)
     weight = stratum.weight / (question.shares * len(directions))

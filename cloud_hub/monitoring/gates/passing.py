@@ -15,7 +15,7 @@ from math import log, sqrt
 import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
-from cloud_hub.monitoring.gates.cohort import Cohort, Expected, Past, Question
+from cloud_hub.monitoring.gates.cohort import Past, Question
 from cloud_hub.monitoring.sequences import share_intervals
 
 
@@ -28,38 +28,9 @@ class Bounds:
     upper: Array
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """A cohort's shares, all devices added up, and what was to be expected of these very devices."""
-
-    hits: Array
-    records: Array
-    expected: Array
-    variance: Array
-
-    @property
-    def share(self) -> Array:
-        return self.hits / np.maximum(self.records, 1.0)
-
-    @property
-    def change(self) -> Array:
-        return self.share - self.expected
-
-
-def pool(cohort: Cohort, expected: Expected) -> Pooled:
-    records = cohort.records.sum(axis=0)
-    weight = cohort.records / np.maximum(records, 1.0)
-    return Pooled(
-        cohort.hits.sum(axis=0),
-        records,
-        (weight * expected.share).sum(axis=0),
-        (weight**2 * expected.variance).sum(axis=0),
-    )
-
-
 def bounds(question: Question, past: Past, alpha: float) -> Bounds:
     """Of each share's change; wrong at any time with a probability of about `alpha` at most."""
-    ours = pool(question.treated, past.expect(question.treated))
+    ours = past.expect(question.treated).pooled
     if question.promised or not len(question.control.devices):
         lower, upper = share_intervals(ours.hits, ours.records, alpha)
         change = ours.share - (question.guess if question.promised else ours.expected)
@@ -67,7 +38,7 @@ def bounds(question: Question, past: Past, alpha: float) -> Bounds:
         return Bounds(
             change, change - np.hypot(ours.share - lower, known), change + np.hypot(upper - ours.share, known)
         )
-    theirs = pool(question.control, past.expect(question.control))
+    theirs = past.expect(question.control).pooled
     hits, records = np.stack([ours.hits, theirs.hits]), np.stack([ours.records, theirs.records])
     lower, upper = share_intervals(hits, records, alpha / 2)
     share = np.stack([ours.share, theirs.share])

@@ -16,8 +16,8 @@ from cloud_hub.monitoring.evidence import Evidence, Tally, memory_of
 from cloud_hub.monitoring.gates.asking import ask_shares, ask_thresholds
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case, Tolerances
-from cloud_hub.monitoring.gates.cohort import RAW, Question
-from cloud_hub.monitoring.gates.counting import Count, Counts, above, compare, quantile_bucket
+from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question
+from cloud_hub.monitoring.gates.counting import Compared, Count, Counts, above, quantile_bucket
 from cloud_hub.monitoring.gates.sentences import say
 from cloud_hub.monitoring.gates.usual import Usual, summed
 from cloud_hub.monitoring.gates.verdict import Gate
@@ -193,12 +193,12 @@ def agreement(case: Case, asked: Tolerances, tolerated: float) -> Gate | None:
         return (tally.compared - tally.agreed,), tally.compared
 
     of = Count("agreement", None, count)
-    whole = compare(case, 1, of, of, of).whole
+    whole = Compared(case, 1, of, of, None).whole
     if not len(whole.devices):
         return None
     question = Question(
         whole,
-        whole.of(np.zeros(len(whole.devices), bool)),
+        Cohort.empty(1),
         np.zeros(1),
         tolerated,
         both_ways=False,

@@ -21,13 +21,13 @@ class Usual:
     ) -> None:
         self.name = name
         self._targets = case.targets
-        self._own = case.past.once(f"{name}-usual", (quantiles, needed), lambda: _own(case.past, of, quantiles, needed))
-        shown = [evidence for period in case.periods for evidence in (period.treated, period.control)]
+        self._own, complete = case.past.once(
+            f"{name}-usual", (quantiles, needed), lambda: _own(case.past, of, quantiles, needed)
+        )
         # Those of others are asked for only where somebody has none.
-        nothing: Sequence[int | None] = (None,) * len(quantiles)
-        known = all(None not in self._own.get(device, nothing) for evidence in shown for device in evidence.by_device)
-        self._shared = {} if known else _by_target(case, of, quantiles)
-        self._nothing = nothing
+        devices = (*case.treated_rows.devices, *case.control_rows.devices)
+        self._shared = {} if complete.issuperset(devices) else _by_target(case, name, of, quantiles)
+        self._nothing: Sequence[int | None] = (None,) * len(quantiles)
         self.depends = (case.past, self._shared)
 
     def of(self, device: str) -> Sequence[int]:
@@ -40,7 +40,8 @@ class Usual:
 
 def _own(
     past: Evidence, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float], needed: Sequence[int]
-) -> dict[str, Sequence[int | None]]:
+) -> tuple[Mapping[str, Sequence[int | None]], frozenset[str]]:
+    """By device, None where it has too little; and the devices that lack nothing."""
     found: dict[str, Sequence[int | None]] = {}
     for device, tally in past:
         buckets = of(tally)
@@ -48,21 +49,31 @@ def _own(
         if total:
             mine = _quantiles(buckets, quantiles)
             found[device] = [ours if total >= enough else None for ours, enough in zip(mine, needed, strict=True)]
-    return found
+    return found, frozenset(device for device, own in found.items() if None not in own)
 
 
 def _by_target(
-    case: Case, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float]
+    case: Case, name: str, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float]
 ) -> dict[str | None, list[int]]:
+    def totals(evidence: Evidence) -> dict[str, dict[int, int]]:
+        return evidence.once(f"{name}-by-target", case.targets, lambda: _totals(case, evidence, of))
+
     by_target: dict[str, list[Mapping[int, int]]] = {}
     for period in case.periods:
-        for device, tally in period.control:
-            by_target.setdefault(case.targets.get(device, ""), []).append(of(tally))
+        for target, total in totals(period.control).items():
+            by_target.setdefault(target, []).append(total)
     shared: dict[str | None, list[int]] = {
         target: _quantiles(summed(many), quantiles) for target, many in by_target.items()
     }
     shared[None] = _quantiles(summed(many for all_of in by_target.values() for many in all_of), quantiles)
     return shared
+
+
+def _totals(case: Case, evidence: Evidence, of: Callable[[Tally], Mapping[int, int]]) -> dict[str, dict[int, int]]:
+    by_target: dict[str, list[Mapping[int, int]]] = {}
+    for device, tally in evidence:
+        by_target.setdefault(case.targets.get(device, ""), []).append(of(tally))
+    return {target: summed(many) for target, many in by_target.items()}
 
 
 def _quantiles(buckets: Mapping[int, int], quantiles: Sequence[float]) -> list[int]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
-from cloud_hub.monitoring.gates.cohort import Past, Question, past_of
+from cloud_hub.monitoring.gates.cohort import Past, Pooled, Question, past_of
 from cloud_hub.monitoring.gates.failing import Harm, harm
-from cloud_hub.monitoring.gates.passing import Pooled, bounds, pool
+from cloud_hub.monitoring.gates.passing import bounds
 from cloud_hub.monitoring.gates.verdict import Verdict, verdict_of
 
 #: Of what a gate may spend on false alarms, what is spent on devices beside a control, and without one.
@@ -107,8 +107,8 @@ def _as_seen(found: Weighed) -> Weighed:
 
 
 def _pools(question: Question, past: Past) -> tuple[Pooled, Pooled | None]:
-    ours = pool(question.treated, past.expect(question.treated))
-    return ours, pool(question.control, past.expect(question.control)) if len(question.control.devices) else None
+    ours = past.expect(question.treated).pooled
+    return ours, past.expect(question.control).pooled if len(question.control.devices) else None
 
 
 def _world(found: Weighed, alone: Question) -> Array:

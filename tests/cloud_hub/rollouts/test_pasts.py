@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from sqlmodel import select
+
+from cloud_hub.monitoring import store as monitoring
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.pasts import Pasts
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.tables import RolloutRow
+from cloud_hub.rollouts.tables import DevicePast, RolloutRow
 from cloud_hub.rollouts.views import RolloutIn
 from tests.fakes.paper_gateways import PaperGateways
 
@@ -45,3 +48,44 @@ def test_a_past_is_read_once_and_what_comes_late_does_not_change_it(fleet: Paper
     with fleet.database.reading() as session:
         assert pasts.of(session, row, {"a"}) == first
         assert Pasts().of(session, row, {"a"}) != first
+
+
+def test_a_hub_that_starts_when_all_windows_are_forgotten_still_knows_them(fleet: PaperGateways) -> None:
+    row = settled(fleet)
+    with fleet.database.reading() as session:
+        before = Pasts().of(session, row, {"a", "b"})
+    fleet.rollouts.tick()
+    fleet.obey("a")
+    fleet.infer(predictions={"0": 200})
+    fleet.rollouts.tick()
+    with fleet.database.session() as session:
+        monitoring.forget(session, fleet.clock() + timedelta(days=1))
+    with fleet.database.reading() as session:
+        assert Pasts().of(session, row, {"a", "b"}) == before
+
+
+def test_pasts_are_kept_until_the_rollout_is_over(fleet: PaperGateways) -> None:
+    row = settled(fleet)
+    first, pasts = fleet.rollouts.page().items[0], Pasts()
+    with fleet.database.reading() as session:
+        pasts.of(session, row, {"a", "b"})
+    found = pasts.unkept(row.id)
+    assert found.keys() == {"a", "b"}
+    for _ in range(2):
+        with fleet.database.session() as session:
+            pasts.keep(session, row.id, found)
+    assert pasts.unkept(row.id) == {}
+    fleet.rollouts.abort(first.id)
+    fleet.play()
+    with fleet.database.session() as session:
+        pasts.keep(session, row.id, {})
+        assert list(session.execute(select(DevicePast)).scalars()) == []
+
+
+def test_who_asks_for_the_same_devices_gets_the_same_evidence(fleet: PaperGateways) -> None:
+    row, pasts = settled(fleet), Pasts()
+    with fleet.database.reading() as session:
+        first = pasts.of(session, row, {"a"})
+        assert pasts.of(session, row, {"a"}) is first
+        assert pasts.of(session, row, {"a", "b"}).devices == 2
+        assert pasts.of(session, row, {"a"}) == first
