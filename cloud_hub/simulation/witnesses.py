@@ -66,6 +66,7 @@ class Witnesses:
         self.past = self._evidence("control")
         """What devices did before the rollout."""
         self._before = {role: Periods() for role in ("control", "treated")}
+        self._asked = self._failed = 0
         self._begin(0)
 
     def advance(self, now_seconds: float, running: int) -> int:
@@ -93,9 +94,7 @@ class Witnesses:
     @property
     def asked_of_treated(self) -> tuple[int, int]:
         """Of what was asked of the version: how much there was, and how much failed."""
-        shown = self._until_now("treated").shown.values()
-        errors = sum(one.errors for one in shown)
-        return sum(one.records for one in shown) + errors, errors
+        return self._asked, self._failed
 
     def _heard(self, now_seconds: float) -> Floats:
         fleet = self._world.fleet
@@ -129,6 +128,8 @@ class Witnesses:
         labels = self._labels[role][mine]
         if scenario.drift:
             labels = _moved(labels, np.full(len(mine), changed * scenario.drift), 1)
+        if role == "treated":
+            self._asked, self._failed = self._asked + int(asked.sum()), self._failed + int(errors.sum())
         sums = self._sums[role]
         sums.records[mine] += records
         sums.errors[mine] += errors

@@ -47,8 +47,8 @@ def test_what_is_written_is_evidence(database: Database) -> None:
     assert insert(database, arrived(1, 2)) == 2
     found = evidence(database)
     assert (found.devices, found.records, found.total.errors) == (1, 20, 2)
-    assert found.latency == {100: 12, 120: 8}
-    assert found.predictions == {"3": 14, "8": 6}
+    assert found.total.latency == {100: 12, 120: 8}
+    assert found.total.predictions == {"3": 14, "8": 6}
     assert found.total.error_codes == {"output-shape": 2}
     assert list(found.confidence.values()) == [(0, 8, 12)]
 
