@@ -119,7 +119,7 @@ def _y(devices: float, top: float) -> float:
 
 def _step(highest: int) -> int:
     """How many devices apart the lines are: 1, 2 or 5 of a power of ten, and no more than six of them."""
-    power = 10 ** max(0, len(str(highest)) - 2)
+    power: int = 10 ** max(0, len(str(highest)) - 2)
     return next(step for step in (power, 2 * power, 5 * power, 10 * power, 20 * power) if highest <= 5 * step)
 
 
