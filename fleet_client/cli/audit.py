@@ -1,21 +1,24 @@
 """`vedette audit`."""
 
+from functools import partial
+
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.lists import first, tell_rest
 
 
 @click.command()
 @click.argument("text", required=False)
 @click.option("--by", help="By this person.")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @hub_command
 def audit(session: Session, text: str | None, by: str | None, limit: int) -> None:
     """List who wrote what on the hub, newest first; with TEXT in what it was written to. The hub keeps it
     for a year, or as its VEDETTE_AUDIT_DAYS says."""
-    found = session.client.audit.page(by=by, q=text, limit=limit).items
+    page = first(partial(session.client.audit.page, by=by, q=text), limit)
     if session.output.json:
-        session.output.document(found)
+        session.output.document(page.items)
         return
     session.output.table(
         ["number", "at (UTC)", "by", "what", "answer", "asked for"],
@@ -28,7 +31,8 @@ def audit(session: Session, text: str | None, by: str | None, limit: int) -> Non
                 str(one.status),
                 (one.body or "")[:100],
             ]
-            for one in found
+            for one in page.items
         ],
         "Nothing was written.",
     )
+    tell_rest(page, "writes")

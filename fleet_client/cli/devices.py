@@ -1,11 +1,14 @@
 """`vedette devices ...`."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import click
 
 from fleet_client.cli.hub_options import Session, hub_command, labels_of
 from fleet_client.cli.lazy import HELP, WordyGroup
+from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.output import ago, pairs, size
 from fleet_client.views import Device, DeviceModel, Pin
 
@@ -58,39 +61,29 @@ def list_devices(
     watch: bool,
 ) -> None:
     """List devices; TEXT is a part of an id, a host name or a label's value."""
-    wanted = labels_of(labels)
+    asked: dict[str, Any] = {
+        "q": text,
+        "labels": labels_of(labels),
+        "select": select,
+        "target": target,
+        "presence": presence,
+        "model": model,
+        "version": version,
+        "phase": phase,
+        "rollout": rollout,
+        "sort": sort,
+    }
     for _ in session.follow(watch, ["devices"]):
-        found: list[Device] = []
-        total, cursor = 0, None
-        while len(found) < limit:
-            page = session.client.devices.page(
-                q=text,
-                labels=wanted,
-                select=select,
-                target=target,
-                presence=presence,
-                model=model,
-                version=version,
-                phase=phase,
-                rollout=rollout,
-                sort=sort,
-                limit=min(500, limit - len(found)),
-                cursor=cursor,
-            )
-            found += page.items
-            total, cursor = page.total, page.next
-            if cursor is None:
-                break
+        page = first(partial(session.client.devices.page, **asked), limit)
         if session.output.json:
-            session.output.document(found)
+            session.output.document(page.items)
             continue
         session.output.table(
             ["device", "presence", "heard", "target", "labels", "models", "troubles"],
-            [_row(device) for device in found],
+            [_row(device) for device in page.items],
             "No such device. Make a token with `vedette devices token`, then `vedette-agent join TOKEN` on the device.",
         )
-        if total > len(found):
-            click.echo(f"{len(found)} of {total} devices; --limit {total} shows all.", err=True)
+        tell_rest(page, "devices")
 
 
 @devices.command()
@@ -214,13 +207,13 @@ def retry(session: Session, device: str, model: str, slot: str) -> None:
 
 @devices.command()
 @click.argument("device")
-@click.option("--limit", type=click.IntRange(1, 500), default=30, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=30, show_default=True, help="How many at most.")
 @click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
 @hub_command
 def events(session: Session, device: str, limit: int, watch: bool) -> None:
     """List what changed on a device, newest first, and why."""
     for _ in session.follow(watch, [f"device:{device}"]):
-        page = session.client.devices.events(device, limit=limit)
+        page = first(partial(session.client.devices.events, device), limit)
         if session.output.json:
             session.output.document(page.items)
             continue
@@ -238,6 +231,7 @@ def events(session: Session, device: str, limit: int, watch: bool) -> None:
             ],
             "Nothing has happened on it yet.",
         )
+        tell_rest(page, "events")
 
 
 @devices.command(

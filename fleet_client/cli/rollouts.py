@@ -1,5 +1,6 @@
 """`vedette rollouts ...`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import click
 
 from fleet_client.cli.hub_options import Session, hub_command
 from fleet_client.cli.lazy import HELP, WordyGroup
+from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
 from fleet_client.cli.output import ago
 from fleet_client.cli.policy_options import policy_options
@@ -23,21 +25,22 @@ def rollouts() -> None:
 @rollouts.command("list")
 @click.option("--model", help="Of this model.")
 @click.option("--state", help="In this state (running, paused, completed, reverted, ...).")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--watch", "-w", is_flag=True, help="Show it again whenever it changes.")
 @hub_command
 def list_rollouts(session: Session, model: str | None, state: str | None, limit: int, watch: bool) -> None:
     """List rollouts, newest first."""
     for _ in session.follow(watch, ["rollouts"]):
-        found = session.client.rollouts.page(model=model, state=state, limit=limit).items
+        page = first(partial(session.client.rollouts.page, model=model, state=state), limit)
         if session.output.json:
-            session.output.document(found)
+            session.output.document(page.items)
             continue
         session.output.table(
             ["rollout", "model", "version", "state", "wave", "devices", "changed", "because"],
-            [_row(rollout) for rollout in found],
+            [_row(rollout) for rollout in page.items],
             "No rollout yet. Start one: vedette rollouts create MODEL VERSION",
         )
+        tell_rest(page, "rollouts")
 
 
 @rollouts.command(
@@ -210,13 +213,13 @@ def approve(session: Session, rollout: str, reason: str) -> None:
 
 @rollouts.command()
 @click.argument("rollout")
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @hub_command
 def decisions(session: Session, rollout: str, limit: int) -> None:
-    """List what the hub decided on a rollout, when, and why."""
-    found = session.client.rollouts.decisions(rollout, limit=limit).items
+    """List what the hub decided on a rollout, newest first, and why."""
+    page = first(partial(session.client.rollouts.decisions, rollout), limit)
     if session.output.json:
-        session.output.document(found)
+        session.output.document(page.items)
         return
     session.output.table(
         ["number", "at (UTC)", "by", "state", "wave", "because"],
@@ -229,9 +232,10 @@ def decisions(session: Session, rollout: str, limit: int) -> None:
                 str(one.wave + 1),
                 str(one.because),
             ]
-            for one in found
+            for one in page.items
         ],
     )
+    tell_rest(page, "decisions")
 
 
 @rollouts.command()

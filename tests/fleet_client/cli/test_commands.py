@@ -57,6 +57,24 @@ def test_a_limit_above_a_page_asks_for_more_pages(hub: FakeHub, capsys: Captured
     assert [one.query["limit"] for one in hub.asked] == [["500"], ["200"]]
 
 
+def test_a_history_that_is_longer_than_a_page_is_read_as_far_as_asked(hub: FakeHub, capsys: Captured) -> None:
+    def pages(asked: Asked) -> Answer:
+        first = "cursor" not in asked.query
+        numbers = range(600, 100, -1) if first else range(100, 98, -1)
+        made = [
+            {"number": n, "at": AT, "state": "running", "wave": 0, "because": because("soaking", "It soaks.")}
+            for n in numbers
+        ]
+        return Answer(page(*made, total=600, next_cursor="more"))
+
+    hub.on("GET /api/v1/rollouts/r1/decisions", pages)
+    assert main(["rollouts", "decisions", "r1", "--limit", "502"]) == 0
+    told = capsys.readouterr()
+    assert [line.split("\t")[0] for line in told.out.splitlines()][-1] == "99"
+    assert "502 of 600 decisions; --limit 600 shows all." in told.err
+    assert [one.query["limit"] for one in hub.asked] == [["500"], ["2"]]
+
+
 def test_one_device_is_shown_with_its_reasons(hub: FakeHub, capsys: Captured) -> None:
     refused = because("signature-wrong", "Signed by nobody we trust.")
     hub.on("GET /api/v1/devices/press-07", device(refused=refused, troubles=[because("disk-full", "0 bytes free.")]))
