@@ -111,7 +111,13 @@ def install(app: FastAPI, renderer: Renderer | None = None) -> Callable[[Request
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in error.errors()]
+        # A list of which an item is wrong is also told to be too short, which nobody can act on.
+        outer = {one["loc"][:end] for one in error.errors() for end in range(len(one["loc"]))}
+        faults = [
+            {"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"].removeprefix("Value error, ")}
+            for one in error.errors()
+            if one["loc"] not in outer
+        ]
         what = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
         invalid = errors.Invalid(f"The request is not as it should be: {what}.", "See /api/v1/openapi.json.")
         return answer(request, problem(invalid) | {"errors": faults})

@@ -87,7 +87,10 @@ def read_files(paths: Iterable[Path]) -> list[File]:
 def _of_folder(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS and path.is_file())
     if not found:
-        raise ManifestUnreadable(f"The folder {folder} holds no file that ends in {' or '.join(_ENDINGS)}.")
+        raise ManifestUnreadable(
+            f"The folder {folder} holds no file that ends in {' or '.join(_ENDINGS)}.",
+            "Name the files, or another folder.",
+        )
     return found
 
 
@@ -95,6 +98,8 @@ def _read(path: Path) -> File:
     try:
         return File(str(path), path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise ManifestUnreadable(f"Cannot read {path}: {error.strerror}.") from error
+        raise ManifestUnreadable(
+            f"Cannot read {path}: {error.strerror}.", "Name a file, a folder, or - for standard input."
+        ) from error
     except UnicodeDecodeError as error:
-        raise ManifestUnreadable(f"{path} is not UTF-8: {error}.") from error
+        raise ManifestUnreadable(f"{path} is no text: {error}.", "Save it as YAML in UTF-8.") from error

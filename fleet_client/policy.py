@@ -15,9 +15,12 @@ def read_policy(path: Path) -> dict[str, Any]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
-        raise PolicyWrong(f"Cannot read the policy {path}: {error.strerror}.") from error
+        raise PolicyWrong(f"Cannot read the policy {path}: {error.strerror}.", "Name a file that is there.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise PolicyWrong(f"{path} is not a policy in JSON: {error}.") from error
+        raise PolicyWrong(
+            f"{path} is not a policy in JSON: {error}.",
+            'Write it like {"soak_seconds": 600}; a manifest in YAML is given with --file.',
+        ) from error
 
 
 def policy_of(

@@ -28,7 +28,7 @@ class RolloutSpec(Policy):
     """What to roll out, and the policy of it."""
 
     model: str = Field(description="The model's name in the hub")
-    version: int = Field(ge=1, description="The version to roll out")
+    version: int = Field(ge=1, le=2**31 - 1, description="The version to roll out")
     slot: Literal["default", "shadow"] = Field(
         default="default", description="shadow: beside the version that answers, on the same inputs, answering nobody"
     )

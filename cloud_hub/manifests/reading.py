@@ -56,8 +56,8 @@ def read(files: Iterable[tuple[str, str]]) -> list[Written]:
         if not nodes and not wrong:
             faults.append(lines.fault(Place(1, 1), f"There is no manifest in here. {_START}"))
         for node in nodes:
-            written, wrong = _manifest(lines, node)
-            faults += wrong
+            written, faulty = _manifest(lines, node, _places(wrong))
+            faults += faulty
             if written is not None:
                 found.append(written)
     faults += _repeated(found)
@@ -73,7 +73,7 @@ def read_policy(name: str, text: str) -> Policy:
     lines = Lines(name, text)
     nodes, faults = source.documents(lines, text)
     if len(nodes) == 1 and not faults and isinstance(value := nodes[0].plain(), dict) and "kind" not in value:
-        policy, faults = _validated(Policy, lines, nodes[0])
+        policy, faults = _validated(Policy, lines, nodes[0], frozenset())
         if policy is not None:
             return policy
     if faults:
@@ -98,7 +98,11 @@ def wrong_manifests(faults: Iterable[Fault]) -> Faulty:
 _START = f"It starts with `apiVersion: {API_VERSION}` and `kind: {' | '.join(KINDS)}`."
 
 
-def _manifest(lines: Lines, node: Node) -> tuple[Written | None, list[Fault]]:
+def _places(faults: Iterable[Fault]) -> frozenset[Place]:
+    return frozenset(Place(one.line, one.column) for one in faults)
+
+
+def _manifest(lines: Lines, node: Node, misread: frozenset[Place]) -> tuple[Written | None, list[Fault]]:
     value = node.plain()
     if not isinstance(value, dict):
         return None, [lines.fault(node.place, f"A manifest is a mapping. {_START}")]
@@ -106,20 +110,22 @@ def _manifest(lines: Lines, node: Node) -> tuple[Written | None, list[Fault]]:
     if not isinstance(kind, str) or kind not in KINDS:
         what = f"A manifest has a kind. {_START}" if kind is None else f"There is no kind {kind!r}. {_START}"
         return None, [lines.fault(node.place_of(("kind",)), what, "kind")]
-    manifest, faults = _validated(KINDS[kind], lines, node)
+    manifest, faults = _validated(KINDS[kind], lines, node, misread)
     return (Written(manifest, node, lines) if manifest is not None else None), faults
 
 
-def _validated(model: type[T], lines: Lines, node: Node) -> tuple[T | None, list[Fault]]:
+def _validated(model: type[T], lines: Lines, node: Node, misread: frozenset[Place]) -> tuple[T | None, list[Fault]]:
     try:
         # As JSON and strict: "3" is no number here, as it is none in the schema.
         return model.model_validate_json(json.dumps(node.plain()), strict=True), []
     except ValidationError as error:
         details = error.errors(include_url=False)
         # A list of which an item is wrong is also told to be too short, which nobody can act on.
-        inner = {one["loc"][: len(one["loc"]) - 1] for one in details}
+        outer = {one["loc"][:end] for one in details for end in range(len(one["loc"]))}
         whole = model.model_json_schema()
-        return None, [_fault(lines, node, one, whole) for one in details if one["loc"] not in inner]
+        # What could not be read stands there as something else, and of that nothing need be said.
+        told = [one for one in details if one["loc"] not in outer and node.value_at(one["loc"]) not in misread]
+        return None, [_fault(lines, node, one, whole) for one in told]
 
 
 def _repeated(found: list[Written]) -> Iterable[Fault]:

@@ -97,12 +97,13 @@ class ManifestService:
                 case RolloutManifest():
                     rollouts.append(_Planned(one, one.manifest, self._rollouts.newest_of_manifest(name)))
         coming = {one.manifest.metadata.name for one in cohorts if one.change != "none"}
-        faults = [*_rivals(rollouts), *(fault for one in rollouts for fault in self._faults(one, coming))]
+        known = there.keys() | coming
+        faults = [*_rivals(rollouts), *(fault for one in rollouts for fault in self._faults(one, coming, known))]
         if faults:
             raise wrong_manifests(faults)
         return [*cohorts, *rollouts]
 
-    def _faults(self, planned: _Planned, coming: set[str]) -> list[Fault]:
+    def _faults(self, planned: _Planned, coming: set[str], known: set[str]) -> list[Fault]:
         spec, there, fault = planned.manifest.spec, planned.there, planned.written.fault
         if there is not None and (spec.model, spec.slot) != (there.model, there.slot):
             name = planned.manifest.metadata.name
@@ -111,11 +112,12 @@ class ManifestService:
                 "it. Give another model or slot a manifest of another name."
             )
             return [fault(("spec", "model" if spec.model != there.model else "slot"), what)]
+        if planned.change == "none":
+            return []
+        if unknown := list(_unknown_cohorts(planned, known)):
+            return unknown
         # What refers to a cohort that these files bring is checked once that is there.
-        if planned.change == "none" or coming & {
-            *cohorts_of(parse(spec.selector)),
-            *cohorts_of(parse(spec.lab or "")),
-        }:
+        if coming & {*cohorts_of(parse(spec.selector)), *cohorts_of(parse(spec.lab or ""))}:
             return []
         try:
             self._rollouts.check(spec.wanted())
@@ -214,6 +216,14 @@ def _rivals(planned: list[_Planned]) -> Iterator[Fault]:
             )
             yield one.written.fault(("spec", "model"), what)
         seen.setdefault(place, one)
+
+
+def _unknown_cohorts(planned: _Planned, known: set[str]) -> Iterator[Fault]:
+    spec = planned.manifest.spec
+    for field, selector in (("selector", spec.selector), ("lab", spec.lab or "")):
+        for name in sorted(cohorts_of(parse(selector)) - known):
+            what = f"There is no cohort {name!r}. `vedette cohorts list` shows all; a manifest beside it can bring one."
+            yield planned.written.fault(("spec", field), what)
 
 
 def _cohort_sentence(planned: _PlannedCohort) -> str:

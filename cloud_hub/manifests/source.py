@@ -56,6 +56,10 @@ class Node:
         """The place of what `path` leads to, as far as it leads: the key of an entry, an item of a list."""
         return self._reach(path)[0]
 
+    def value_at(self, path: Sequence[str | int]) -> Place:
+        """The place of the value that `path` leads to, as far as it leads."""
+        return self._reach(path)[1].place
+
     def inner(self, path: Sequence[str | int], column: int) -> Place | None:
         """The place of the character at `column`, from 1, of the text at `path`; None where lines are folded."""
         text_at = self._reach(path)[1].text_at

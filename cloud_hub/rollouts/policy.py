@@ -10,6 +10,10 @@ from cloud_hub.devices.selector_text import EXAMPLE, MAX_CHARACTERS, parse
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["02:00"])]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+#: More than any fleet has; what is larger was typed by mistake, and no database or clock could hold it.
+MOST_DEVICES = 100_000_000
+MOST_RECORDS = 1_000_000_000_000
+YEAR_SECONDS = 365 * 86_400
 
 
 def _parsed(text: str) -> str:
@@ -28,7 +32,7 @@ class _Part(BaseModel):
 class Wave(_Part):
     """How many of the eligible devices are exposed once this wave is open: a number of them, or a percentage."""
 
-    devices: int | None = Field(default=None, ge=1)
+    devices: int | None = Field(default=None, ge=1, le=MOST_DEVICES)
     percent: float | None = Field(default=None, gt=0, le=100)
 
     @model_validator(mode="after")
@@ -163,7 +167,7 @@ class Group(_Part):
     """Of devices with the same value of `label`, at most `max_in_flight` switch at once: one of an HA pair."""
 
     label: str = Field(min_length=1, max_length=63)
-    max_in_flight: int = Field(default=1, ge=1)
+    max_in_flight: int = Field(default=1, ge=1, le=MOST_DEVICES)
 
 
 class Approval(_Part):
@@ -219,20 +223,20 @@ class Policy(_Part):
     selector: Expression = Field(default="", description="Which devices are eligible; empty: every device")
     lab: Expression | None = None
     success_percent: float = Field(default=95, gt=0, le=100)
-    soak_seconds: float = Field(default=60, ge=0)
-    minimum_records: int = Field(default=200, ge=0)
-    minimum_devices: int = Field(default=1, ge=1)
+    soak_seconds: float = Field(default=60, ge=0, le=YEAR_SECONDS)
+    minimum_records: int = Field(default=200, ge=0, le=MOST_RECORDS)
+    minimum_devices: int = Field(default=1, ge=1, le=MOST_DEVICES)
     heard_percent: float = Field(default=50, ge=0, le=100)
     # One harmless failure among the first few is no reason: 1 % of bad luck would stop every fifth rollout.
     stop_failed_percent: float = Field(default=10, ge=0, lt=100)
-    stop_failed_after: int = Field(default=20, ge=1)
+    stop_failed_after: int = Field(default=20, ge=1, le=MOST_DEVICES)
     # A percentage of a large fleet is many devices: what 1 % of 100,000 would suffer is seen on the first hundred.
     rate: Rate | None = Rate(devices_per_minute=20, growth_factor=2)
-    max_in_flight: int | None = Field(default=None, ge=1)
+    max_in_flight: int | None = Field(default=None, ge=1, le=MOST_DEVICES)
     group: Group | None = None
     approval: Approval = Approval()
     window: MaintenanceWindow | None = None
-    deadline_seconds: float | None = Field(default=None, gt=0)
+    deadline_seconds: float | None = Field(default=None, gt=0, le=YEAR_SECONDS)
     retries: int = Field(default=0, ge=0, le=100)
     on_stop: Literal["revert", "pause"] = "revert"
     gates: Gates = Gates()

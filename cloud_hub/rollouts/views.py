@@ -209,7 +209,7 @@ class RolloutIn(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=2**31 - 1)
     slot: Literal["default", "shadow"] = Field(
         default="default", description="shadow: beside the version that answers, on the same inputs, answering nobody"
     )

@@ -166,7 +166,9 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except Faulty as error:
         for fault in error.faults:
-            click.echo(f"{fault}\n  {fault.line} | {fault.excerpt}", err=True)
+            number = str(fault.line)
+            click.echo(f"{fault}\n  {number} | {fault.excerpt}", err=True)
+            click.echo(f"  {' ' * len(number)} | {' ' * (fault.column - 1)}^", err=True)
         click.echo(f"Error: the policy cannot be used. [{error.code}]\n  {error.remedy}", err=True)
         return 1
     except HubError as error:

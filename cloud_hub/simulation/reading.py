@@ -13,6 +13,8 @@ def read_policy(path: Path) -> Policy:
     try:
         return reading.read_policy(str(path), path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise Invalid(f"Cannot read the policy {path}: {error.strerror}.", code="policy-unreadable") from error
+        raise Invalid(
+            f"Cannot read the policy {path}: {error.strerror}.", "Name a file that is there.", code="policy-unreadable"
+        ) from error
     except UnicodeDecodeError as error:
-        raise Invalid(f"{path} is not UTF-8: {error}.", code="policy-unreadable") from error
+        raise Invalid(f"{path} is no text: {error}.", "Save it as YAML in UTF-8.", code="policy-unreadable") from error

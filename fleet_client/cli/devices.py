@@ -137,7 +137,12 @@ Examples:
 @click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="A label that the device gets.")
 @click.option("--target", help="The hardware target that it must be. [default: what the device says]")
 @click.option(
-    "--expires-in", "hours", type=click.FloatRange(0, min_open=True), default=24.0, show_default=True, metavar="HOURS"
+    "--expires-in",
+    "hours",
+    type=click.FloatRange(0, 720, min_open=True),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Only the token.")
 @hub_command
@@ -290,7 +295,9 @@ Examples:
 @click.option("--select", "selector", metavar="EXPR", help="Instead of DEVICE: those that this selector means.")
 @click.option("--model", help="Only this model; else all.")
 @click.option("--version", type=click.IntRange(1), help="At this version of the model; else at what is offered now.")
-@click.option("--days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True, help="For so long.")
+@click.option(
+    "--days", type=click.FloatRange(0, 3650, min_open=True), default=7.0, show_default=True, help="For so long."
+)
 @click.option("--reason", required=True, help="Why, for whoever wonders.")
 @hub_command
 def pin(

@@ -16,7 +16,7 @@ def freeze() -> None:
 
 @freeze.command()
 @click.argument("reason")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="End by itself after so long.")
+@click.option("--hours", type=click.FloatRange(0, 87_600, min_open=True), help="End by itself after so long.")
 @hub_command
 def on(session: Session, reason: str, hours: float | None) -> None:
     """Freeze the fleet: no device is ordered anything new, not even by a revert."""

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from cloud_hub import errors, problems
 from cloud_hub.access.tables import JoinTokenRow
 from cloud_hub.database import Database
+from cloud_hub.rollouts.policy import Policy
 from fleet_contract.errors import ManifestWrong, VedetteError
 from provisioning.pki import RequestWrong
 
@@ -83,6 +84,17 @@ def test_a_request_that_is_not_as_it_should_be_names_each_fault(client: TestClie
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
     assert answer.json()["errors"][0]["where"] == "path.n"
     assert "path.n" in answer.json()["detail"]
+
+
+def test_of_a_list_with_a_wrong_item_only_that_is_told_and_our_own_words_stand_alone(app: FastAPI) -> None:
+    @app.post("/policies")
+    def take(policy: Policy) -> None:
+        """Takes it."""
+
+    with TestClient(app) as client:
+        answer = client.post("/policies", json={"waves": [{"percent": 200}], "selector": "site = ="}).json()
+    assert [fault["where"] for fault in answer["errors"]] == ["body.waves.0.percent", "body.selector"]
+    assert "body.selector: The selector is wrong at column 8: " in answer["detail"]
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("DELETE", "/number/1", 405)])

@@ -50,6 +50,19 @@ def test_each_fault_has_its_line_and_column_and_says_what_is_allowed() -> None:
     assert faults[4] == "a.yaml:11:11: spec.waves[0]: Give either devices or percent."
 
 
+def test_a_value_that_cannot_be_read_is_told_once_and_others_beside_it_too() -> None:
+    assert told(SMALL + "  deadline_seconds: .inf\n  soak_seconds: 1e999\n  on_stop: no\n") == [
+        "a.yaml:8:21: .inf is no number that JSON has.",
+        "a.yaml:9:17: 1e999 is no number that JSON has.",
+        "a.yaml:10:3: spec.on_stop: Input should be 'revert' or 'pause', and is \"no\".",
+    ]
+
+
+def test_a_list_with_a_wrong_item_is_not_called_too_short_besides() -> None:
+    (fault,) = told(SMALL + "  waves: [{percent: 200}]\n")
+    assert fault.startswith("a.yaml:8:12: spec.waves[0].percent: Input should be less than or equal to 100")
+
+
 def test_a_fault_shows_its_line() -> None:
     with pytest.raises(Faulty) as caught:
         read([("a.yaml", SMALL + "  on_stop: maybe  # who knows\n")])

@@ -202,12 +202,21 @@ def test_a_cohort_that_changed_is_told_and_replaced(http: TestClient, fleet: Any
     assert (changed["outcome"], cohorts_of(fleet).get("night").revision) == ("changed", 2)
 
 
+def test_a_number_that_nothing_could_hold_is_a_fault_at_its_line(http: TestClient) -> None:
+    huge = MANIFEST.replace("version: 1", f"version: {10**30}") + "  deadline_seconds: 1e30\n"
+    answer = http.post("/api/v1/manifests/diff", json=files(huge))
+    assert answer.status_code == 422
+    assert [fault["line"] for fault in answer.json()["errors"]] == [6, 8]
+    assert all("less than or equal to" in fault["what"] for fault in answer.json()["errors"])
+
+
 def test_a_cohort_that_nobody_knows_is_a_fault_at_its_line(http: TestClient) -> None:
     for text, line in (
-        (MANIFEST + "  selector: cohort:day\n", 4),
+        (MANIFEST + "  selector: cohort:day\n", 8),
+        (MANIFEST + "  selector: all\n  lab: cohort:day\n", 9),
         (NIGHT.replace("target = cpu-vnni", "cohort:day"), 4),
     ):
         answer = http.post("/api/v1/manifests/apply", json=files(text))
         assert (answer.status_code, answer.json()["code"]) == (422, "manifest-wrong")
-        assert answer.json()["errors"][0]["line"] >= line
+        assert answer.json()["errors"][0]["line"] == line
         assert "no cohort 'day'" in answer.json()["detail"]

@@ -423,6 +423,23 @@ def test_what_holds_a_rollout_is_explained(hub: FakeHub, capsys: Captured) -> No
     assert "2\t3 of 16 differ. [golden-mismatch]\ta b" in out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["devices", "pin", "a", "--reason", "x", "--days", "1e9"],
+        ["devices", "pin", "a", "--reason", "x", "--days", "inf"],
+        ["freeze", "on", "x", "--hours", "1e12"],
+        ["devices", "token", "--expires-in", "inf"],
+    ],
+)
+def test_a_time_that_no_calendar_has_is_refused_and_nothing_is_asked(
+    hub: FakeHub, capsys: Captured, arguments: list[str]
+) -> None:
+    assert main(arguments) == 2
+    assert "is not in the range" in capsys.readouterr().err
+    assert hub.asked == []
+
+
 def test_who_wrote_what_is_listed(hub: FakeHub, capsys: Captured) -> None:
     write = {"number": 7, "at": AT, "by": "ada", "method": "POST", "path": "/api/v1/rollouts", "status": 201}
     hub.on("GET /api/v1/audit", page(write | {"body": '{"model":"digits"}'}))

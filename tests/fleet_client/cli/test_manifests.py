@@ -46,6 +46,22 @@ def wrong() -> Answer:
     return Answer(body, 422, "application/problem+json")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("nothere.yaml", "Name a file, a folder, or - for"), ("binary.yaml", "Save it as"), ("empty", "Name the files")],
+)
+def test_what_cannot_be_read_is_told_with_what_to_do(
+    hub: FakeHub, capsys: Captured, here: Path, name: str, said: str
+) -> None:
+    (here / "binary.yaml").write_bytes(b"\x00\xff")
+    (here / "empty").mkdir()
+    assert main(["rollouts", "diff", "-f", name]) == 2
+    told = capsys.readouterr().err
+    assert "[manifest-unreadable]" in told
+    assert said in told
+    assert hub.asked == []
+
+
 @pytest.mark.parametrize(("change", "diff", "code"), [("none", "", 0), ("changed", DIFF, 1), ("new", DIFF, 1)])
 def test_a_difference_is_printed_and_is_the_exit_code(
     hub: FakeHub, capsys: Captured, here: Path, change: str, diff: str, code: int
