@@ -77,7 +77,7 @@ class ServingEngine:
         self._threads: list[threading.Thread] = []
         self._stopped = False
 
-    def submit(self, call: Call, done: Done) -> Ticket | None:
+    def submit(self, call: Call, done: Done, patient: bool = False) -> Ticket | None:
         asked_ns = time.perf_counter_ns()
         try:
             if self._stopped:
@@ -89,7 +89,12 @@ class ServingEngine:
             done(error)
             return None
         job = Job(call, done, signature, asked_ns)
-        if served.quick and not served.waiting and not served.slot.parked and self._inline.acquire(blocking=False):
+        if (
+            (served.bearable if patient else served.quick)
+            and not served.waiting
+            and not served.slot.parked
+            and self._inline.acquire(blocking=False)
+        ):
             try:
                 outcome = self._execution.run(served, job)
             finally:

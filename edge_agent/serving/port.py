@@ -97,9 +97,12 @@ class Ticket(Protocol):
 class Engine(Protocol):
     """The models of this device, to be asked from any thread."""
 
-    def submit(self, call: Call, done: Done) -> Ticket | None:
+    def submit(self, call: Call, done: Done, patient: bool = False) -> Ticket | None:
         """Answers `call` by calling `done` exactly once: on this thread before returning (a fast model when nothing
-        waits, or an error), or later on a worker's; then a ticket comes back. `done` must return soon and not raise."""
+        waits, or an error), or later on a worker's; then a ticket comes back. `done` must return soon and not raise.
+
+        A `patient` thread has nothing else to do meanwhile, and may be kept by a slower model.
+        """
         ...
 
     def models(self) -> tuple[str, ...]:

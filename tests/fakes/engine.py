@@ -52,12 +52,15 @@ class FakeEngine:
         self.later = later
         self.fails: VedetteError | None = None
         self.calls: list[Call] = []
+        self.patient: list[bool] = []
+        """Of each call, whether the thread that asked could be kept."""
         self.held: list[Callable[[], None]] = []
         self.holds = False
         self.tickets: list[FakeTicket] = []
 
-    def submit(self, call: Call, done: Done) -> Ticket | None:
+    def submit(self, call: Call, done: Done, patient: bool = False) -> Ticket | None:
         self.calls.append(call)
+        self.patient.append(patient)
 
         def answer() -> None:
             done(self._answer(call))

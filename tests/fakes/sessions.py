@@ -117,9 +117,10 @@ class Served:
         rows: int = 1,
         version: str = "",
         truth: tuple[str, ...] = (),
+        patient: bool = False,
     ) -> Answers:
         answers = Answers()
-        self.engine.submit(Call(model, an_image(label, rows), version=version, truth=truth), answers)
+        self.engine.submit(Call(model, an_image(label, rows), version=version, truth=truth), answers, patient)
         return answers
 
     def windows(self) -> list[Window]:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
+from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.response import Part, Respond, Response
@@ -31,20 +32,22 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: The kernel takes 1024 at once.
 _PARTS_MAX = 512
 
-Handle: TypeAlias = Callable[[Head, Body, Respond], Ticket | None]
+Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
 
 
 class Terms(msgspec.Struct, frozen=True):
     """What holds for all connections of a listener."""
 
     handle: Handle
-    """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off."""
+    """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off. Last comes whether
+    this thread has nothing else to do meanwhile."""
     body_max_bytes: int
     hosts: frozenset[str] | None
     """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
     reserve: Callable[[int], bool]
     """Whether a body of so many bytes may be read now; a negative number gives that many back."""
     ended: Callable[["Connection"], None]
+    crowd: Crowd
 
 
 class Connection:
@@ -126,6 +129,7 @@ class Connection:
         self._arriving = None
         self._out = []
         self._socket.close()
+        self._terms.crowd.left(self)
         self._terms.ended(self)
 
     def finish(self) -> None:
@@ -271,10 +275,10 @@ class Connection:
         self._no_deadline()
         if not head.keep_alive:
             self._closing = True
-        self.idle_since = time.monotonic()
+        self.idle_since = now = time.monotonic()
         self._ticket = None
         self._busy = True
-        self._ticket = self._terms.handle(head, body, self.respond)
+        self._ticket = self._terms.handle(head, body, self.respond, self._terms.crowd.alone(self, now))
         if not self._busy:
             # Answered already: whoever asks the same way again and again does so at once.
             self._loop.expect()

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from edge_agent.serving.http.patience import LINGER_SECONDS, Patience
+
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 #: Reported whether it was asked for or not: the other side is gone.
@@ -29,6 +31,8 @@ class Loop:
         self._soon: deque[Callable[[], None]] = deque()
         self._deadlines: dict[Callable[[], None], float] = {}
         self._thread = 0
+        self._patience = Patience(len(os.sched_getaffinity(0)))
+        self._expecting = False
         self.turned_at = time.monotonic()
 
     def watch(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
@@ -59,6 +63,10 @@ class Loop:
         """Ends `at`."""
         self._deadlines.pop(call, None)
 
+    def expect(self) -> None:
+        """Something is likely to come at once. To be called on the loop's thread; holds for one turn."""
+        self._expecting = True
+
     def run(self, going: Callable[[], bool]) -> None:
         """Turns for as long as `going` says so after each turn."""
         self._thread = threading.get_ident()
@@ -71,7 +79,7 @@ class Loop:
         self._epoll.close()
 
     def _turn(self, timeout: float) -> None:
-        for fd, events in self._epoll.poll(timeout):
+        for fd, events in self._found(timeout):
             # It may have been forgotten by what happened before it in the same turn.
             if (ready := self._ready.get(fd)) is not None:
                 ready(events)
@@ -82,6 +90,17 @@ class Loop:
             for call in [call for call, deadline in self._deadlines.items() if deadline <= now]:
                 del self._deadlines[call]
                 call()
+
+    def _found(self, timeout: float) -> list[tuple[int, int]]:
+        expecting, self._expecting = self._expecting, False
+        if expecting and timeout and self._patience.worth():
+            until = time.perf_counter() + LINGER_SECONDS
+            while not (found := self._epoll.poll(0)) and time.perf_counter() < until:
+                pass
+            self._patience.told(bool(found))
+            if found:
+                return found
+        return self._epoll.poll(timeout)
 
     def _rung(self, _: int) -> None:
         os.eventfd_read(self._bell)

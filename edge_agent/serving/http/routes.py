@@ -44,12 +44,15 @@ class Routes:
         self._regions = regions
         self._inference: ModuleType | None = None
 
-    def handle(self, head: Head, body: Body, respond: Respond) -> Ticket | None:
-        """Calls `respond` exactly once, whatever is asked: now, or on the engine's thread when it has the answer."""
+    def handle(self, head: Head, body: Body, respond: Respond, patient: bool = False) -> Ticket | None:
+        """Calls `respond` exactly once, whatever is asked: now, or on the engine's thread when it has the answer.
+
+        `patient` says that this thread has nothing else to do until then.
+        """
         try:
             parts = _parts(head.path)
             if parts[-1] == "infer" and parts[0] == "models" and len(parts) > 2:
-                return self._infer(head, parts, body, respond)
+                return self._infer(head, parts, body, respond, patient)
             method, answer = self._route(head.path, parts)
             if head.method != method and not (head.method == "HEAD" and method == "GET"):
                 raise Refused.method(head.method, head.path, "GET, HEAD" if method == "GET" else method)
@@ -60,7 +63,7 @@ class Routes:
         respond(response)
         return None
 
-    def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond) -> Ticket | None:
+    def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond, patient: bool) -> Ticket | None:
         model, version = _named(head.path, parts[:-1])
         if head.method != "POST":
             raise Refused.method(head.method, head.path, "POST")
@@ -80,7 +83,7 @@ class Routes:
                 response = answer_to(error)
             respond(response)
 
-        return self._engine.submit(asked.call, done)
+        return self._engine.submit(asked.call, done, patient)
 
     def _route(self, path: str, parts: list[str]) -> tuple[str, _Answer]:
         match parts:

@@ -14,6 +14,7 @@ import msgspec
 
 from edge_agent.serving.http import listener as listening
 from edge_agent.serving.http.connection import Connection, Terms
+from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.listener import PlaceTaken
 from edge_agent.serving.http.loop import READ, Loop
 from edge_agent.serving.http.routes import Routes
@@ -74,9 +75,10 @@ class HttpServer:
         self._connections_max = connections_max
         self._on_trouble = on_trouble
         budget = _Budget(_BODIES_AT_ONCE * body_max_bytes)
+        crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
-            return Terms(routes.handle, body_max_bytes, hosts, budget.reserve, self._ended)
+            return Terms(routes.handle, body_max_bytes, hosts, budget.reserve, self._ended, crowd)
 
         self._places = []
         if path is not None:

@@ -140,6 +140,20 @@ def test_a_quick_model_is_run_by_who_asks_and_a_slow_one_by_workers():
     assert set(slow.threads[1:]) <= {"worker-0", "worker-1"}
 
 
+def test_a_thread_that_has_nothing_else_to_do_runs_slower_models_too():
+    with serving() as world:
+        slow = FakeSession(1, lambda: time.sleep(0.003))
+        world.runs(slow)
+        until(lambda: world.ask(patient=True).wait() and slow.threads[-1] == threading.current_thread().name)
+        world.ask().wait()
+        assert slow.threads[-1].startswith("worker-")
+        slower = FakeSession(2, lambda: time.sleep(0.03))
+        world.runs(slower, a_manifest(2))
+        for _ in range(4):
+            world.ask(patient=True).wait()
+    assert set(slower.threads[1:]) <= {"worker-0", "worker-1"}, "others may come meanwhile"
+
+
 def test_no_more_than_the_workers_run_at_once_and_no_more_than_the_queue_wait():
     gate = Gate()
     with serving(queue=3, workers=2) as world:

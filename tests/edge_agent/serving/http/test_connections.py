@@ -196,6 +196,23 @@ def test_when_all_are_at_work_the_next_is_turned_away(server, engine):
     assert {wire.reply().status for wire in wires} == {200}
 
 
+def test_a_client_is_alone_until_another_asks(server, engine):
+    one, other = server.wire(), server.wire()
+
+    def ask(wire, seconds: float) -> list[bool]:
+        del engine.patient[:]
+        until_over = time.monotonic() + seconds
+        while time.monotonic() < until_over:
+            wire.send(INFER)
+            wire.reply()
+        return engine.patient
+
+    assert ask(one, 0.2)[-1]
+    assert not ask(other, 0.0001)[0]
+    assert not ask(one, 0.0001)[0]
+    assert ask(other, 0.2)[-1]
+
+
 def test_a_client_that_leaves_calls_its_request_off(server, engine):
     engine.holds = True
     wire = server.wire()

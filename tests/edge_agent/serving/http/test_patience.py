@@ -1,0 +1,107 @@
+"""Looking for the next request before sleeping is done where it pays, and costs nothing where it does not."""
+
+import threading
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.serving.http import loop as loops
+from edge_agent.serving.http.crowd import ALONE_SECONDS, Crowd
+from edge_agent.serving.http.loop import Loop
+from edge_agent.serving.http.patience import Patience
+
+
+def tries(patience: Patience, waits: int, *, found: bool) -> int:
+    """How often it looked in so many waits."""
+    looked = 0
+    for _ in range(waits):
+        if patience.worth():
+            looked += 1
+            patience.told(found)
+    return looked
+
+
+def test_who_asks_again_at_once_is_looked_for_each_time():
+    assert tries(Patience(2), 1000, found=True) == 1000
+
+
+def test_what_never_pays_is_tried_ever_more_rarely():
+    patience = Patience(2)
+    assert tries(patience, 600, found=False) <= 10
+    assert 1 <= tries(patience, 2560, found=False) <= 10, "and not given up for ever"
+
+
+def test_a_single_core_is_left_to_the_client():
+    assert not tries(Patience(1), 1000, found=True)
+
+
+@given(st.lists(st.booleans(), max_size=300))
+def test_one_hit_is_enough_to_trust_again(history):
+    patience = Patience(4)
+    for found in history:
+        while not patience.worth():
+            pass
+        patience.told(found)
+    while not patience.worth():
+        pass
+    patience.told(True)
+    assert patience.worth()
+
+
+def test_a_loop_that_expects_nothing_sleeps_and_one_in_vain_sleeps_soon(monkeypatch):
+    monkeypatch.setattr(loops, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
+    loop, turns = Loop(), iter(range(40))
+
+    def turn() -> None:
+        if next(turns, None) is not None:
+            loop.expect()
+            # Its next turn has nothing to do until then.
+            loop.at(time.monotonic() + 0.001, turn)
+
+    loop.soon(turn)
+    began, cpu = time.monotonic(), time.thread_time()
+    loop.run(lambda: time.monotonic() < began + 1.5)
+    loop.close()
+    assert time.thread_time() - cpu < 0.5, "of 1.5 s of waiting"
+
+
+def test_what_is_expected_is_found_without_sleep(monkeypatch):
+    monkeypatch.setattr(loops, "LINGER_SECONDS", 5.0)
+    monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
+    loop, done = Loop(), threading.Event()
+    slept: list[float] = []
+    monkeypatch.setattr(loop, "_epoll", Watched(loop._epoll, slept))
+    loop.soon(loop.expect)
+    threading.Timer(0.2, lambda: loop.soon(done.set)).start()
+    loop.run(lambda: not done.is_set())
+    loop.close()
+    assert not any(slept), "it looked, and did not wait to be woken"
+
+
+class Watched:
+    """An epoll that notes how long it may sleep."""
+
+    def __init__(self, real, slept: list[float]) -> None:
+        self._real = real
+        self._slept = slept
+
+    def poll(self, timeout: float):
+        self._slept.append(timeout)
+        return self._real.poll(timeout)
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def test_who_has_asked_all_there_was_for_a_moment_is_alone():
+    crowd = Crowd()
+    assert not crowd.alone("a", 0.0)
+    assert not crowd.alone("a", ALONE_SECONDS / 2)
+    assert crowd.alone("a", ALONE_SECONDS * 1.1)
+    assert not crowd.alone("b", ALONE_SECONDS * 1.2)
+    assert not crowd.alone("a", ALONE_SECONDS * 1.3), "it has to be seen anew"
+    assert crowd.alone("a", ALONE_SECONDS * 2.5)
+    crowd.left("a")
+    assert not crowd.alone("a", ALONE_SECONDS * 2.6), "another may have its number"
