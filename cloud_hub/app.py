@@ -140,6 +140,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         pins,
         monitoring,
         lake,
+        audit,
         changes,
         status.troubles,
         _now,

@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from cloud_hub.access.sessions import Sessions
 from cloud_hub.console import (
     assets,
+    audit_page,
     cohort_pages,
     device_pages,
     freezing,
@@ -52,6 +53,7 @@ class Console:
             new_rollout,
             rollout_pages,
             lake_page,
+            audit_page,
         ):
             self.router.include_router(page.router(parts, renderer))
         self.router.include_router(freezing.router(parts))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cloud_hub.access.audit import AuditService
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.devices.cohorts import CohortService
@@ -28,6 +29,7 @@ class Parts:
     pins: PinService
     monitoring: MonitoringService
     lake: LakeService
+    audit: AuditService
     changes: Changes
     troubles: Callable[[], list[BecauseView]]
     now: Callable[[], datetime]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.views import AuditView
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.console.parts import Parts
@@ -592,6 +593,15 @@ class FakePins:
 
 
 @dataclass
+class FakeAudit:
+    writes: list[AuditView] = field(default_factory=list)
+
+    def page(self, request: PageRequest, by: str | None = None, q: str | None = None) -> Page[AuditView]:
+        found = [one for one in self.writes if by in (None, one.by) and (q or "") in one.path]
+        return page_of(sorted(found, key=lambda one: -one.number), request)
+
+
+@dataclass
 class FakeHub:
     """All of it; `parts` is what the console is made of."""
 
@@ -605,6 +615,7 @@ class FakeHub:
     cohorts: FakeCohorts = field(init=False)
     freeze: FakeFreeze = field(default_factory=FakeFreeze)
     pins: FakePins = field(default_factory=FakePins)
+    audit: FakeAudit = field(default_factory=FakeAudit)
     troubles: list[BecauseView] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -622,6 +633,7 @@ class FakeHub:
             pins=self.pins,
             monitoring=self.monitoring,
             lake=self.lake,
+            audit=self.audit,
             changes=self.changes,
             troubles=lambda: self.troubles,
             now=self.now,

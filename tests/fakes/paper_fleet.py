@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from cloud_hub.access.views import AuditView
 from cloud_hub.changes import Changes
 from cloud_hub.devices.views import CohortIn, DeviceModelView, DeviceView, ReleaseView, SpoolView
 from cloud_hub.releases.views import ArtifactView, VersionView
@@ -69,6 +70,17 @@ def busy_hub(now: Callable[[], datetime], devices: int = 42) -> FakeHub:
     hub.rollouts.pinned = {"digits-3-q7f2": 2}
     hub.cohorts.create(CohortIn(name="lyon", selector="site = lyon"), "maria")
     hub.cohorts.create(CohortIn(name="lyon-first", selector="cohort:lyon and line = line1"), "maria")
+    hub.audit.writes = [
+        AuditView(number=number, at=start, by=by, method="POST", path=path, status=201, body=body)
+        for number, (by, path, body) in enumerate(
+            [
+                ("maria", "/api/v1/rollouts", '{"model":"digits","version":3,"policy":{"selector":"site = lyon"}}'),
+                ("ada", "/api/v1/pins", '{"device":"turin-line1-04","reason":"Under repair."}'),
+                ("maria", "/rollouts/digits-1-x2ma/pause", "reason=the+line+is+down&by=maria"),
+            ],
+            1,
+        )
+    ]
     _rollouts(hub, start)
     return hub
 

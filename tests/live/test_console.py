@@ -35,6 +35,7 @@ PAGES = {
     "cohorts": "/cohorts?selector=site+%3D+lyon",
     "cohort": "/cohorts/lyon",
     "pins": "/pins?selector=site+%3D%3D+lyon+or",
+    "audit": "/audit",
     "lake": "/lake?sql=SELECT+1",
 }
 LOOKS = (("light", 1320), ("dark", 1320), ("light", 390))

@@ -38,6 +38,7 @@ PATHS = (
     "/cohorts/lyon",
     "/pins",
     "/pins?selector=site+%3D+lyon",
+    "/audit",
     "/lake",
     "/lake?sql=SELECT+1",
     "/login",
@@ -345,6 +346,19 @@ def test_what_devices_say_is_never_markup(browser: TestClient, hub: FakeHub) -> 
     ):
         tags = [(tag, attributes) for tag, attributes in read(browser, path).tags if tag in ("script", "img")]
         assert all((attributes["src"] or "").startswith("/static/") for _, attributes in tags), path
+
+
+def test_the_audit_is_narrowed_to_a_person_and_to_what_was_written_to(browser: TestClient) -> None:
+    text = read(browser, "/audit").text
+    assert "1–3 of 3 writes" in text
+    assert "maria POST /rollouts/digits-1-x2ma/pause" in text
+    assert text.index("/pause") < text.index("/api/v1/pins") < text.index("/api/v1/rollouts")
+    assert "1–1 of 1 write" in read(browser, "/audit?by=ada").text
+    assert "1–2 of 2 writes" in read(browser, "/audit?q=rollouts&by=").text
+    assert "No write fits" in read(browser, "/audit?by=nobody").text
+    assert "/audit" in read(browser, "/").attributes("href")
+    with TestClient(app_of(empty_hub(lambda: NOW)), headers=HTML) as empty:
+        assert "Nothing was written yet" in read(empty, "/audit").text
 
 
 def test_a_question_to_the_lake_is_answered_in_the_page(browser: TestClient, hub: FakeHub) -> None:
