@@ -22,6 +22,12 @@ class Conflict(HubError):
     code = "conflict"
 
 
+class Stale(HubError):
+    """It was to be changed as somebody saw it, and is another by now."""
+
+    code = "stale"
+
+
 class Invalid(HubError):
     """What was sent cannot be used as it is."""
 

@@ -26,13 +26,14 @@ class Cohorts:
         """Saves `selector` as `name`; it is referred to as cohort:NAME."""
         return self._http.send(SavedCohort, "POST", _PATH, {"name": name, "selector": selector})
 
-    def replace(self, name: str, selector: str) -> SavedCohort:
-        """Has it mean `selector` from now on; rollouts that exist keep what it said."""
-        return self._http.send(SavedCohort, "PUT", _one(name), {"selector": selector})
+    def replace(self, name: str, selector: str, *, seen: int | None = None) -> SavedCohort:
+        """Has it mean `selector` from now on, if it is still at the revision that was `seen`; rollouts that exist keep
+        what it said."""
+        return self._http.send(SavedCohort, "PUT", _one(name), {"selector": selector}, seen=seen)
 
-    def delete(self, name: str) -> SavedCohort:
+    def delete(self, name: str, *, seen: int | None = None) -> SavedCohort:
         """Gives what it was; refused while another cohort refers to it."""
-        return self._http.send(SavedCohort, "DELETE", _one(name), None)
+        return self._http.send(SavedCohort, "DELETE", _one(name), None, seen=seen)
 
 
 def _one(name: str) -> str:

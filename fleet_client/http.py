@@ -80,10 +80,14 @@ class Http:
         """The `kind` at `path`. Raises `HubUnreachable`, `HubRefused` or `AnswerWrong`."""
         return self._decode(kind, path, self._send("GET", path, query=query).data)
 
-    def send(self, kind: type[T], method: str, path: str, body: Any, key: str | None = None) -> T:
+    def send(
+        self, kind: type[T], method: str, path: str, body: Any, key: str | None = None, seen: int | None = None
+    ) -> T:
         """The `kind` that the hub answers to `body`, which goes as JSON. With `key`, which names this request, it is
-        sent again when the connection breaks. Raises as `get` does."""
+        sent again when the connection breaks. What was `seen` at a revision is changed only if it is still at that one.
+        Raises as `get` does."""
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
+        headers |= {} if seen is None else {"If-Match": f'"{seen}"'}
         again: dict[str, Any] = {"retries": _RETRIES.new(allowed_methods=None)} if key else {}
         answer = self._send(method, path, body=msgspec.json.encode(body), headers=headers, **again)
         return self._decode(kind, path, answer.data)

@@ -35,6 +35,6 @@ class Pins:
         body = {key: value for key, value in asked.items() if value is not None}
         return self._http.send(Pin, "POST", _PATH, {**body, "reason": reason, "until": until.isoformat()})
 
-    def unpin(self, pin: str) -> Pin:
+    def unpin(self, pin: str, *, seen: int | None = None) -> Pin:
         """Rollouts reach its devices again."""
-        return self._http.send(Pin, "DELETE", f"{_PATH}/{quote(pin, safe='')}", None)
+        return self._http.send(Pin, "DELETE", f"{_PATH}/{quote(pin, safe='')}", None, seen=seen)

@@ -1,4 +1,8 @@
-"""Rollouts: start one, see why it is where it is, hold it, let it go on, take it back."""
+"""Rollouts: start one, see why it is where it is, hold it, let it go on, take it back.
+
+A verb takes the revision that was `seen`, where it is to act on nothing else: the hub refuses it as "stale" if the
+rollout is another by now.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -80,23 +84,23 @@ class Rollouts:
         """Why it is not moving: every condition of its next step, what holds devices back, why some failed."""
         return self._http.get(Explanation, f"{_path(rollout)}/explain")
 
-    def pause(self, rollout: str, reason: str = "") -> Rollout:
+    def pause(self, rollout: str, reason: str = "", *, seen: int | None = None) -> Rollout:
         """Holds it: nobody new is offered the version, nobody loses it."""
-        return self._verb(rollout, "pause", reason)
+        return self._verb(rollout, "pause", reason, seen)
 
-    def resume(self, rollout: str, reason: str = "") -> Rollout:
-        return self._verb(rollout, "resume", reason)
+    def resume(self, rollout: str, reason: str = "", *, seen: int | None = None) -> Rollout:
+        return self._verb(rollout, "resume", reason, seen)
 
-    def abort(self, rollout: str, reason: str = "") -> Rollout:
+    def abort(self, rollout: str, reason: str = "", *, seen: int | None = None) -> Rollout:
         """Takes the version back from every device that it was offered to."""
-        return self._verb(rollout, "abort", reason)
+        return self._verb(rollout, "abort", reason, seen)
 
-    def approve(self, rollout: str, reason: str = "") -> Rollout:
+    def approve(self, rollout: str, reason: str = "", *, seen: int | None = None) -> Rollout:
         """Lets the wave open that waits for an approval."""
-        return self._verb(rollout, "approve", reason)
+        return self._verb(rollout, "approve", reason, seen)
 
-    def _verb(self, rollout: str, verb: str, reason: str) -> Rollout:
-        return self._http.send(Rollout, "POST", f"{_path(rollout)}/{verb}", {"reason": reason})
+    def _verb(self, rollout: str, verb: str, reason: str, seen: int | None) -> Rollout:
+        return self._http.send(Rollout, "POST", f"{_path(rollout)}/{verb}", {"reason": reason}, seen=seen)
 
 
 def _wanted(model: str, version: int, policy: Mapping[str, Any] | None, slot: str, salt: str | None) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from cloud_hub.console.meaning import Meaning, meaning
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
 from cloud_hub.devices.views import CohortIn, CohortView
-from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.errors import Conflict, Invalid, Stale
 from fleet_contract.errors import ContractError, VedetteError
 
 #: What a form can be told that is wrong with what was typed into it.
-_REFUSALS = (Invalid, Conflict, ContractError)
+_REFUSALS = (Invalid, Conflict, Stale, ContractError)
 
 
 class Cohorts:

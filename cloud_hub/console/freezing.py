@@ -37,9 +37,11 @@ def router(parts: Parts) -> APIRouter:
         return done(request, who)
 
     @api.post("/freeze/off")
-    def end(request: Request, by: Annotated[str, Form()] = "") -> Response:
+    def end(
+        request: Request, by: Annotated[str, Form()] = "", revision: Annotated[int | None, Form()] = None
+    ) -> Response:
         who = actor.acting(by)
-        parts.freeze.end(who)
+        parts.freeze.end(who, revision)
         return done(request, who)
 
     return api

@@ -241,11 +241,12 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         verb: Literal["approve", "pause", "resume", "abort"],
         reason: Annotated[str, Form()] = "",
         by: Annotated[str, Form()] = "",
+        revision: Annotated[int | None, Form()] = None,
     ) -> Response:
         rollouts, said, who = parts.rollouts, reason.strip()[:MAX_REASON], actor.acting(by)
         {"approve": rollouts.approve, "pause": rollouts.pause, "resume": rollouts.resume, "abort": rollouts.abort}[
             verb
-        ](rollout, said, who)
+        ](rollout, said, who, revision)
         response = RedirectResponse(f"/rollouts/{rollout}", 303)
         actor.remember(request, response, who)
         return response

@@ -15,7 +15,8 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import Selector, cohorts_of, written_out
 from cloud_hub.devices.tables import CohortRow, Device
 from cloud_hub.devices.views import CohortIn, CohortView
-from cloud_hub.errors import Conflict, Invalid, NotFound
+from cloud_hub.errors import Conflict, Invalid, NotFound, Stale
+from cloud_hub.revisions import check_seen
 from fleet_contract.topics import check_id
 
 logger = logging.getLogger(__name__)
@@ -85,29 +86,25 @@ class CohortService:
                 raise exists from error
         return self._told(asked.name, by)
 
-    def replace(self, name: str, selector: str, by: str, revision: int | None = None) -> CohortView:
-        """Has it mean `selector`, for what refers to it from now on. Raises `NotFound`, `Invalid`; `Conflict` when it
-        is no longer at `revision`."""
+    def replace(self, name: str, selector: str, by: str, seen: int | None = None) -> CohortView:
+        """Has it mean `selector`, for what refers to it from now on. Raises `NotFound`, `Invalid`; `Stale` when it is
+        no longer at the revision that was `seen`."""
         with self._database.session() as session:
             row = _known(session, name)
-            if revision not in (None, row.revision):
-                raise Conflict(
-                    f"Cohort {name} is at revision {row.revision}, and {revision} was to be replaced.",
-                    "Look at what it is now, and replace that.",
-                    code="cohort-changed",
-                )
+            check_seen(f"Cohort {name}", row.revision, seen)
             _check(session, name, selector)
             same = (col(CohortRow.name) == name, col(CohortRow.revision) == row.revision)
             values = {"selector": selector, "revision": row.revision + 1, "changed_by": by, "changed_at": self._now()}
             changed = update(CohortRow).where(*same).values(**values).execution_options(synchronize_session=False)
             if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]
-                raise Conflict(f"Cohort {name} was changed in the same moment.", "Try again.", code="cohort-changed")
+                raise Stale(f"Cohort {name} was changed in the same moment.", "Look at what it is now.")
         return self._told(name, by)
 
-    def delete(self, name: str, by: str) -> CohortView:
-        """Gives what it was. Raises `NotFound`; `Conflict` while another cohort refers to it."""
+    def delete(self, name: str, by: str, seen: int | None = None) -> CohortView:
+        """Gives what it was. Raises `NotFound`, `Stale`; `Conflict` while another cohort refers to it."""
         with self._database.session() as session:
             gone = _view(_known(session, name), None)
+            check_seen(f"Cohort {name}", gone.revision, seen)
             others = session.execute(select(CohortRow).where(col(CohortRow.name) != name)).scalars()
             if referring := sorted(one.name for one in others if name in cohorts_of(parse(one.selector))):
                 raise Conflict(

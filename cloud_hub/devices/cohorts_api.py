@@ -2,25 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response, status
+from fastapi import APIRouter, Query, Response, status
 
 from cloud_hub.access.actor import Actor
+from cloud_hub.access.if_match import Seen, tagged
 from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.views import CohortChange, CohortIn, CohortView
-
-IfMatch = Annotated[
-    str | None,
-    Header(pattern=r'^"[0-9]{1,9}"$', description="The ETag of what is to be replaced; else whatever is there is"),
-]
 
 
 def router(cohorts: CohortService) -> APIRouter:
     """The routes /cohorts."""
     routes = APIRouter(tags=["cohorts"])
-
-    def tagged(response: Response, view: CohortView) -> CohortView:
-        response.headers["ETag"] = f'"{view.revision}"'
-        return view
 
     @routes.get("/cohorts", summary="List saved cohorts, by name")
     def list_cohorts(
@@ -38,14 +30,13 @@ def router(cohorts: CohortService) -> APIRouter:
         return tagged(response, cohorts.get(name))
 
     @routes.put("/cohorts/{name}", summary="Replace what a cohort means")
-    def replace(name: str, change: CohortChange, by: Actor, response: Response, if_match: IfMatch = None) -> CohortView:
+    def replace(name: str, change: CohortChange, by: Actor, response: Response, seen: Seen) -> CohortView:
         """Rollouts that exist keep what it said when they were created."""
-        revision = int(if_match.strip('"')) if if_match else None
-        return tagged(response, cohorts.replace(name, change.selector, by, revision))
+        return tagged(response, cohorts.replace(name, change.selector, by, seen))
 
     @routes.delete("/cohorts/{name}", summary="Delete a cohort")
-    def delete(name: str, by: Actor) -> CohortView:
+    def delete(name: str, by: Actor, seen: Seen) -> CohortView:
         """Refused while another cohort refers to it."""
-        return cohorts.delete(name, by)
+        return cohorts.delete(name, by, seen)
 
     return routes

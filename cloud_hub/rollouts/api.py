@@ -3,10 +3,11 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Query, Response, status
 from pydantic import AwareDatetime
 
 from cloud_hub.access.actor import Actor
+from cloud_hub.access.if_match import Seen, tagged
 from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.page import Page, PageQuery
 from cloud_hub.rollouts.origin import Origin, RequestKey
@@ -49,15 +50,17 @@ def router(rollouts: RolloutService) -> APIRouter:
         return rollouts.preview(rollout, wave, limit)
 
     @routes.post("/rollouts", status_code=status.HTTP_201_CREATED, summary="Start a rollout")
-    def create(rollout: RolloutIn, by: Actor, key: RequestKeyHeader = None) -> RolloutView:
+    def create(rollout: RolloutIn, by: Actor, response: Response, key: RequestKeyHeader = None) -> RolloutView:
         """A newer rollout of a model takes over from an unfinished one. Sent again with the same Idempotency-Key, it
         answers with the rollout that it started."""
         digest = hashlib.sha256(rollout.model_dump_json().encode()).hexdigest()
-        return rollouts.create(rollout, Origin(by, request=RequestKey(key, digest) if key else None))
+        origin = Origin(by, request=RequestKey(key, digest) if key else None)
+        return tagged(response, rollouts.create(rollout, origin))
 
     @routes.get("/rollouts/{rollout}", summary="Show one rollout")
-    def show(rollout: str) -> RolloutView:
-        return rollouts.get(rollout)
+    def show(rollout: str, response: Response) -> RolloutView:
+        """Its ETag rises with each decision: with If-Match, a verb acts only on what was seen."""
+        return tagged(response, rollouts.get(rollout))
 
     @routes.get("/rollouts/{rollout}/explain", summary="Explain why a rollout is not moving")
     def explain(rollout: str) -> ExplanationView:
@@ -73,24 +76,24 @@ def router(rollouts: RolloutService) -> APIRouter:
         return rollouts.gates(rollout)
 
     @routes.post("/rollouts/{rollout}/pause", summary="Pause a rollout")
-    def pause(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
+    def pause(rollout: str, by: Actor, response: Response, seen: Seen, said: VerbIn | None = None) -> RolloutView:
         """Devices that have the version keep it; no other is offered it."""
-        return rollouts.pause(rollout, said.reason if said else "", by)
+        return tagged(response, rollouts.pause(rollout, said.reason if said else "", by, seen))
 
     @routes.post("/rollouts/{rollout}/resume", summary="Resume a paused or stopped rollout")
-    def resume(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
+    def resume(rollout: str, by: Actor, response: Response, seen: Seen, said: VerbIn | None = None) -> RolloutView:
         """Gates go on watching, and stop it again if they must."""
-        return rollouts.resume(rollout, said.reason if said else "", by)
+        return tagged(response, rollouts.resume(rollout, said.reason if said else "", by, seen))
 
     @routes.post("/rollouts/{rollout}/abort", summary="Abort a rollout and revert it")
-    def abort(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
+    def abort(rollout: str, by: Actor, response: Response, seen: Seen, said: VerbIn | None = None) -> RolloutView:
         """Each of its devices is ordered back to what it ran before. This cannot be undone."""
-        return rollouts.abort(rollout, said.reason if said else "", by)
+        return tagged(response, rollouts.abort(rollout, said.reason if said else "", by, seen))
 
     @routes.post("/rollouts/{rollout}/approve", summary="Approve the wave that waits for it")
-    def approve(rollout: str, by: Actor, said: VerbIn | None = None) -> RolloutView:
+    def approve(rollout: str, by: Actor, response: Response, seen: Seen, said: VerbIn | None = None) -> RolloutView:
         """It opens at once. Where the policy asks for a second person, it is not who created the rollout."""
-        return rollouts.approve(rollout, said.reason if said else "", by)
+        return tagged(response, rollouts.approve(rollout, said.reason if said else "", by, seen))
 
     @routes.post(
         "/devices/{device}/models/{model}/retry",

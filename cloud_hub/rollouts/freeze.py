@@ -12,6 +12,7 @@ from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict, Invalid
+from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.tables import FreezeRow
 from cloud_hub.rollouts.views import FreezeIn, FreezeView
@@ -70,29 +71,35 @@ class FreezeService:
 
     def show(self) -> FreezeView:
         with self._database.reading() as session:
-            found = active(session, self._now())
+            found, revision = active(session, self._now()), _revision(session, self._now())
         if found is None:
-            return FreezeView(frozen=False)
-        return FreezeView(frozen=True, reason=found.reason, by=found.by, since=found.since, until=found.until)
+            return FreezeView(frozen=False, revision=revision)
+        return FreezeView(
+            frozen=True, revision=revision, reason=found.reason, by=found.by, since=found.since, until=found.until
+        )
 
-    def begin(self, asked: FreezeIn, by: str = OPERATOR) -> FreezeView:
-        """From now on nothing moves; instead of a freeze that lasts, this one does. Raises `Invalid`."""
+    def begin(self, asked: FreezeIn, by: str = OPERATOR, seen: int | None = None) -> FreezeView:
+        """From now on nothing moves; instead of a freeze that lasts, this one does. Raises `Invalid`, `Stale`."""
         now = self._now()
         if asked.until is not None and asked.until <= now:
             raise Invalid(f"The freeze would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
                           "Give a later time, or none.", code="freeze-over")  # fmt: skip
         with self._database.session() as session:
             turns.saying(session)
+            check_seen("The freeze", _revision(session, now), seen)
             _end(session, now, by)
             session.add(FreezeRow(reason=asked.reason, by=by, since=now, until=asked.until))
         logger.info("%s froze the fleet: %s", by, asked.reason)
         self._tell()
         return self.show()
 
-    def end(self, by: str = OPERATOR) -> FreezeView:
-        """The fleet may move again; so it may already when it was not frozen."""
+    def end(self, by: str = OPERATOR, seen: int | None = None) -> FreezeView:
+        """The fleet may move again; so it may already when it was not frozen. Raises `Stale`."""
+        now = self._now()
         with self._database.session() as session:
-            _end(session, self._now(), by)
+            turns.saying(session)
+            check_seen("The freeze", _revision(session, now), seen)
+            _end(session, now, by)
         logger.info("%s ended the freeze", by)
         self._tell()
         return self.show()
@@ -100,6 +107,11 @@ class FreezeService:
     def _tell(self) -> None:
         self._changes.bump("rollouts", "devices")
         self.woken()
+
+
+def _revision(session: Session, now: datetime) -> int:
+    """Rises whenever a freeze begins or ends, by somebody or by itself."""
+    return 2 * newest(session) - (active(session, now) is not None)
 
 
 def _end(session: Session, now: datetime, by: str) -> None:

@@ -20,6 +20,7 @@ from cloud_hub.devices.selectors import text
 from cloud_hub.devices.tables import Device
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.releases import store as releases
+from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.pinned import PIN, Pin
 from cloud_hub.rollouts.tables import PinRow
@@ -117,14 +118,15 @@ class PinService:
         self._tell()
         return _view(row)
 
-    def unpin(self, pin: str, by: str = OPERATOR) -> PinView:
-        """Rollouts reach it again. Raises `NotFound` for one that does not hold (any more)."""
+    def unpin(self, pin: str, by: str = OPERATOR, seen: int | None = None) -> PinView:
+        """Rollouts reach it again. Raises `NotFound` for one that does not hold (any more), `Stale`."""
         now = self._now()
         with self._database.session() as session:
             row = session.execute(_lasting(now).where(col(PinRow.id) == pin)).scalar_one_or_none()
             if row is None:
                 raise NotFound(f"There is no pin {pin!r} that holds.", "`vedette devices pins` shows all.",
                                code="pin-unknown")  # fmt: skip
+            check_seen(f"Pin {pin}", _view(row).revision, seen)
             row.ended_at, row.ended_by, row.owed = now, by, True
         logger.info("%s ended %s", by, pin)
         self._tell()
@@ -190,4 +192,6 @@ def _view(row: PinRow) -> PinView:
         since=row.since,
         until=row.until,
         ended_at=row.ended_at,
+        # All that ever changes of it.
+        revision=1 if row.ended_at is None else 2,
     )

@@ -1,8 +1,9 @@
 """Pins over HTTP."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from cloud_hub.access.actor import Actor
+from cloud_hub.access.if_match import Seen, tagged
 from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.views import PinIn, PinView
 
@@ -17,13 +18,13 @@ def router(pins: PinService) -> APIRouter:
         return pins.list(device)
 
     @routes.post("/pins", status_code=status.HTTP_201_CREATED, summary="Pin a device, or those that a selector means")
-    def pin(asked: PinIn, by: Actor) -> PinView:
+    def pin(asked: PinIn, by: Actor, response: Response) -> PinView:
         """Rollouts leave it alone, and do not count it, until the pin ends."""
-        return pins.pin(asked, by)
+        return tagged(response, pins.pin(asked, by))
 
     @routes.delete("/pins/{pin}", summary="End a pin")
-    def unpin(pin: str, by: Actor) -> PinView:
+    def unpin(pin: str, by: Actor, response: Response, seen: Seen) -> PinView:
         """Rollouts reach its devices again."""
-        return pins.unpin(pin, by)
+        return tagged(response, pins.unpin(pin, by, seen))
 
     return routes

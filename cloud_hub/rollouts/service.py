@@ -18,6 +18,7 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
+from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts import offers, pins, readings, store
 from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
@@ -211,21 +212,21 @@ class RolloutService:
             row = store.newest_of_manifest(session, name)
         return None if row is None else rollout_view(row)
 
-    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
-        """No further device is offered the version. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "pause", reason, by)
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        """No further device is offered the version. Raises `NotFound`, `VerbRefused`, `Stale`."""
+        return self._command(rollout, "pause", reason, by, seen)
 
-    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
-        """A paused or stopped rollout goes on. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "resume", reason, by)
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        """A paused or stopped rollout goes on. Raises `NotFound`, `VerbRefused`, `Stale`."""
+        return self._command(rollout, "resume", reason, by, seen)
 
-    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
-        """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`."""
-        return self._command(rollout, "abort", reason, by)
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`, `Stale`."""
+        return self._command(rollout, "abort", reason, by, seen)
 
-    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
-        """The wave that waits for it may open. Raises `NotFound`, `VerbRefused`, `SamePerson`."""
-        return self._command(rollout, "approve", reason, by)
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        """The wave that waits for it may open. Raises `NotFound`, `VerbRefused`, `Stale`, `SamePerson`."""
+        return self._command(rollout, "approve", reason, by, seen)
 
     def ran(self, device: str, at: datetime | None = None, model: str | None = None) -> list[RanView]:
         """What `device` ran at `at` (None: now), put there by whom and on what evidence. Raises `NotFound`."""
@@ -320,9 +321,10 @@ class RolloutService:
             )
         return None if row is None else rollout_view(row)
 
-    def _command(self, rollout: str, verb: Verb, reason: str, by: str) -> RolloutView:
+    def _command(self, rollout: str, verb: Verb, reason: str, by: str, seen: int | None) -> RolloutView:
         for _ in range(_ATTEMPTS):
             row = self._row(rollout)
+            check_seen(f"Rollout {rollout}", row.revision, seen)
             if verb == "approve":
                 check_second_person(store.rollout_of(row), store.policy_of(row), None if by == OPERATOR else by)
             decided = command(store.rollout_of(row), verb, reason, by).rollout

@@ -255,9 +255,11 @@ class FreezeIn(BaseModel):
 
 
 class FreezeView(_View):
-    """Whether the whole fleet is frozen; if so, why, by whom, since when and until when."""
+    """Whether the whole fleet is frozen; if so, why, by whom, since when and until when. `revision` rises whenever a
+    freeze begins or ends."""
 
     frozen: bool
+    revision: int
     reason: str = ""
     by: str = ""
     since: datetime | None = None
@@ -316,3 +318,4 @@ class PinView(_View):
     since: datetime
     until: datetime
     ended_at: datetime | None
+    revision: int

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.hub_options import Session, hub_command, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.views import SavedCohort
 
@@ -47,18 +47,20 @@ def create(session: Session, name: str, selector: str) -> None:
 @cohorts.command()
 @click.argument("name")
 @click.argument("selector")
+@seen_option
 @hub_command
-def replace(session: Session, name: str, selector: str) -> None:
+def replace(session: Session, name: str, selector: str, seen: int | None) -> None:
     """Have NAME mean SELECTOR from now on; rollouts that exist keep what it said."""
-    _show(session, [session.client.cohorts.replace(name, selector)])
+    _show(session, [session.client.cohorts.replace(name, selector, seen=seen)])
 
 
 @cohorts.command()
 @click.argument("name")
+@seen_option
 @hub_command
-def delete(session: Session, name: str) -> None:
+def delete(session: Session, name: str, seen: int | None) -> None:
     """Delete the cohort NAME; refused while another refers to it."""
-    _show(session, [session.client.cohorts.delete(name)])
+    _show(session, [session.client.cohorts.delete(name, seen=seen)])
 
 
 def _show(session: Session, found: Sequence[SavedCohort]) -> None:

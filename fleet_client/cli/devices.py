@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command, labels_of
+from fleet_client.cli.hub_options import Session, hub_command, labels_of, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.output import ago, pairs, size
@@ -317,10 +317,11 @@ def pin(
 
 @devices.command()
 @click.argument("pin")
+@seen_option
 @hub_command
-def unpin(session: Session, pin: str) -> None:
+def unpin(session: Session, pin: str, seen: int | None) -> None:
     """End the pin PIN: rollouts reach its devices again."""
-    _show_pins(session, [session.client.pins.unpin(pin)])
+    _show_pins(session, [session.client.pins.unpin(pin, seen=seen)])
 
 
 @devices.command()

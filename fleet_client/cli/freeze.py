@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.hub_options import Session, hub_command, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.views import Freeze
 
@@ -17,17 +17,20 @@ def freeze() -> None:
 @freeze.command()
 @click.argument("reason")
 @click.option("--hours", type=click.FloatRange(0, 87_600, min_open=True), help="End by itself after so long.")
+@seen_option
 @hub_command
-def on(session: Session, reason: str, hours: float | None) -> None:
+def on(session: Session, reason: str, hours: float | None, seen: int | None) -> None:
     """Freeze the fleet: no device is ordered anything new, not even by a revert."""
-    _show(session, session.client.freeze.on(reason, datetime.now(UTC) + timedelta(hours=hours) if hours else None))
+    until = datetime.now(UTC) + timedelta(hours=hours) if hours else None
+    _show(session, session.client.freeze.on(reason, until, seen=seen))
 
 
 @freeze.command()
+@seen_option
 @hub_command
-def off(session: Session) -> None:
+def off(session: Session, seen: int | None) -> None:
     """End the freeze: what was decided meanwhile is carried out."""
-    _show(session, session.client.freeze.off())
+    _show(session, session.client.freeze.off(seen=seen))
 
 
 @freeze.command()

@@ -32,6 +32,15 @@ class Session:
             yield None
 
 
+#: For what changes something that somebody looked at before.
+seen_option = click.option(
+    "--seen",
+    type=click.IntRange(min=0),
+    metavar="REVISION",
+    help="Only if it is still at this revision, as -o json shows it.",
+)
+
+
 def hub_command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --hub and -o, and calls `function` with a `Session` before its own arguments."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command
+from fleet_client.cli.hub_options import Session, hub_command, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
@@ -178,37 +178,41 @@ def watch(session: Session, rollout: str) -> int:
 @rollouts.command()
 @click.argument("rollout")
 @click.option("--reason", default="", help="Why, for whoever reads its history.")
+@seen_option
 @hub_command
-def pause(session: Session, rollout: str, reason: str) -> None:
+def pause(session: Session, rollout: str, reason: str, seen: int | None) -> None:
     """Hold a rollout: nobody new is offered the version, nobody loses it."""
-    show_rollout(session.output, session.client.rollouts.pause(rollout, reason))
+    show_rollout(session.output, session.client.rollouts.pause(rollout, reason, seen=seen))
 
 
 @rollouts.command()
 @click.argument("rollout")
 @click.option("--reason", default="", help="Why, for whoever reads its history.")
+@seen_option
 @hub_command
-def resume(session: Session, rollout: str, reason: str) -> None:
+def resume(session: Session, rollout: str, reason: str, seen: int | None) -> None:
     """Let a rollout that was paused or stopped go on."""
-    show_rollout(session.output, session.client.rollouts.resume(rollout, reason))
+    show_rollout(session.output, session.client.rollouts.resume(rollout, reason, seen=seen))
 
 
 @rollouts.command()
 @click.argument("rollout")
 @click.option("--reason", default="", help="Why, for whoever reads its history.")
+@seen_option
 @hub_command
-def abort(session: Session, rollout: str, reason: str) -> None:
+def abort(session: Session, rollout: str, reason: str, seen: int | None) -> None:
     """Take the version back from every device that it was offered to."""
-    show_rollout(session.output, session.client.rollouts.abort(rollout, reason))
+    show_rollout(session.output, session.client.rollouts.abort(rollout, reason, seen=seen))
 
 
 @rollouts.command()
 @click.argument("rollout")
 @click.option("--reason", default="", help="Why, for whoever reads its history.")
+@seen_option
 @hub_command
-def approve(session: Session, rollout: str, reason: str) -> None:
+def approve(session: Session, rollout: str, reason: str, seen: int | None) -> None:
     """Let the wave open that waits for an approval."""
-    show_rollout(session.output, session.client.rollouts.approve(rollout, reason))
+    show_rollout(session.output, session.client.rollouts.approve(rollout, reason, seen=seen))
 
 
 @rollouts.command()

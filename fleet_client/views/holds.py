@@ -9,6 +9,7 @@ class Freeze(msgspec.Struct, frozen=True):
     """Whether the whole fleet is frozen; if so, why, by whom, since when and until when."""
 
     frozen: bool
+    revision: int = 0
     reason: str = ""
     by: str = ""
     since: datetime | None = None
@@ -28,3 +29,4 @@ class Pin(msgspec.Struct, frozen=True):
     model: str | None = None
     version: int | None = None
     ended_at: datetime | None = None
+    revision: int = 0

@@ -31,6 +31,7 @@ from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases.views import ModelView, VersionView
+from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.explain import conditions, earliest
 from cloud_hub.rollouts.holding import holds
@@ -338,16 +339,20 @@ class FakeRollouts:
     def _standing(self, wanted: RolloutIn) -> list[Stander]:
         return [Stander(one.id, one.target) for one in self._meant(wanted.policy.selector)]
 
-    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "approve", "running", reason, {"running"}, by)
 
-    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "pause", "paused", reason, {"running"}, by)
 
-    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "resume", "running", reason, {"paused", "stopped"}, by)
 
-    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR) -> RolloutView:
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+        check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"}, by)
 
     def ran(self, device: str, at: datetime | None = None) -> list[RanView]:
@@ -515,19 +520,25 @@ class FakeLake:
 
 @dataclass
 class FakeFreeze:
-    lasts: FreezeView = field(default_factory=lambda: FreezeView(frozen=False))
+    lasts: FreezeView = field(default_factory=lambda: FreezeView(frozen=False, revision=0))
 
     def show(self) -> FreezeView:
         return self.lasts
 
     def begin(self, asked: FreezeIn, by: str = "operator") -> FreezeView:
         self.lasts = FreezeView(
-            frozen=True, reason=asked.reason, by=by, since=datetime(2026, 11, 2, 12, tzinfo=UTC), until=asked.until
+            frozen=True,
+            revision=self.lasts.revision + 1,
+            reason=asked.reason,
+            by=by,
+            since=datetime(2026, 11, 2, 12, tzinfo=UTC),
+            until=asked.until,
         )
         return self.lasts
 
-    def end(self, by: str = "operator") -> FreezeView:
-        self.lasts = FreezeView(frozen=False)
+    def end(self, by: str = "operator", seen: int | None = None) -> FreezeView:
+        check_seen("The freeze", self.lasts.revision, seen)
+        self.lasts = FreezeView(frozen=False, revision=self.lasts.revision + 1)
         return self.lasts
 
 
@@ -553,10 +564,9 @@ class FakeCohorts:
             raise Conflict(f"There is a cohort {asked.name!r} already.", "Replace it.", code="cohort-exists")
         return self._save(asked.name, asked.selector, by, 1)
 
-    def replace(self, name: str, selector: str, by: str, revision: int | None = None) -> CohortView:
+    def replace(self, name: str, selector: str, by: str, seen: int | None = None) -> CohortView:
         known = self.get(name)
-        if revision not in (None, known.revision):
-            raise Conflict(f"Cohort {name} is at revision {known.revision}.", "Look at it.", code="cohort-changed")
+        check_seen(f"Cohort {name}", known.revision, seen)
         parse(selector)
         return self._save(name, selector, by, known.revision + 1)
 
@@ -582,7 +592,9 @@ class FakePins:
         return [one for one in self.pinned if device in (None, one.device)]
 
     def pin(self, asked: PinIn, by: str = "operator") -> PinView:
-        made = PinView(**asked.model_dump(), id="pin-1", by=by, since=datetime(2026, 11, 2, tzinfo=UTC), ended_at=None)
+        made = PinView(
+            **asked.model_dump(), id="pin-1", by=by, since=datetime(2026, 11, 2, tzinfo=UTC), ended_at=None, revision=1
+        )
         self.pinned.append(made)
         return made
 

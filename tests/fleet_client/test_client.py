@@ -157,6 +157,17 @@ def test_verbs_on_rollouts_carry_their_reason(hub: FakeHub, client: Client) -> N
     assert [one.json for one in hub.asked] == [{"reason": "lunch"}, {"reason": ""}, {"reason": "no"}]
 
 
+def test_what_was_seen_goes_with_what_changes_it(hub: FakeHub, client: Client) -> None:
+    hub.on("POST /api/v1/rollouts/r1/approve", problem(412, "stale", "It is at revision 8.", "Look again."))
+    hub.on("PUT /api/v1/freeze", Answer({"frozen": True, "revision": 4}))
+    with pytest.raises(HubRefused) as refused:
+        client.rollouts.approve("r1", seen=7)
+    assert (refused.value.code, refused.value.status) == ("stale", 412)
+    assert client.freeze.on("An audit.", seen=3).revision == 4
+    client.freeze.on("An audit.")
+    assert [one.headers.get("If-Match") for one in hub.asked] == ['"7"', '"3"', None]
+
+
 def test_a_token_is_asked_for_with_what_was_given_only(hub: FakeHub, client: Client) -> None:
     hub.on(
         "POST /api/v1/devices/tokens",

@@ -1,5 +1,6 @@
 """The fleet is frozen and let go by buttons, for a while or until somebody ends it."""
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -35,6 +36,14 @@ def test_it_is_frozen_for_so_many_hours_or_until_somebody_ends_it(
     assert "The fleet is frozen: nothing moves. An audit." in read(browser, "/devices").text
     browser.post("/freeze/off", data={"by": "maria"})
     assert not hub.freeze.lasts.frozen
+
+
+def test_another_freeze_than_the_one_that_was_seen_is_not_ended(browser: TestClient, hub: FakeHub) -> None:
+    browser.post("/freeze/on", data={"reason": "An audit."})
+    (seen,) = re.findall(r'name="revision" value="([0-9]+)"', browser.get("/devices").text)
+    browser.post("/freeze/on", data={"reason": "An outage."})
+    assert browser.post("/freeze/off", data={"revision": seen}).status_code == 412
+    assert hub.freeze.lasts.reason == "An outage."
 
 
 @pytest.mark.parametrize("hours", ["0", "soon", "-3", "1e9", "999999"])

@@ -310,6 +310,20 @@ def test_a_button_that_came_too_late_says_so(browser: TestClient) -> None:
     assert "is completed, so it cannot pause" in response.text
 
 
+def test_what_lets_more_go_acts_on_the_rollout_that_was_seen_and_a_brake_on_any(
+    browser: TestClient, hub: FakeHub
+) -> None:
+    text = browser.get("/rollouts/vibration-1-h8tt").text
+    forms = dict(re.findall(r'<form method="post" action="/rollouts/[^"]*/([a-z]+)">(.*?)</form>', text, re.DOTALL))
+    seen = re.findall(r'name="revision" value="([0-9]+)"', forms["resume"])
+    assert (seen, "revision" in forms["abort"]) == ([str(hub.rollouts.get("vibration-1-h8tt").revision)], False)
+    late = browser.post("/rollouts/vibration-1-h8tt/resume", data={"revision": "99"})
+    assert (late.status_code, hub.rollouts.asked) == (412, [])
+    assert "Look at what it is now" in late.text
+    browser.post("/rollouts/vibration-1-h8tt/resume", data={"revision": seen[0]})
+    assert hub.rollouts.asked == [("vibration-1-h8tt", "resume", "")]
+
+
 def test_a_page_of_another_site_cannot_press_a_button(browser: TestClient, hub: FakeHub) -> None:
     for headers in ({"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}):
         assert browser.post("/rollouts/digits-3-q7f2/abort", headers=headers).status_code == 403

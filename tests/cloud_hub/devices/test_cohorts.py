@@ -61,7 +61,7 @@ def test_only_the_revision_that_was_looked_at_is_replaced(client: TestClient) ->
     replaced = client.put("/api/v1/cohorts/night", json=change, headers={"If-Match": etag})
     assert (replaced.json()["devices"], replaced.headers["ETag"]) == (1, '"2"')
     again = client.put("/api/v1/cohorts/night", json=change, headers={"If-Match": etag})
-    assert (again.status_code, again.json()["code"]) == (409, "cohort-changed")
+    assert (again.status_code, again.json()["code"]) == (412, "stale")
     assert client.put("/api/v1/cohorts/night", json={"selector": "all"}).json()["devices"] == 3
 
 

@@ -102,6 +102,26 @@ def test_a_preview_is_kept_by_its_salt_and_starts_nothing(http: TestClient) -> N
     assert http.get("/api/v1/rollouts").json()["total"] == 0
 
 
+def test_a_verb_acts_only_on_the_rollout_that_was_seen(http: TestClient, fleet: PaperGateways) -> None:
+    made = http.post(
+        "/api/v1/rollouts",
+        json={"model": "digits", "version": 1, "policy": {"approval": {"waves": "all"}}},
+    )
+    where = f"/api/v1/rollouts/{made.json()['id']}"
+    assert (made.headers["ETag"], http.get(where).headers["ETag"]) == ('"1"', '"1"')
+    fleet.rollouts.tick()
+    for verb in ("approve", "pause", "abort"):
+        refused = http.post(f"{where}/{verb}", headers={"If-Match": '"1"'})
+        assert (refused.status_code, refused.json()["code"]) == (412, "stale")
+        assert "is at revision 2, and was to be changed as it was at revision 1" in refused.json()["detail"]
+    now = http.get(where)
+    assert now.json()["because"]["code"] == "approval-wanted"
+    approved = http.post(f"{where}/approve", headers={"If-Match": now.headers["ETag"]})
+    assert (approved.json()["because"]["code"], approved.headers["ETag"]) == ("approved", '"3"')
+    assert http.post(f"{where}/pause", headers={"If-Match": "*"}).status_code == 200
+    assert http.post(f"{where}/resume", headers={"If-Match": "yesterday"}).status_code == 422
+
+
 def test_a_wave_is_approved_by_a_second_person(http: TestClient, fleet: PaperGateways) -> None:
     policy = {"approval": {"waves": "all", "second_person": True}}
     made = http.post(

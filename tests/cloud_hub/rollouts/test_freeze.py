@@ -138,7 +138,7 @@ def test_it_ends_by_itself_at_the_second_that_was_said(fleet: PaperGateways, fre
     assert (freeze.show().frozen, fleet.versions()) == (True, {"a": 1, "b": 1})
     fleet.clock.pass_seconds(1)
     fleet.rollouts.tick()
-    assert (freeze.show(), fleet.versions()) == (FreezeView(frozen=False), {"a": 2, "b": 2})
+    assert (freeze.show(), fleet.versions()) == (FreezeView(frozen=False, revision=2), {"a": 2, "b": 2})
 
 
 def test_a_device_that_joins_again_on_other_hardware_waits_and_keeps_no_other_from_being_renewed(
@@ -161,6 +161,21 @@ def test_nothing_is_tried_again_meanwhile(fleet: PaperGateways, freeze: FreezeSe
     freeze.begin(HOLIDAY, "ada")
     with pytest.raises(FleetFrozen, match=r"ada froze the fleet at .*: Nobody is here over Christmas\."):
         fleet.rollouts.retry("a", "digits")
+
+
+def test_a_freeze_is_ended_or_replaced_only_by_who_saw_it(api: TestClient, fleet: PaperGateways) -> None:
+    free = api.get("/api/v1/freeze").headers["ETag"]
+    soon = (fleet.clock() + timedelta(hours=2)).isoformat()
+    ann = api.put("/api/v1/freeze", json={"reason": "Ann.", "until": soon}, headers={"If-Match": free})
+    late = api.put("/api/v1/freeze", json={"reason": "Bob."}, headers={"If-Match": free})
+    assert (late.status_code, late.json()["code"]) == (412, "stale")
+    seen = ann.headers["ETag"]
+    fleet.clock.pass_seconds(7200)
+    assert api.get("/api/v1/freeze").headers["ETag"] not in (free, seen), "it ended by itself"
+    bob = api.put("/api/v1/freeze", json={"reason": "Bob."})
+    assert api.delete("/api/v1/freeze", headers={"If-Match": seen}).status_code == 412
+    assert api.get("/api/v1/freeze").json()["reason"] == "Bob."
+    assert api.delete("/api/v1/freeze", headers={"If-Match": bob.headers["ETag"]}).json()["frozen"] is False
 
 
 def test_who_froze_it_why_and_until_when_is_told(api: TestClient, fleet: PaperGateways) -> None:

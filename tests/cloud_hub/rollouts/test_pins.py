@@ -244,6 +244,16 @@ def test_a_pin_says_whom_why_and_until_when(fleet: PaperGateways, api: TestClien
     assert api.get("/api/v1/pins").json() == []
 
 
+def test_a_pin_is_ended_as_it_was_seen(fleet: PaperGateways, api: TestClient) -> None:
+    fleet.join("a")
+    asked = {"device": "a", "reason": "Under repair.", "until": (fleet.clock() + WEEK).isoformat()}
+    made = api.post("/api/v1/pins", json=asked)
+    where = f"/api/v1/pins/{made.json()['id']}"
+    refused = api.delete(where, headers={"If-Match": '"7"'})
+    assert (refused.status_code, refused.json()["code"]) == (412, "stale")
+    assert api.delete(where, headers={"If-Match": made.headers["ETag"]}).headers["ETag"] != made.headers["ETag"]
+
+
 def test_a_rollout_tells_how_many_it_would_be_for_were_they_not_pinned(fleet: PaperGateways, pins: PinService) -> None:
     fleet.join("a", "b", "c", site="lyon")
     fleet.join("tpu", target="tpu-v1", site="lyon")
