@@ -88,7 +88,7 @@ class PinService:
             if device is not None:
                 _known(session, device)
                 rows = [row for row in rows if _holds(session, row, device)]
-        return [_view(row) for row in rows]
+        return [view(row) for row in rows]
 
     def pin(self, asked: PinIn, by: str = OPERATOR) -> PinView:
         """From now on rollouts leave it alone. Raises `NotFound`, `Invalid`."""
@@ -116,7 +116,7 @@ class PinService:
             session.add(row)
         logger.info("%s: %s pinned %s: %s", row.id, by, asked.device or asked.selector, asked.reason)
         self._tell()
-        return _view(row)
+        return view(row)
 
     def unpin(self, pin: str, by: str = OPERATOR, seen: int | None = None) -> PinView:
         """Rollouts reach it again. Raises `NotFound` for one that does not hold (any more), `Stale`."""
@@ -126,11 +126,11 @@ class PinService:
             if row is None:
                 raise NotFound(f"There is no pin {pin!r} that holds.", "`vedette devices pins` shows all.",
                                code="pin-unknown")  # fmt: skip
-            check_seen(f"Pin {pin}", _view(row).revision, seen)
+            check_seen(f"Pin {pin}", view(row).revision, seen)
             row.ended_at, row.ended_by, row.owed = now, by, True
         logger.info("%s ended %s", by, pin)
         self._tell()
-        return _view(row)
+        return view(row)
 
     def _check(self, session: Session, asked: PinIn, device: Device) -> None:
         if asked.model is not None and asked.version is not None:
@@ -180,7 +180,8 @@ def _known(session: Session, device: str) -> Device:
     return found
 
 
-def _view(row: PinRow) -> PinView:
+def view(row: PinRow) -> PinView:
+    """One pin as it is shown."""
     return PinView(
         id=row.id,
         device=row.device,

@@ -9,10 +9,11 @@ from cloud_hub.devices import store as devices
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selectors import loosened
 from cloud_hub.devices.tables import Device, DeviceRun
-from cloud_hub.rollouts import store
+from cloud_hub.rollouts import pins, store
 from cloud_hub.rollouts.engine import WAVE_OPENED
+from cloud_hub.rollouts.pinned import PIN
 from cloud_hub.rollouts.shown import decision_view
-from cloud_hub.rollouts.tables import DecisionRow, RolloutRow
+from cloud_hub.rollouts.tables import DecisionRow, PinRow, RolloutRow
 from cloud_hub.rollouts.views import RanView
 from cloud_hub.rollouts.waves import place
 
@@ -24,6 +25,7 @@ def ran(session: Session, device: Device, at: datetime, model: str | None = None
 
 def _view(session: Session, device: Device, run: DeviceRun) -> RanView:
     name = devices.put_there_by(session, run)
+    pin = session.get(PinRow, name) if name is not None and name.startswith(PIN) else None
     row = None if name is None else store.find(session, name)
     opened = None if row is None else _opened(session, row, device, run.since)
     approved = None if opened is None else _approved(session, opened)
@@ -35,10 +37,11 @@ def _view(session: Session, device: Device, run: DeviceRun) -> RanView:
         since=run.since,
         until=run.until,
         rollout=name,
-        asked_by=None if row is None else row.created_by,
+        asked_by=pin.by if pin is not None else None if row is None else row.created_by,
         approved_by=None if approved is None else approved.made_by,
         wave=None if opened is None else opened.wave,
         decision=None if opened is None else decision_view(opened),
+        pin=None if pin is None else pins.view(pin),
     )
 
 

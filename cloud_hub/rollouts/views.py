@@ -266,23 +266,6 @@ class FreezeView(_View):
     until: datetime | None = None
 
 
-class RanView(_View):
-    """What one slot of one model ran on a device at some time, from when to when (null: still), and what put it there:
-    the rollout with who asked for it, the wave (from 0), and the decision that opened the wave, with its evidence."""
-
-    model: str
-    slot: str
-    version: int
-    digest: str
-    since: datetime
-    until: datetime | None
-    rollout: str | None = None
-    asked_by: str | None = None
-    approved_by: str | None = None
-    wave: int | None = None
-    decision: DecisionView | None = None
-
-
 class PinIn(BaseModel):
     """What rollouts must leave alone, and until when: a device or those that a selector means; all their models or
     one; at what they are offered now, or at a version of that model."""
@@ -319,3 +302,22 @@ class PinView(_View):
     until: datetime
     ended_at: datetime | None
     revision: int
+
+
+class RanView(_View):
+    """What one slot of one model ran on a device at some time, from when to when (null: still), and what put it there:
+    the rollout with who asked for it, the wave (from 0), and the decision that opened the wave, with its evidence; or
+    the `pin` (its id is in the place of the rollout's), with who asked for that and why."""
+
+    model: str
+    slot: str
+    version: int
+    digest: str
+    since: datetime
+    until: datetime | None
+    rollout: str | None = None
+    asked_by: str | None = None
+    approved_by: str | None = None
+    wave: int | None = None
+    decision: DecisionView | None = None
+    pin: PinView | None = None

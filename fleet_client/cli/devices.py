@@ -10,7 +10,7 @@ from fleet_client.cli.hub_options import Session, hub_command, labels_of, seen_o
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.output import ago, pairs, size
-from fleet_client.views import Device, DeviceModel, Pin
+from fleet_client.views import Device, DeviceModel, Pin, Ran
 
 
 @click.group(cls=WordyGroup, context_settings=HELP)
@@ -275,12 +275,18 @@ def ran(session: Session, device: str, at: datetime | None, model: str | None) -
                 "" if one.wave is None else str(one.wave + 1),
                 one.asked_by or "",
                 one.approved_by or "",
-                f"{one.decision.number}: {one.decision.because}" if one.decision else "",
+                _why(one),
             ]
             for one in found
         ],
         "Nothing ran on it then, as far as the hub was told.",
     )
+
+
+def _why(one: Ran) -> str:
+    if one.pin is not None:
+        return f"pinned: {one.pin.reason}"
+    return f"{one.decision.number}: {one.decision.because}" if one.decision else ""
 
 
 @devices.command(

@@ -21,7 +21,7 @@ from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.views import FreezeIn, PinIn, RolloutIn
 from tests.fakes.paper_gateways import PaperGateways
 
-WEEK = timedelta(days=7)
+WEEK, MINUTE = timedelta(days=7), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -153,6 +153,24 @@ def test_a_device_is_pinned_to_a_version_and_goes_back_to_its_rollout(fleet: Pap
     pins.unpin(made.id)
     fleet.play(2)
     assert fleet.version("a") == 1
+
+
+def test_what_a_pin_put_there_is_told_with_by_whom_and_why_also_when_it_is_over(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    made = pins.pin(a_pin(fleet, device="a", model="digits", version=2, reason="The camera needs it."), "ada")
+    fleet.play(ticks=2)
+    then = fleet.clock()
+    fleet.clock.pass_seconds(60)
+    pins.unpin(made.id, "grace")
+    fleet.play(ticks=2)
+    (found,) = fleet.rollouts.ran("a", then)
+    assert (found.version, found.rollout, found.asked_by, found.decision) == (2, made.id, "ada", None)
+    assert found.pin is not None
+    assert (found.pin.reason, found.pin.by, found.pin.ended_at) == ("The camera needs it.", "ada", then + MINUTE)
+    (now,) = fleet.rollouts.ran("a")
+    assert (now.version, now.pin) == (1, None)
 
 
 def test_of_several_pins_the_newest_decides_and_each_model_is_for_itself(
