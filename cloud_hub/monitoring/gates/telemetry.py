@@ -151,12 +151,17 @@ def latency(case: Case, asked: Tolerances, ratios: Mapping[float, float]) -> Gat
     usual = Usual(case, "latency", _latency, quantiles, [ceil(3 / (1 - q)) for q in quantiles])
 
     def slower(device: str, tally: Tally) -> Counts:
-        limits = [limit + more for limit, more in zip(usual.of(device), slack, strict=True)]
-        return [above(tally.latency, limit) for limit in limits], sum(tally.latency.values())
+        return beyond(tally, usual.of(device), slack)
 
     def at_least(device: str, tally: Tally) -> Counts:
         # The bucket that holds a quantile holds records on both sides of it.
-        return [above(tally.latency, limit - 1) for limit in usual.of(device)], sum(tally.latency.values())
+        return beyond(tally, usual.of(device), [-1] * len(quantiles))
+
+    def beyond(tally: Tally, limits: Sequence[int] | None, more: Sequence[int]) -> Counts:
+        if limits is None:
+            return [0] * len(quantiles), 0
+        counted = [above(tally.latency, limit + by) for limit, by in zip(limits, more, strict=True)]
+        return counted, sum(tally.latency.values())
 
     question = ask_thresholds(
         case, usual, slower, at_least, 1.0 - np.array(quantiles), 0.0, asked.correlation * RAW, unmistakable=True
@@ -245,10 +250,13 @@ def _windows(
     usual = Usual(case, name, of, [1.0], [_WINDOWS_KNOWN])
 
     def far(device: str, tally: Tally) -> Counts:
-        return (above(of(tally), usual.of(device)[0] + more),), sum(of(tally).values())
+        return beyond(tally, usual.of(device), more)
 
     def over(device: str, tally: Tally) -> Counts:
-        return (above(of(tally), usual.of(device)[0]),), sum(of(tally).values())
+        return beyond(tally, usual.of(device), 0)
+
+    def beyond(tally: Tally, limits: Sequence[int] | None, by: int) -> Counts:
+        return ((0,), 0) if limits is None else ((above(of(tally), limits[0] + by),), sum(of(tally).values()))
 
     question = ask_thresholds(
         case,

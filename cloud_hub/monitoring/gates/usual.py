@@ -30,12 +30,13 @@ class Usual:
         self._nothing: Sequence[int | None] = (None,) * len(quantiles)
         self.depends = (case.past, self._shared)
 
-    def of(self, device: str) -> Sequence[int]:
-        own = self._own.get(device, self._nothing)
-        if None not in own:
-            return own  # type: ignore[return-value]  # no None is in it
-        others = self._shared.get(self._targets.get(device, ""), self._shared[None])
-        return [theirs if ours is None else ours for ours, theirs in zip(own, others, strict=True)]
+    def of(self, device: str) -> Sequence[int] | None:
+        """None where something was usual neither on `device` nor on any other: nothing is more than that."""
+        found = self._own.get(device, self._nothing)
+        if None in found:
+            others = self._shared.get(self._targets.get(device, ""), self._shared[None])
+            found = [theirs if ours is None else ours for ours, theirs in zip(found, others, strict=True)]
+        return None if None in found else found  # type: ignore[return-value]  # no None is in it
 
 
 def _own(
@@ -54,7 +55,7 @@ def _own(
 
 def _by_target(
     case: Case, name: str, of: Callable[[Tally], Mapping[int, int]], quantiles: Sequence[float]
-) -> dict[str | None, list[int]]:
+) -> dict[str | None, list[int | None]]:
     def totals(evidence: Evidence) -> dict[str, dict[int, int]]:
         return evidence.once(f"{name}-by-target", case.targets, lambda: _totals(case, evidence, of))
 
@@ -62,7 +63,7 @@ def _by_target(
     for period in case.periods:
         for target, total in totals(period.control).items():
             by_target.setdefault(target, []).append(total)
-    shared: dict[str | None, list[int]] = {
+    shared: dict[str | None, list[int | None]] = {
         target: _quantiles(summed(many), quantiles) for target, many in by_target.items()
     }
     shared[None] = _quantiles(summed(many for all_of in by_target.values() for many in all_of), quantiles)
@@ -76,8 +77,8 @@ def _totals(case: Case, evidence: Evidence, of: Callable[[Tally], Mapping[int, i
     return {target: summed(many) for target, many in by_target.items()}
 
 
-def _quantiles(buckets: Mapping[int, int], quantiles: Sequence[float]) -> list[int]:
-    return [quantile_bucket(buckets, q) or 0 for q in quantiles]
+def _quantiles(buckets: Mapping[int, int], quantiles: Sequence[float]) -> list[int | None]:
+    return [quantile_bucket(buckets, q) for q in quantiles]
 
 
 def summed(many: Iterable[Mapping[int, int]]) -> dict[int, int]:

@@ -211,6 +211,24 @@ def test_latency_is_not_judged_where_nothing_can_ever_be_compared() -> None:
     assert "latency" not in {gate.name for gate in judge(first, Tolerances())}
 
 
+@pytest.mark.parametrize("concurrent", [True, False])
+def test_a_device_of_which_nothing_is_known_is_not_slower_than_nothing(concurrent: bool) -> None:
+    little = replace(slow("new", 1, 40).by_device["new-0"], records=40, latency={latency_bucket(40_000): 40})
+    past = Evidence({"new-0": little})
+    treated = slow("new", 6, 40)
+    gates = judge(replace(case(treated, Evidence(), past), concurrent=concurrent), Tolerances())
+    said = {gate.verdict for gate in gates if gate.name == "latency"}
+    assert said <= {Verdict.NOT_ENOUGH_EVIDENCE}, "nor is it known to be as fast"
+    fewer = replace(case(treated, Evidence(), slow("new", 2, 40)), concurrent=concurrent)
+    assert Verdict.FAIL not in {gate.verdict for gate in judge(fewer, Tolerances()) if gate.name == "latency"}
+
+
+def test_the_memory_of_a_device_of_which_nothing_is_known_is_not_more_than_none() -> None:
+    past = warm("new", 1, 50, 100)
+    gates = judge(replace(case(warm("new", 6, 50, 100), Evidence(), past), concurrent=False), Tolerances())
+    assert Verdict.FAIL not in {gate.verdict for gate in gates}
+
+
 def warm(name: str, devices: int, degrees: int, megabytes: int) -> Evidence:
     from cloud_hub.monitoring.evidence import memory_bucket
 
