@@ -82,7 +82,7 @@ def test_what_it_means_is_changed_as_long_as_nobody_else_did_meanwhile(browser: 
     assert (hub.cohorts.get("lyon").selector, hub.cohorts.get("lyon").changed_by) == ("site = turin", "ada")
     again = browser.post("/cohorts/lyon", data=given | {"selector": "all"})
     assert again.status_code == 422
-    assert "Cohort lyon is at revision 2." in again.text
+    assert "Cohort lyon is at revision 2, and was to be changed as it was at revision 1." in again.text
     assert hub.cohorts.get("lyon").selector == "site = turin"
 
 
