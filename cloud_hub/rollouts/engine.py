@@ -248,16 +248,16 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
         elif owed is None:
             soaking_since = rollout.soaking_since or now
         held = owed or unproven or _unseen(policy, snapshot, now - (soaking_since or now))
-    following = _following(rollout, snapshot)
+    wave = following(rollout, snapshot)
     rollout = replace(rollout, soaking_since=soaking_since)
     if held is None:
         held = _frozen(rollout, snapshot)
-    if held is None and following is not None:
-        held = _not_approved(rollout, policy, snapshot, following)
+    if held is None and wave is not None:
+        held = _not_approved(rollout, policy, snapshot, wave)
     if held is not None:
         return Decision(replace(rollout, because=held))
-    if following is not None:
-        return _open(rollout, policy, snapshot, following, now)
+    if wave is not None:
+        return _open(rollout, policy, snapshot, wave, now)
     counts, last = snapshot.counts, len(snapshot.waves) - 1
     sentence = (
         f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
@@ -270,7 +270,7 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     return _to(done, State.COMPLETED, Because("completed", sentence))
 
 
-def _following(rollout: Rollout, snapshot: Snapshot) -> int | None:
+def following(rollout: Rollout, snapshot: Snapshot) -> int | None:
     """The next wave that adds somebody: in a small fleet, 1 % and 5 % are the same device, which proves nothing new."""
     covered = snapshot.waves[rollout.wave] if rollout.wave >= 0 else 0
     return next((wave for wave in range(rollout.wave + 1, len(snapshot.waves)) if snapshot.waves[wave] > covered), None)

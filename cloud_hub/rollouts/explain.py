@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud_hub.monitoring.gates import Verdict
-from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done
+from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done, following
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 
@@ -129,10 +129,10 @@ def _of_evidence(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: date
 
 
 def _approval(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
-    wave = rollout.wave + 1
-    if wave < len(snapshot.waves) and policy.approval.asked_for(wave):
+    wave = following(rollout, snapshot)
+    if wave is not None and policy.approval.asked_for(wave):
         other = f" who is not {rollout.created_by}" if policy.approval.second_person else ""
-        approved = rollout.approved > wave
+        approved = rollout.approved >= rollout.wave + 2
         yield Condition(
             "approval",
             "given" if approved else "none",

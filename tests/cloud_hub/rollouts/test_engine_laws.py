@@ -28,6 +28,7 @@ from cloud_hub.rollouts.engine import (
     command,
     decide,
 )
+from cloud_hub.rollouts.explain import conditions
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import FOLLOWING, IN_FORCE, TAKING, UNFINISHED, State
@@ -53,6 +54,8 @@ class Device:
     followed: tuple[str, ...] = ()
     offered_at: datetime = START
     generation: int = 0
+    #: What each generation said.
+    orders: dict[int, Claim | None] = field(default_factory=lambda: {0: None})
     received: int = 0
     received_claim: Claim | None = None
     runs: int | None = None
@@ -139,7 +142,9 @@ POLICIES = st.builds(
             "lab": st.sampled_from([None, None, "site = a"]),
             "approval": st.sampled_from([{}, {}, {"waves": "all"}, {"waves": "after-first", "second_person": True}]),
             "on_stop": st.sampled_from(["revert", "pause"]),
-            "rate": st.sampled_from([None, None, {"devices_per_minute": 2, "growth_factor": 2}]),
+            "rate": st.sampled_from(
+                [None, None, {"devices_per_minute": 2, "growth_factor": 2}, {"devices_per_minute": 0.5}]
+            ),
             "max_in_flight": st.sampled_from([None, None, 1, 3]),
             "group": st.sampled_from([None, None, {"label": "pair"}]),
             "deadline_seconds": st.sampled_from([None, 30, 300]),
@@ -191,13 +196,22 @@ class Laws(RuleBasedStateMachine):
         late = [one for one in self.devices.values() if one.online and one.received < one.generation]
         self.receives(data.draw(st.sampled_from(late)))
 
+    @precondition(lambda self: any(one.online and one.generation for one in self.devices.values()))
+    @rule(data=st.data())
+    def an_order_arrives_again_or_too_late(self, data: st.DataObject) -> None:
+        ordered = [one for one in self.devices.values() if one.online and one.generation]
+        device = data.draw(st.sampled_from(ordered))
+        self.receives(device, data.draw(st.integers(1, device.generation)))
+
     @staticmethod
-    def receives(device: Device) -> None:
-        device.received, device.received_claim = device.generation, device.offer
-        wanted_version = device.offer.version if device.offer else None
-        if wanted_version != device.runs:
+    def receives(device: Device, generation: int | None = None) -> None:
+        generation = device.generation if generation is None else generation
+        if generation <= device.received:
+            return
+        device.received, device.received_claim = generation, device.orders[generation]
+        if Laws.version(device.received_claim) != device.runs:
             device.rejected = False
-        if device.offer is None:
+        if device.received_claim is None:
             device.runs = None
 
     @precondition(lambda self: self.busy())
@@ -327,6 +341,7 @@ class Laws(RuleBasedStateMachine):
             # Exposure never rises on missing evidence.
             asked = running.policy
             assert before.state is State.RUNNING
+            assert self.now - (before.soaking_since or self.now) >= timedelta(seconds=asked.soak_seconds)
             assert snapshot.newer is None
             assert snapshot.carried_out
             assert snapshot.fresh.heard > 0
@@ -336,6 +351,9 @@ class Laws(RuleBasedStateMachine):
             assert snapshot.counts.success_percent >= asked.success_percent
             assert snapshot.wave_records >= asked.minimum_records
             assert all(gate.verdict is Verdict.PASS for gate in snapshot.gates)
+        if after.state is State.RUNNING and after.exposed == before.exposed:
+            # Who asks why it is not moving is told.
+            assert [one for one in conditions(after, running.policy, snapshot, self.now) if not one.met]
         if before.state is State.RUNNING and snapshot.newer is None:
             self.who_is_late_has_failed(running, snapshot, after)
         if after.wave > before.wave:
@@ -426,6 +444,7 @@ class Laws(RuleBasedStateMachine):
             device.followed = (found.rollout, *device.followed)
         device.offer, device.offered_at = found, self.now
         device.generation += 1
+        device.orders[device.generation] = found
 
     def kept_waiting(self, devices: list[Device], claims: list[Claim]) -> dict[str, list[str]]:
         """The rollouts that each of `devices` may not follow yet, as the hub finds it."""
@@ -500,8 +519,10 @@ class Laws(RuleBasedStateMachine):
             assert groups[device.group] <= max(policy.group.max_in_flight, before[1].get(device.group, 0)) + undone
         if policy.rate is not None:
             succeeded = self.count(self.followers(running), running).succeeded
-            in_a_minute = sum(at > self.now - MINUTE for at in running.let_go)
-            assert in_a_minute <= int(devices_per_minute(policy.rate, succeeded))
+            a_minute = devices_per_minute(policy.rate, succeeded)
+            # One in so many minutes, where it is less than one a minute.
+            lately = sum(at > self.now - max(MINUTE, MINUTE / a_minute) for at in running.let_go)
+            assert lately <= max(1, int(a_minute))
 
     def who_is_late_has_failed(self, running: Running, snapshot: Snapshot, after: Rollout) -> None:
         heard = [one for one in self.followers(running) if one.reported >= one.generation]
@@ -518,6 +539,13 @@ class Laws(RuleBasedStateMachine):
             because = running.rollout.because
             assert because.code
             assert because.sentence.endswith(".")
+
+    @invariant()
+    def a_device_never_holds_two_orders(self) -> None:
+        for device in self.devices.values():
+            assert sorted(device.orders) == list(range(device.generation + 1))
+            assert device.orders[device.generation] is device.offer
+            assert device.orders[device.received] is device.received_claim
 
     @invariant()
     def only_the_exposed_are_offered_a_version(self) -> None:
@@ -560,6 +588,27 @@ class Laws(RuleBasedStateMachine):
         for name, before in newest.before.items():
             if before is None or self.rollouts[before.number - 1].rollout.state in IN_FORCE:
                 assert self.version(self.devices[name].offer) == self.version(before)
+
+    def teardown(self) -> None:
+        """At last nothing more goes wrong: who was reverted ends on the version that it had, and nobody on another."""
+        self.frozen = False
+        for _ in range(20):
+            self.the_clock_ticks()
+            for device in self.devices.values():
+                device.online = True
+                self.receives(device)
+                device.runs = self.version(device.received_claim)
+                device.rejected = False
+            self.everyone_reports()
+            self.order(list(self.devices.values()))
+            self.now += timedelta(seconds=61)
+        gone = {one.rollout.version for one in self.rollouts if one.rollout.state in (State.REVERTED, State.ABORTED)}
+        assert all(one.rollout.state is not State.REVERTING for one in self.rollouts)
+        assert not gone & {device.runs for device in self.devices.values()}
+        if self.rollouts and self.rollouts[-1].rollout.version in gone:
+            for name, before in self.rollouts[-1].before.items():
+                if before is None or self.rollouts[before.number - 1].rollout.state in IN_FORCE:
+                    assert self.devices[name].runs == self.version(before)
 
     @invariant()
     def at_most_one_rollout_of_a_model_runs_once_all_are_decided(self) -> None:
