@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,15 +26,15 @@ from numpy.typing import NDArray
 from benchmarks.figure import Figure, report
 from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.monitoring.gates import About, Case, Edges, Gate, Outcomes, Tolerances, Verdict, judge
-from cloud_hub.monitoring.periods import Period
+from cloud_hub.monitoring.periods import Periods, abreast, width_of
 from fleet_contract.histogram import latency_bucket
 
 Array = NDArray[np.float64]
 
 LABELS = tuple("0123456789")
 _FLEET, _WAVES = 60, (1, 3, 15, 60)
-#: Looks in each wave, some three minutes of them, and records of a device between two. A wave ends within a period.
-_WAVE_LOOKS, _RECORDS_A_LOOK, _PERIOD_LOOKS = 17, 20, 6
+#: Looks in each wave, some three minutes of them, how far they are apart, and records of a device between two.
+_WAVE_LOOKS, _LOOK_SECONDS, _RECORDS_A_LOOK = 17, 10, 20
 _PAST_RECORDS, _PAST_WINDOWS = 1_000, 50
 _EDGES = tuple(round(float(edge), 2) for edge in np.linspace(0.1, 0.9, 9))
 _DIGEST = "sha256:one"
@@ -163,35 +164,44 @@ class _Counts:
 class _Looks:
     """How rollouts went: how many were stopped by which gate, and what looking took."""
 
-    rollouts: int = 0
     stops: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
     completed: int = 0
     judged: int = 0
     seconds: float = 0.0
 
+    def add(self, other: "_Looks") -> None:
+        self.stops += other.stops
+        self.stopped += other.stopped
+        self.completed += other.completed
+        self.judged += other.judged
+        self.seconds += other.seconds
 
-def _rollout(chance: np.random.Generator, looks: _Looks) -> None:
+
+def _rollout(seed: int) -> _Looks:
     """One version that is no different, through all waves."""
-    before = _Fleet.drawn(chance)
-    past = _Counts()
+    chance, looks = np.random.default_rng((1, seed)), _Looks()
+    fleet, past = _Fleet.drawn(chance), _Counts()
     for _ in range(_PAST_WINDOWS):
-        before.count(_PAST_RECORDS // _PAST_WINDOWS, _World(), past)
-    case = Case(past=past.of(before, range(_FLEET)), about=_ABOUT)
-    fleet = before.later()
-    world, counts = fleet.world(), _Counts()
-    earlier: tuple[Period, ...] = ()
-    looks.rollouts += 1
+        fleet.count(_PAST_RECORDS // _PAST_WINDOWS, _World(), past)
+    case = Case(past=past.of(fleet, range(_FLEET)), about=_ABOUT)
+    fleet = fleet.later()
+    world, counts, since = fleet.world(), _Counts(), -1
+    now = [Periods(), Periods()]
+    before = now
     gates: tuple[Gate, ...] = ()
     total = len(_WAVES) * _WAVE_LOOKS
     for look in range(total):
-        reached = _WAVES[look // _WAVE_LOOKS]
+        reached, seconds = _WAVES[look // _WAVE_LOOKS], look * _LOOK_SECONDS
+        width = width_of(seconds)
+        if look % _WAVE_LOOKS == 0 or seconds // width * width > since:
+            # Devices have passed over, or a period: what is counted from here on is added to what was before.
+            counts, before = _Counts(), [one.widened(width) for one in now]
         fleet.count(_RECORDS_A_LOOK, world.part(look / total), counts)
-        period = Period(
-            counts.of(fleet, range(reached)),
-            counts.of(fleet, range(reached, _FLEET)),
-            len(earlier) * _PERIOD_LOOKS * 10,
-        )
+        since = seconds // width * width
+        cohorts = (range(reached), range(reached, _FLEET))
+        now = [_and(one, since, counts.of(fleet, of)) for one, of in zip(before, cohorts, strict=True)]
+        *earlier, period = abreast(*now)
         case = replace(
             case,
             treated=period.treated,
@@ -209,10 +219,14 @@ def _rollout(chance: np.random.Generator, looks: _Looks) -> None:
         if failed := [gate.name for gate in gates if gate.verdict is Verdict.FAIL]:
             looks.stops += 1
             looks.stopped.update(failed)
-            return
-        if look % _PERIOD_LOOKS == _PERIOD_LOOKS - 1:
-            earlier, counts = (*earlier, period), _Counts()
+            return looks
     looks.completed += all(gate.verdict is Verdict.PASS for gate in gates)
+    return looks
+
+
+def _and(before: Periods, since: int, shown: Evidence) -> Periods:
+    together = before.shown[since] + shown if since in before.shown else shown
+    return Periods(before.width_seconds, {**before.shown, since: together})
 
 
 def _name(at: int) -> str:
@@ -237,6 +251,16 @@ _ONLY_SCORES = Tolerances(
     disagreement=None,
     accuracy_drop=None,
 )
+
+
+def _found(seed: int) -> bool:
+    """Whether a shift is seen after 500 records a device."""
+    return _fails(np.random.default_rng((2, seed)), _SHIFT_SD, [250, 500])
+
+
+def _alarm(seed: int) -> bool:
+    """Whether a day without a shift fails, looked at after every 50 records."""
+    return _fails(np.random.default_rng((3, seed)), 0.0, range(50, 1_001, 50))
 
 
 def _fails(chance: np.random.Generator, shift: float, sizes: Sequence[int]) -> bool:
@@ -284,20 +308,22 @@ def _psi_alarm(chance: np.random.Generator, shift: float, records: int) -> bool:
 def measure(rollouts: int, days: int) -> list[Figure]:
     """The figures, from so many simulated rollouts and model-days."""
     looks = _Looks()
-    for seed in range(rollouts):
-        _rollout(np.random.default_rng((1, seed)), looks)
+    with ProcessPoolExecutor() as workers:
+        for done, one in enumerate(workers.map(_rollout, range(rollouts), chunksize=10), 1):
+            looks.add(one)
+            if done % 100 == 0:
+                print(f"{done} rollouts: {looks.stops} stopped, {looks.completed} passed.", flush=True)
+        found = np.mean(list(workers.map(_found, range(days))))
+        alarms = np.mean(list(workers.map(_alarm, range(days))))
     print(
-        f"{looks.stops} of {looks.rollouts} rollouts of the same were stopped ({dict(looks.stopped)}), "
+        f"{looks.stops} of {rollouts} rollouts of the same were stopped ({dict(looks.stopped)}), "
         f"{looks.completed} passed every gate at the end; {looks.judged:,} looks."
     )
-    every = range(50, 1_001, 50)
-    found = np.mean([_fails(np.random.default_rng((2, seed)), _SHIFT_SD, [250, 500]) for seed in range(days)])
-    alarms = np.mean([_fails(np.random.default_rng((3, seed)), 0.0, every) for seed in range(days)])
     chance = np.random.default_rng(4)
     psi_alarms = np.mean([_psi_alarm(chance, 0.0, 50) for _ in range(2_000)])
     psi_found = np.mean([_psi_alarm(chance, _SHIFT_SD, 1_000) for _ in range(2_000)])
     return [
-        Figure("false stops of whole rollouts", looks.stops / looks.rollouts, 0.01, "of 1"),
+        Figure("false stops of whole rollouts", looks.stops / rollouts, 0.01, "of 1"),
         Figure("power at 0.25 sd, 500 records a device", float(found), 0.8, "of 1", float(psi_found), at_least=True),
         Figure("false alarms a model-day", float(alarms), 0.01, "of 1", float(psi_alarms)),
         Figure("a look at 60 devices, every gate", 1e3 * looks.seconds / looks.judged, 20.0, "ms"),

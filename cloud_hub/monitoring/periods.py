@@ -1,8 +1,8 @@
 """The time of a rollout, cut into a few periods: what cohorts showed is compared within each. No I/O, no clock.
 
 A world that changes while devices pass from one cohort to the other looks like the version, for the control's records
-are then older than the treated's. Within a period both saw the same world. There are at most `MOST` periods, of a
-minute each in a young rollout; when there would be more, each two become one: how they are cut follows from its age
+are then older than the treated's. Within a period both saw the same world. There are at most `MOST` periods, as short
+as a window in a young rollout; when there would be more, each two become one: how they are cut follows from its age
 alone.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from cloud_hub.monitoring.evidence import Counted, Evidence
 
-SHORTEST_SECONDS = 60
-MOST = 12
+SHORTEST_SECONDS = 10
+MOST = 24
 
 
 def width_of(age_seconds: float) -> int:

@@ -8,8 +8,8 @@ from cloud_hub.monitoring.evidence import Evidence
 from cloud_hub.monitoring.gates.rows import Rows
 from cloud_hub.monitoring.periods import Period
 
-#: Of the periods in which the treated spoke, a control that is left has spoken in one of so many.
-_LATELY = 2
+#: A control that is left has spoken within so long, or in one of the last two periods, of when the treated did.
+_LATELY_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,11 @@ class Case:
         it is whoever still says something."""
         if not self.concurrent or self.exposing:
             return self.concurrent
-        spoke = [period for period in self.periods if period.treated.devices]
-        return not spoke or any(period.control.devices for period in spoke[-_LATELY:])
+        spoke = [period.since_seconds for period in self.periods if period.treated.devices]
+        if not spoke:
+            return True
+        since = min(spoke[-2:][0], spoke[-1] - _LATELY_SECONDS)
+        return any(period.control.devices for period in self.periods if period.since_seconds >= since)
 
 
 @dataclass(frozen=True)

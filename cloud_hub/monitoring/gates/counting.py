@@ -43,7 +43,11 @@ class Compared:
         self._theirs = _Side(case, case.control_rows, shares, control, before)
         n, m = self._ours.by_period, self._theirs.by_period
         self._both = n * m / np.maximum(n + m, 1.0)
-        self._silent = (m == 0) & (n > 0)
+        compared = np.flatnonzero(self._both)
+        if compared.size > 1 and not case.controlled:
+            # While the last of the control passed over, its records were perhaps from before the world changed.
+            self._both[compared[-1]] = 0.0
+        self._silent = (self._both == 0) & (n > 0)
 
     @cached_property
     def treated(self) -> Cohort:

@@ -142,6 +142,8 @@ def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: f
     found = []
     for fell in directions:
         moved = -change if fell else change
+        if not (moved > tolerated).any():
+            continue
         ceiling = _ceiling(ours, theirs, np.maximum(moved - tolerated, 0.0), fell) + log(weight)
         for at in np.flatnonzero(ceiling >= enough - 1.0):
             counted = Counted(stratum.treated.hits[:, at], stratum.treated.records[:, at], expected.share[:, at])

@@ -35,7 +35,7 @@ def alone(predictions: Mapping[str, int], errors: int = 1, earlier: tuple[Period
         PAST,
         about=About(LABELS),
         earlier=(*earlier, Period(shown(NAMES, predictions, errors), Evidence(), 60)),
-        since_seconds=120,
+        since_seconds=240,
         exposing=False,
     )
 

@@ -1,0 +1,53 @@
+"""What the hub makes of a world that changes meanwhile: windows are compared with those of the same time."""
+
+from cloud_hub.rollouts.policy import Policy, Wave
+from cloud_hub.rollouts.views import RolloutIn, RolloutView
+from tests.fakes.paper_gateways import PaperGateways
+
+USUAL, CHANGED = {"0": 200, "1": 200, "2": 0}, {"0": 40, "1": 360, "2": 0}
+NAMES = [f"gateway-{number}" for number in range(12)]
+IN_TWO = Policy(waves=(Wave(percent=30), Wave(percent=100)), rate=None)
+
+
+def settled(fleet: PaperGateways) -> None:
+    """Twelve gateways that have run version 1 for some minutes, and a version 2."""
+    fleet.join(*NAMES)
+    fleet.register()
+    fleet.register()
+    fleet.rollouts.create(RolloutIn(model="digits", version=1, policy=Policy(rate=None)))
+    fleet.play()
+
+
+def rolled_out(fleet: PaperGateways, *, world_changes_in: int | None = None, bad: bool = False) -> RolloutView:
+    """How version 2 ends; from so many waves on the world is another one, for every version. A bad version does that
+    by itself."""
+    rollout = fleet.rollouts.create(RolloutIn(model="digits", version=2, policy=IN_TWO))
+    for _ in range(40):
+        fleet.rollouts.tick()
+        fleet.obey()
+        found = fleet.rollouts.get(rollout.id)
+        if found.state != "running":
+            break
+        changed = world_changes_in is not None and found.wave >= world_changes_in
+        for name in NAMES:
+            another = changed or (bad and fleet.version(name) == 2)
+            fleet.infer(name, predictions=CHANGED if another else USUAL, errors=20 if another else 0)
+        fleet.clock.pass_seconds(31)
+    return fleet.rollouts.get(rollout.id)
+
+
+def test_a_world_that_changes_in_the_last_wave_is_not_blamed_on_the_version(fleet: PaperGateways) -> None:
+    settled(fleet)
+    assert rolled_out(fleet, world_changes_in=1).state == "completed"
+
+
+def test_a_world_that_changes_beside_a_control_is_not_blamed_on_the_version(fleet: PaperGateways) -> None:
+    settled(fleet)
+    assert rolled_out(fleet, world_changes_in=0).state == "completed"
+
+
+def test_the_same_change_of_a_version_alone_stops_it(fleet: PaperGateways) -> None:
+    settled(fleet)
+    found = rolled_out(fleet, bad=True)
+    assert found.state in ("reverting", "reverted")
+    assert found.because.code in ("gate-predictions-failed", "gate-errors-failed")
