@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from cloud_hub.rollouts.admission import devices_per_minute
-from cloud_hub.rollouts.engine import AWAY, Rollout, Snapshot
+from cloud_hub.rollouts.engine import AWAY, Rollout, Snapshot, following
 from cloud_hub.rollouts.policy import DAYS, MaintenanceWindow, Policy
 from cloud_hub.rollouts.states import State
 
@@ -92,12 +92,11 @@ def _when(window: MaintenanceWindow) -> str:
 
 
 def _later(rollout: Rollout, snapshot: Snapshot) -> Hold:
-    first, last = rollout.wave + 2, len(snapshot.waves)
+    wave, last = following(rollout, snapshot), len(snapshot.waves)
     covers = snapshot.waves[rollout.wave] if rollout.wave >= 0 and snapshot.waves else 0
-    left = 0 if first > last else snapshot.eligible - covers
-    return Hold(
-        "wave", left, f"They belong to wave {last}." if first == last else f"They belong to waves {first} to {last}."
-    )
+    left, first = (0, last) if wave is None else (snapshot.eligible - covers, wave + 1)
+    said = f"They belong to wave {last}." if first == last else f"They belong to waves {first} to {last}."
+    return Hold("wave", left, said)
 
 
 def _on_the_way_back(rollout: Rollout, snapshot: Snapshot) -> Iterator[Hold]:

@@ -30,6 +30,8 @@ def test_those_of_later_waves_are_held_by_their_wave() -> None:
     (hold,) = holds(before, Policy(), replace(SNAPSHOT, counts=Counts()), 0)
     assert (hold.devices, hold.sentence) == (100, "They belong to waves 1 to 3.")
     assert holds(replace(ROLLOUT, wave=2, exposed=3), Policy(), SNAPSHOT, 0) == ()
+    # Of a small fleet some waves add nobody.
+    assert held(replace(SNAPSHOT, waves=(20, 20, 20, 100)))["wave"] == (80, "They belong to wave 4.")
 
 
 @pytest.mark.parametrize(
