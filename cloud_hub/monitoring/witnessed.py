@@ -8,6 +8,7 @@ from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import blake2b
 from math import log
 from zlib import crc32
 
@@ -59,8 +60,9 @@ class Witnessed:
         heard = self._heard
         if heard or len(known | set(hashed)) > self.apart:
             bits = bytearray(heard or bytes(_BITS // 8))
-            for hash_of, _ in (*hashed, *(() if heard else self._chosen)):
-                bits[hash_of % _BITS >> 3] |= 1 << (hash_of & 7)
+            for name in (*devices, *(() if heard else (name for _, name in self._chosen))):
+                bit = _bit(name)
+                bits[bit >> 3] |= 1 << (bit & 7)
             heard = bytes(bits)
         return tuple(chosen), heard
 
@@ -81,6 +83,11 @@ class Witnessed:
     @property
     def confidence(self) -> Mapping[str, tuple[int, ...]]:
         return self.total.confidence
+
+
+def _bit(device: str) -> int:
+    # A checksum is not enough: those of names that differ by a number fall together.
+    return int.from_bytes(blake2b(device.encode(), digest_size=4).digest(), "big") % _BITS
 
 
 def _without(periods: Periods, gone: set[str]) -> Periods:

@@ -73,6 +73,13 @@ def test_once_no_control_is_left_a_change_of_the_world_stops_no_version_that_was
         assert gate.sentence.endswith("Since minute 1 of the rollout no control is left to compare with.")
 
 
+def test_what_the_last_of_a_control_said_as_it_passed_over_is_from_another_world() -> None:
+    passing = Period(shown(NAMES, CHANGED, 60), shown(NAMES[8:], BEFORE), 30)
+    case = alone(CHANGED, errors=40, earlier=(GOOD, passing))
+    assert told("predictions", case).verdict is Verdict.PASS
+    assert told("errors", case).verdict is Verdict.PASS
+
+
 def test_what_no_world_does_still_stops_it_then() -> None:
     gate = told("errors", alone(BEFORE, errors=900))
     assert gate.verdict is Verdict.FAIL
