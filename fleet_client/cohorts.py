@@ -1,5 +1,6 @@
 """Saved cohorts: selectors with a name."""
 
+import os
 from urllib.parse import quote
 
 from fleet_client.http import API, Http
@@ -22,9 +23,12 @@ class Cohorts:
         """With how many devices it means now."""
         return self._http.get(SavedCohort, _one(name))
 
-    def create(self, name: str, selector: str) -> SavedCohort:
-        """Saves `selector` as `name`; it is referred to as cohort:NAME."""
-        return self._http.send(SavedCohort, "POST", _PATH, {"name": name, "selector": selector})
+    def create(self, name: str, selector: str, *, key: str | None = None) -> SavedCohort:
+        """Saves `selector` as `name`; it is referred to as cohort:NAME. `key` names the request: asked again with the
+        same, the hub answers with the cohort that it saved."""
+        return self._http.send(
+            SavedCohort, "POST", _PATH, {"name": name, "selector": selector}, key or os.urandom(16).hex()
+        )
 
     def replace(self, name: str, selector: str, *, seen: int | None = None) -> SavedCohort:
         """Has it mean `selector` from now on, if it is still at the revision that was `seen`; rollouts that exist keep

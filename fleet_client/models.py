@@ -1,5 +1,6 @@
 """The models and their versions: look at them, register a new one from a built folder."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -54,7 +55,7 @@ class Models:
             watch = None if progress is None else _of_file(progress, file.path)
             self._blobs.upload(file.path, file.digest, watch)
         body = {"notes": notes, "artifacts": [{"manifest": manifest} for manifest in version.manifests]}
-        return self._http.send(Version, "POST", f"{_path(version.model)}/versions", body)
+        return self._http.send(Version, "POST", f"{_path(version.model)}/versions", body, os.urandom(16).hex())
 
     def label(self, model: str, rows: Iterable[Labels], key: str) -> Labelled:
         """Tells true labels that arrived late: evidence for the gates. Under one `key` they count once."""

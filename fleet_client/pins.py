@@ -1,5 +1,6 @@
 """Pins: devices that rollouts leave alone for a while."""
 
+import os
 from datetime import datetime
 from urllib.parse import quote
 
@@ -28,12 +29,15 @@ class Pins:
         selector: str | None = None,
         model: str | None = None,
         version: int | None = None,
+        key: str | None = None,
     ) -> Pin:
         """Has rollouts leave `device`, or those that `selector` means, alone until `until` (aware): all their models
-        or only `model`, at what they are offered now or at `version`."""
+        or only `model`, at what they are offered now or at `version`. `key` names the request: asked again with
+        the same, the hub answers with the pin that it made."""
         asked = {"device": device, "selector": selector, "model": model, "version": version}
         body = {key: value for key, value in asked.items() if value is not None}
-        return self._http.send(Pin, "POST", _PATH, {**body, "reason": reason, "until": until.isoformat()})
+        said = {**body, "reason": reason, "until": until.isoformat()}
+        return self._http.send(Pin, "POST", _PATH, said, key or os.urandom(16).hex())
 
     def unpin(self, pin: str, *, seen: int | None = None) -> Pin:
         """Rollouts reach its devices again."""

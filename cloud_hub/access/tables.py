@@ -1,6 +1,7 @@
-"""Join tokens as they are stored, never the secret itself; and the audit."""
+"""Join tokens as they are stored, never the secret itself; the audit; and requests that are done once."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON
 from sqlmodel import Field, SQLModel
@@ -39,3 +40,15 @@ class AuditRow(SQLModel, table=True):
     status: int
     body: str | None = None
     """What was asked for, cut where it is long; None for what is no text."""
+
+
+class KeyedRequest(SQLModel, table=True):
+    """A request that its caller named, and what was done for it."""
+
+    __tablename__ = "keyed_requests"
+
+    key: str = Field(primary_key=True)
+    digest: str
+    """SHA-256 of what it asked for, in hexadecimal."""
+    done: dict[str, Any] = Field(sa_type=JSON)
+    at: datetime = Field(sa_type=UtcDateTime, index=True)

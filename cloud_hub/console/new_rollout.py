@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
+from cloud_hub.access.once import RequestKey
 from cloud_hub.console import actor, words
 from cloud_hub.console.overview import UNDER_WAY
 from cloud_hub.console.parts import Parts
@@ -22,7 +23,7 @@ from cloud_hub.console.rollout_form import Fault, asked, at_first
 from cloud_hub.errors import Conflict, HubError, Invalid, NotFound
 from cloud_hub.page import PageRequest
 from cloud_hub.releases.views import VersionView
-from cloud_hub.rollouts.origin import Origin, RequestKey
+from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.views import PreviewView, RolloutIn, RolloutView
 
 _VERSIONS_SHOWN = 100

@@ -8,6 +8,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from cloud_hub.access import once
+from cloud_hub.access.once import RequestKey
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices.selector_sql import selected
@@ -68,13 +70,16 @@ class CohortService:
             row = _known(session, name)
             return _view(row, _count(session, row))
 
-    def create(self, asked: CohortIn, by: str) -> CohortView:
-        """Raises `Conflict` when there is one of that name, `Invalid`."""
+    def create(self, asked: CohortIn, by: str, request: RequestKey | None = None) -> CohortView:
+        """A `request` that is sent again gets the cohort that it saved, as it is now. Raises `Conflict` when there is
+        one of that name, `Invalid`."""
         check_id(asked.name, "cohort")
         exists = Conflict(
             f"There is a cohort {asked.name!r} already.", "`vedette cohorts replace` changes it.", code="cohort-exists"
         )
         with self._database.session() as session:
+            if once.begin(session, request, self._now()) is not None:
+                return _view(_known(session, asked.name), None)
             _check(session, asked.name, asked.selector)
             if session.get(CohortRow, asked.name) is not None:
                 raise exists
@@ -84,6 +89,7 @@ class CohortService:
             except IntegrityError as error:
                 # Somebody else saved one in the same moment.
                 raise exists from error
+            once.finish(session, request, {"cohort": asked.name})
         return self._told(asked.name, by)
 
     def replace(self, name: str, selector: str, by: str, seen: int | None = None) -> CohortView:

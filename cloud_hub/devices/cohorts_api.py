@@ -6,6 +6,8 @@ from fastapi import APIRouter, Query, Response, status
 
 from cloud_hub.access.actor import Actor
 from cloud_hub.access.if_match import Seen, tagged
+from cloud_hub.access.once import keyed
+from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.views import CohortChange, CohortIn, CohortView
 
@@ -21,9 +23,10 @@ def router(cohorts: CohortService) -> APIRouter:
         return cohorts.all(counted=counted)
 
     @routes.post("/cohorts", status_code=status.HTTP_201_CREATED, summary="Save a cohort")
-    def create(cohort: CohortIn, by: Actor, response: Response) -> CohortView:
-        """It is referred to as cohort:NAME wherever a selector is asked for."""
-        return tagged(response, cohorts.create(cohort, by))
+    def create(cohort: CohortIn, by: Actor, response: Response, key: RequestKeyHeader = None) -> CohortView:
+        """It is referred to as cohort:NAME wherever a selector is asked for. Sent again with the same Idempotency-Key,
+        it answers with the cohort that it saved."""
+        return tagged(response, cohorts.create(cohort, by, keyed(key, "cohorts", cohort)))
 
     @routes.get("/cohorts/{name}", summary="Show a cohort, and how many devices it means now")
     def show(name: str, response: Response) -> CohortView:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.once import RequestKey
 from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import cohorts_of
@@ -16,7 +17,7 @@ from cloud_hub.manifests.reading import Written, read, wrong_manifests
 from cloud_hub.manifests.rendering import difference
 from cloud_hub.manifests.views import AppliedView, ApplyView, DifferenceView, DiffView, ManifestFile
 from cloud_hub.page import PageRequest
-from cloud_hub.rollouts.origin import ManifestVersion, Origin, RequestKey
+from cloud_hub.rollouts.origin import ManifestVersion, Origin
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import FOLLOWING, State
 from cloud_hub.rollouts.views import RolloutIn, RolloutView

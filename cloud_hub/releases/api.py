@@ -2,6 +2,8 @@
 
 from fastapi import APIRouter, status
 
+from cloud_hub.access.once import keyed
+from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.page import Page, PageQuery
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.releases.views import ModelView, VersionIn, VersionView
@@ -30,8 +32,9 @@ def router(releases: ReleaseService) -> APIRouter:
         return releases.version(name, version)
 
     @routes.post("/models/{name}/versions", status_code=status.HTTP_201_CREATED, summary="Register a version")
-    def register(name: str, version: VersionIn) -> VersionView:
-        """Upload the blobs first. Each artifact is loaded and must answer its golden set before it is signed."""
-        return releases.register(name, version)
+    def register(name: str, version: VersionIn, key: RequestKeyHeader = None) -> VersionView:
+        """Upload the blobs first. Each artifact is loaded and must answer its golden set before it is signed.
+        Sent again with the same Idempotency-Key, it answers with the version that it registered."""
+        return releases.register(name, version, keyed(key, f"models/{name}/versions", version))
 
     return routes

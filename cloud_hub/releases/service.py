@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 from sqlmodel import Session
 
+from cloud_hub.access import once
+from cloud_hub.access.once import RequestKey
 from cloud_hub.blobs.store import Blobs
 from cloud_hub.changes import Changes
 from cloud_hub.compiles.admission import Admission
@@ -84,8 +86,9 @@ class ReleaseService:
         with self._database.reading() as session:
             return _version_views(session, name, [store.version(session, name, number)])[0]
 
-    def register(self, name: str, wanted: VersionIn) -> VersionView:
-        """Checks and keeps a version; the very same again gives what is there.
+    def register(self, name: str, wanted: VersionIn, request: RequestKey | None = None) -> VersionView:
+        """Checks and keeps a version; the very same again gives what is there, and so does a `request` that is sent
+        again.
 
         Raises `Invalid` or a `ContractError` for what is wrong with it, `Conflict` ("version-exists") when that
         version is here with other content, `Unavailable` when it cannot be checked now.
@@ -99,6 +102,8 @@ class ReleaseService:
         agreements = [self._admit(one.manifest) for one in offered]
         with self._database.session() as session:
             now = self._now()
+            if (done := once.begin(session, request, now)) is not None:
+                return self.version(name, done["version"])
             model = store.lock_model(session, Model(name=name, created_at=now, newest=0))
             number = number or model.newest + 1
             if store.find_version(session, name, number) is None:
@@ -117,6 +122,7 @@ class ReleaseService:
                 )
                 store.add(session, version, artifacts)
                 model.newest = max(model.newest, number)
+            once.finish(session, request, {"version": number})
         # Another may have registered that very number in the meantime: with the same content that is fine.
         known = self._known(name, number, content)
         assert known is not None

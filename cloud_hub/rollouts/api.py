@@ -8,9 +8,10 @@ from pydantic import AwareDatetime
 
 from cloud_hub.access.actor import Actor
 from cloud_hub.access.if_match import Seen, tagged
+from cloud_hub.access.once import RequestKey
 from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.page import Page, PageQuery
-from cloud_hub.rollouts.origin import Origin, RequestKey
+from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import (

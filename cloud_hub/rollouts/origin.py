@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.once import RequestKey
 
 
 @dataclass(frozen=True)
@@ -11,14 +12,6 @@ class ManifestVersion:
 
     name: str
     generation: int
-
-
-@dataclass(frozen=True)
-class RequestKey:
-    """What a caller names a request by, to send it again without doing it twice; `digest` is of what it asks for."""
-
-    key: str
-    digest: str
 
 
 @dataclass(frozen=True)

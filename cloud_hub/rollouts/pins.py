@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select, update
 from sqlmodel import Session, col
 
+from cloud_hub.access import once
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.once import RequestKey
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
@@ -90,14 +92,18 @@ class PinService:
                 rows = [row for row in rows if _holds(session, row, device)]
         return [view(row) for row in rows]
 
-    def pin(self, asked: PinIn, by: str = OPERATOR) -> PinView:
-        """From now on rollouts leave it alone. Raises `NotFound`, `Invalid`."""
+    def pin(self, asked: PinIn, by: str = OPERATOR, request: RequestKey | None = None) -> PinView:
+        """From now on rollouts leave it alone. A `request` that is sent again gets the pin that it made. Raises
+        `NotFound`, `Invalid`."""
         now = self._now()
         if asked.until <= now:
             raise Invalid(f"The pin would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
                           "Give a later time.", code="pin-over")  # fmt: skip
         with self._database.session() as session:
             turns.saying(session)
+            if (done := once.begin(session, request, now)) is not None:
+                made = session.get(PinRow, done["pin"])
+                return PinView.model_validate(done["view"]) if made is None else view(made)
             if asked.device is not None:
                 self._check(session, asked, _known(session, asked.device))
             elif asked.model is not None and asked.version is not None:
@@ -114,6 +120,7 @@ class PinService:
                 until=asked.until,
             )
             session.add(row)
+            once.finish(session, request, {"pin": row.id, "view": view(row).model_dump(mode="json")})
         logger.info("%s: %s pinned %s: %s", row.id, by, asked.device or asked.selector, asked.reason)
         self._tell()
         return view(row)

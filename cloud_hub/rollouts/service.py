@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.once import RequestKey
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices import store as devices
@@ -22,7 +23,7 @@ from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts import offers, pins, readings, store
 from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
-from cloud_hub.rollouts.origin import Origin, RequestKey
+from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.outlook import Observer, nothing_seen
 from cloud_hub.rollouts.ran import ran
 from cloud_hub.rollouts.shown import (

@@ -54,6 +54,15 @@ def test_a_cohort_is_saved_counted_and_referred_to(client: TestClient) -> None:
     assert [(one["name"], one["devices"]) for one in counted] == [("lyon", 2), ("lyon-night", 1)]
 
 
+def test_a_cohort_that_is_saved_again_under_the_same_name_of_the_request_is_saved_once(client: TestClient) -> None:
+    named, twice = {"Idempotency-Key": "k1"}, {"name": "twice", "selector": "site = lyon"}
+    for _ in range(2):
+        assert client.post("/api/v1/cohorts", json=twice, headers=named).json()["selector"] == "site = lyon"
+    assert client.post("/api/v1/cohorts", json=twice).json()["code"] == "cohort-exists"
+    reused = client.post("/api/v1/cohorts", json={**twice, "name": "thrice"}, headers=named)
+    assert (reused.status_code, reused.json()["code"]) == (422, "request-key-reused")
+
+
 def test_only_the_revision_that_was_looked_at_is_replaced(client: TestClient) -> None:
     save(client, "night", "shift = night")
     etag = client.get("/api/v1/cohorts/night").headers["ETag"]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cloud_hub.access.once import RequestKey
 from cloud_hub.errors import Conflict, Invalid, NotFound, TooLarge
 from cloud_hub.page import PageRequest
 from cloud_hub.releases import store
@@ -89,6 +90,19 @@ def test_the_same_again_is_what_is_there_and_anything_else_is_a_conflict(fleet: 
     with pytest.raises(Conflict) as refused:
         fleet.releases.register("digits", unsigned(shelf.manifest(content="b"), version=1))
     assert refused.value.code == "version-exists"
+
+
+def test_a_request_that_is_sent_again_registers_one_version(fleet: PaperGateways, shelf: Shelf) -> None:
+    asked, request = unsigned(shelf.manifest(content="a")), RequestKey("k1", "of this")
+    first = fleet.releases.register("digits", asked, request)
+    assert fleet.releases.register("digits", asked, request) == first
+    assert fleet.releases.register("digits", asked).version == first.version + 1
+    with pytest.raises(Invalid) as refused:
+        fleet.releases.register("digits", asked, RequestKey("k1", "of that"))
+    assert refused.value.code == "request-key-reused"
+    # Nobody sends it again after so long, and keys may come again.
+    fleet.clock.pass_seconds(8 * 24 * 3600)
+    assert fleet.releases.register("digits", asked, request).version == first.version + 2
 
 
 def test_a_manifest_that_the_release_key_signed_is_taken_as_it_is(fleet: PaperGateways, shelf: Shelf) -> None:

@@ -262,6 +262,21 @@ def test_a_pin_says_whom_why_and_until_when(fleet: PaperGateways, api: TestClien
     assert api.get("/api/v1/pins").json() == []
 
 
+def test_a_pin_that_is_asked_for_again_under_the_same_name_is_made_once(fleet: PaperGateways, api: TestClient) -> None:
+    fleet.join("a")
+    asked = {"device": "a", "reason": "Under repair.", "until": (fleet.clock() + WEEK).isoformat()}
+    named = {"Idempotency-Key": "night-shift-1"}
+    made = api.post("/api/v1/pins", json=asked, headers=named)
+    again = api.post("/api/v1/pins", json=asked, headers=named)
+    assert (again.status_code, again.json()) == (201, made.json())
+    assert len(api.get("/api/v1/pins").json()) == 1
+    other = api.post("/api/v1/pins", json={**asked, "reason": "An audit."}, headers=named)
+    assert (other.status_code, other.json()["code"]) == (422, "request-key-reused")
+    fleet.clock.pass_seconds(6 * 24 * 3600)
+    api.post("/api/v1/pins", json=asked)
+    assert len(api.get("/api/v1/pins").json()) == 2
+
+
 def test_a_pin_is_ended_as_it_was_seen(fleet: PaperGateways, api: TestClient) -> None:
     fleet.join("a")
     asked = {"device": "a", "reason": "Under repair.", "until": (fleet.clock() + WEEK).isoformat()}
