@@ -9,6 +9,8 @@ from fleet_contract.because import Because
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 3600.0
+#: After a failure: a database that is away comes back.
+AGAIN_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
 
@@ -48,7 +50,7 @@ class Housekeeping:
                     Because(
                         "housekeeping-failing",
                         f"What is old in the {name} is not deleted, and the database grows: {type(error).__name__}: "
-                        f"{error}. It is tried again every hour; the hub's log has more.",
+                        f"{error}. It is tried again every minute; the hub's log has more.",
                     )
                 )
         self._troubles = troubles
@@ -56,4 +58,4 @@ class Housekeeping:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self.clean()
-            self._stopping.wait(EVERY_SECONDS)
+            self._stopping.wait(AGAIN_SECONDS if self._troubles else EVERY_SECONDS)

@@ -2,6 +2,9 @@
 
 import threading
 
+import pytest
+
+from cloud_hub import housekeeping as housekeeping_module
 from cloud_hub.housekeeping import Housekeeping
 
 
@@ -31,6 +34,22 @@ def test_it_cleans_as_soon_as_it_starts_and_can_be_stopped_at_once() -> None:
     assert cleaned.wait(10)
     housekeeping.stop()
     assert "housekeeping" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_after_a_failure_it_does_not_wait_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping_module, "AGAIN_SECONDS", 0.0)
+    away, cleaned = [OSError("away")], threading.Event()
+
+    def audit() -> None:
+        if away:
+            raise away.pop()
+        cleaned.set()
+
+    housekeeping = Housekeeping({"audit": audit})
+    housekeeping.start()
+    assert cleaned.wait(10)
+    housekeeping.stop()
+    assert housekeeping.troubles() == []
 
 
 def test_one_that_never_started_can_be_stopped() -> None:
