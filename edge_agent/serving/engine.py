@@ -90,7 +90,7 @@ class ServingEngine:
             return None
         job = Job(call, done, signature, asked_ns)
         if (
-            (served.bearable if patient else served.quick)
+            (served.quick or (patient and served.bearable(job.rows)))
             and not served.waiting
             and not served.slot.parked
             and self._inline.acquire(blocking=False)

@@ -110,6 +110,9 @@ class Execution:
         except Exception as error:  # noqa: BLE001, see `_told`
             ended_ns = time.perf_counter_ns()
             served.slot.end(lease, failed=job.rows)
+            if ended_ns - run_ns > served.typical_ns:
+                # It may fail slowly, too; that it fails fast says nothing.
+                served.took(manifest, ended_ns - run_ns)
             told = _told(error)
             ledger.failed(manifest.version, began_ns - job.asked_ns, ended_ns - job.asked_ns)
             self._tally.failed(manifest, told.code, records=job.rows)

@@ -13,8 +13,8 @@ from fleet_contract.manifest import Manifest
 INLINE_NS = 300_000
 #: And back to a worker only well above it, so that it does not go to and fro.
 HANDED_OVER_NS = 500_000
-#: A thread that has nothing else to do runs slower models, too. Whoever comes meanwhile waits for one run, once.
-PATIENT_NS = 20_000_000
+#: A thread that has nothing else to do runs slower models, too. With slower ones than that there is nothing to gain.
+PATIENT_NS = 5_000_000
 _STEP = 1.1
 
 
@@ -30,17 +30,16 @@ class Served(Line):
         self.ledger = Ledger()
         self.quick = False
         """Whether it answers so soon that the thread that asks may run it."""
-        self.bearable = False
-        """Whether a thread that has nothing else to do may run it."""
         self.typical_ns = 0.0
         """About the median of what runs take lately; 0 while nothing is known of this version."""
+        self._last_ns = 0
         self._signature: Signature | None = None
 
     def signature_of(self, manifest: Manifest) -> Signature:
         """The signature of `manifest`, which is live now."""
         found = self._signature
         if found is None or found.manifest is not manifest:
-            self.typical_ns, self.quick, self.bearable = 0.0, False, False
+            self.typical_ns, self.quick = 0.0, False
             found = self._signature = Signature(manifest)
         return found
 
@@ -48,6 +47,7 @@ class Served(Line):
         """One run of the version that `manifest` describes."""
         if self._signature is None or manifest is not self._signature.manifest:
             return
+        self._last_ns = run_ns
         if not self.typical_ns:
             self.typical_ns = float(run_ns)
         else:
@@ -55,7 +55,10 @@ class Served(Line):
             # processor; an average would be theirs.
             self.typical_ns *= _STEP if run_ns > self.typical_ns else 1 / _STEP
         self.quick = self.typical_ns < (HANDED_OVER_NS if self.quick else INLINE_NS)
-        self.bearable = self.typical_ns < PATIENT_NS
+
+    def bearable(self, rows: int) -> bool:
+        """Whether a thread that has nothing else to do may run so many rows. One slow run is enough for a no."""
+        return 0 < max(self.typical_ns, self._last_ns) * rows < PATIENT_NS
 
     def togetherness(self, job: Job) -> Hashable:
         """What must be the same for two jobs to go together; None when this one goes alone."""

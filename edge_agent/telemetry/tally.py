@@ -7,7 +7,7 @@ one core, and beyond it records are counted without them, so a window's histogra
 import logging
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -29,6 +29,8 @@ MOST_BYTES = 16 * 1024 * 1024
 #: Few large steps: each time the interpreter's lock changes hands costs who serves some ten microseconds. But none
 #: that would hold the lock for long.
 _AT_A_TIME = 1024
+#: What is computed of inputs takes a multiple of them meanwhile.
+_BYTES_AT_A_TIME = 1024 * 1024
 #: The share of a core that features may take, and for how many seconds it may be saved up.
 FEATURE_SHARE = 0.02
 _SAVED_SECONDS = 10.0
@@ -178,13 +180,27 @@ class Tally:
         with self._counting:
             taken = [self._seen.popleft() for _ in range(len(self._seen))]
             self._bytes = 0
-            for _, group in groupby(taken, key=attrgetter("manifest", "slot")):
-                alike = list(group)
-                for missed in [one for one in alike if isinstance(one, _Missed)]:
-                    self._recorder.failed(missed.manifest, missed.code, missed.now_ms, missed.slot, missed.rows)
-                seen = [one for one in alike if isinstance(one, Seen)]
-                for start in range(0, len(seen), _AT_A_TIME):
-                    self._count(seen[start : start + _AT_A_TIME])
+            # A window is of one version: those of each model and slot keep their order, and only those.
+            lines: defaultdict[tuple[str, str], list[Seen | _Missed]] = defaultdict(list)
+            for one in taken:
+                lines[one.manifest.model, one.slot].append(one)
+            for line in lines.values():
+                for _, group in groupby(line, key=attrgetter("manifest")):
+                    self._count_group(list(group))
+
+    def _count_group(self, group: Sequence["Seen | _Missed"]) -> None:
+        for missed in [one for one in group if isinstance(one, _Missed)]:
+            self._recorder.failed(missed.manifest, missed.code, missed.now_ms, missed.slot, missed.rows)
+        step: list[Seen] = []
+        size_bytes = 0
+        for one in [one for one in group if isinstance(one, Seen)]:
+            step.append(one)
+            size_bytes += one.size_bytes
+            if len(step) == _AT_A_TIME or size_bytes > _BYTES_AT_A_TIME:
+                self._count(step)
+                step, size_bytes = [], 0
+        if step:
+            self._count(step)
 
     def close(self) -> None:
         """Ends the thread; what comes later is counted by `flush` only."""
@@ -227,9 +243,10 @@ class Tally:
             given = together(manifest, [one.scores for one in group])
         except OutputWrong as error:
             if len(group) > 1:
-                # One of them: the others are fine.
-                for one in group:
-                    self._count([one])
+                # One of them, or some: the others are fine.
+                middle = len(group) // 2
+                self._count(group[:middle])
+                self._count(group[middle:])
             else:
                 self._wrong(group[0], error)
             return

@@ -103,6 +103,7 @@ class Connection:
         self._last = False
         self.closed = False
         self.idle_since = time.monotonic()
+        self._heard()
         loop.watch(client.fileno(), READ, self._ready)
 
     @property
@@ -251,6 +252,7 @@ class Connection:
         self._receive(head, arriving, begun)
 
     def _receive(self, head: Head, arriving: Arriving, behind: bytes = b"") -> None:
+        self._heard()
         turn = 0
         while room := arriving.room():
             if turn > _TURN_BYTES:
@@ -333,6 +335,7 @@ class Connection:
             self._resume()
 
     def _send_more(self) -> None:
+        self._heard()
         self._out = _unsent(self._out, self._sent(self._out))
         if self._out:
             return
@@ -385,6 +388,10 @@ class Connection:
             self.close()
         else:
             self._refuse(Refused.late("The request did not arrive in time."))
+
+    def _heard(self) -> None:
+        """Whoever is alone keeps the loop from others."""
+        self._terms.crowd.alone(self, time.monotonic())
 
     def _give_back(self) -> None:
         if self._reserved:

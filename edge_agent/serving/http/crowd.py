@@ -1,24 +1,27 @@
 """Whether a server's clients are one or many."""
 
-#: Who has asked all that was asked for so long is alone.
-ALONE_SECONDS = 0.05
+import math
+
+#: Who has heard of no other for so long has the server to itself. A health probe comes more often than that.
+ALONE_SECONDS = 1.0
 
 
 class Crowd:
-    """Hears who asks. No clock: times are monotonic seconds."""
+    """Hears who does something. No clock: times are monotonic seconds, which never go back."""
 
     def __init__(self) -> None:
         self._who: object = None
-        self._since = 0.0
+        self._heard_at = -math.inf
+        self._other_at = -math.inf
 
     def alone(self, who: object, now: float) -> bool:
-        """`who` asks: whether nobody else has lately."""
+        """`who` does something: whether nobody else has lately."""
         if who is not self._who:
-            self._who, self._since = who, now
-            return False
-        return now - self._since > ALONE_SECONDS
+            self._who, self._other_at = who, self._heard_at
+        self._heard_at = now
+        return now - self._other_at > ALONE_SECONDS
 
     def left(self, who: object) -> None:
-        """`who` will not ask again."""
+        """`who` will do nothing any more: another may have its place in memory."""
         if who is self._who:
             self._who = None

@@ -147,11 +147,32 @@ def test_a_thread_that_has_nothing_else_to_do_runs_slower_models_too():
         until(lambda: world.ask(patient=True).wait() and slow.threads[-1] == threading.current_thread().name)
         world.ask().wait()
         assert slow.threads[-1].startswith("worker-")
-        slower = FakeSession(2, lambda: time.sleep(0.03))
+        world.ask(rows=2, patient=True).wait()
+        assert slow.threads[-1].startswith("worker-"), "twice as many rows may take twice as long"
+        slower = FakeSession(2, lambda: time.sleep(0.01))
         world.runs(slower, a_manifest(2))
         for _ in range(4):
             world.ask(patient=True).wait()
     assert set(slower.threads[1:]) <= {"worker-0", "worker-1"}, "others may come meanwhile"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_one_slow_run_is_enough_to_keep_a_model_from_the_thread_that_hears_all(fails):
+    seconds = [0.0005]
+
+    def work() -> None:
+        time.sleep(seconds[0])
+        if fails and seconds[0] > 0.01:
+            raise RuntimeError("the device has timed out")
+
+    with serving() as world:
+        session = FakeSession(1, work)
+        world.runs(session)
+        until(lambda: world.ask(patient=True).wait() and session.threads[-1] == threading.current_thread().name)
+        seconds[0] = 0.02
+        for _ in range(5):
+            world.ask(patient=True).wait()
+        assert session.threads[-5:].count(threading.current_thread().name) <= 1
 
 
 def test_no_more_than_the_workers_run_at_once_and_no_more_than_the_queue_wait():

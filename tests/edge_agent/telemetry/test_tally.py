@@ -185,3 +185,35 @@ def test_a_shadow_is_compared_by_label_with_what_it_ran_beside(same):
     tally.close()
     (window,) = recorder.collect(0, everything=True)
     assert (window.slot, window.count, window.compared, window.agreed) == ("shadow", 4, *((2, 1) if same else (0, 0)))
+
+
+def test_models_that_answer_in_turns_are_counted_each_in_few_steps(monkeypatch):
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    steps: list[int] = []
+    count = tally._count
+    monkeypatch.setattr(tally, "_count", lambda group: (steps.append(len(group)), count(group)))
+    monkeypatch.setattr(tally_module, "GATHER_SECONDS", 30.0)
+    slots = [a_slot(a_manifest(model=name)) for name in ("digits", "faces")]
+    for number in range(100):
+        tally.answered(seen(slots[number % 2], [[1, 0, 0]]))
+    tally.close()
+    assert steps == [50, 50]
+    assert {one.model: one.count for one in recorder.collect(0, everything=True)} == {"digits": 50, "faces": 50}
+
+
+def test_a_step_is_bounded_in_bytes_and_halved_in_search_of_what_is_wrong(monkeypatch):
+    monkeypatch.setattr(tally_module, "_BYTES_AT_A_TIME", 16 * 12 - 1)
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    steps: list[int] = []
+    count = tally._count
+    monkeypatch.setattr(tally, "_count", lambda group: (steps.append(len(group)), count(group)))
+    slot = a_slot(manifest_of())
+    monkeypatch.setattr(tally, "_add", tally._seen.append)
+    for number in range(32):
+        tally.answered(seen(slot, [[np.nan if number == 20 else 1, 0, 0]]))
+    tally.close()
+    assert sorted(steps) == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16]
+    (window,) = recorder.collect(0, everything=True)
+    assert (window.count, window.errors) == (31, 1)

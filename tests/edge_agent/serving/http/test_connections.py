@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_agent.serving.http import connection as connections
+from edge_agent.serving.http import crowd as crowds
 from edge_agent.serving.http.listener import PlaceTaken, tcp, unix
 from tests.fakes.engine import FakeEngine, image_model
 from tests.fakes.waiting import until
@@ -196,21 +197,27 @@ def test_when_all_are_at_work_the_next_is_turned_away(server, engine):
     assert {wire.reply().status for wire in wires} == {200}
 
 
-def test_a_client_is_alone_until_another_asks(server, engine):
+def test_a_client_is_alone_until_another_connects_asks_or_sends(server, engine, monkeypatch):
+    monkeypatch.setattr(crowds, "ALONE_SECONDS", 0.3)
     one, other = server.wire(), server.wire()
 
-    def ask(wire, seconds: float) -> list[bool]:
-        del engine.patient[:]
-        until_over = time.monotonic() + seconds
-        while time.monotonic() < until_over:
-            wire.send(INFER)
-            wire.reply()
-        return engine.patient
+    def alone(wire) -> bool:
+        wire.send(INFER)
+        wire.reply()
+        return engine.patient[-1]
 
-    assert ask(one, 0.2)[-1]
-    assert not ask(other, 0.0001)[0]
-    assert not ask(one, 0.0001)[0]
-    assert ask(other, 0.2)[-1]
+    until(lambda: alone(one))
+    assert not alone(other)
+    assert not alone(one)
+    until(lambda: alone(one))
+    third = server.wire()
+    until(lambda: not alone(one))
+    until(lambda: alone(one))
+    head, _, body = INFER.partition(b"\r\n\r\n")
+    third.send(head + b"\r\n\r\n" + body[:10])
+    until(lambda: not alone(one))
+    third.send(body[10:])
+    assert third.reply().status == 200
 
 
 def test_a_client_that_leaves_calls_its_request_off(server, engine):

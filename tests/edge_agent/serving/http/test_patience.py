@@ -95,13 +95,13 @@ class Watched:
         self._real.close()
 
 
-def test_who_has_asked_all_there_was_for_a_moment_is_alone():
+def test_who_has_heard_of_no_other_for_a_second_is_alone():
     crowd = Crowd()
-    assert not crowd.alone("a", 0.0)
-    assert not crowd.alone("a", ALONE_SECONDS / 2)
-    assert crowd.alone("a", ALONE_SECONDS * 1.1)
-    assert not crowd.alone("b", ALONE_SECONDS * 1.2)
-    assert not crowd.alone("a", ALONE_SECONDS * 1.3), "it has to be seen anew"
-    assert crowd.alone("a", ALONE_SECONDS * 2.5)
-    crowd.left("a")
-    assert not crowd.alone("a", ALONE_SECONDS * 2.6), "another may have its number"
+    assert crowd.alone("a", 0.0)
+    assert not crowd.alone("b", 0.1)
+    assert not crowd.alone("a", 0.2)
+    assert not crowd.alone("a", ALONE_SECONDS)
+    assert crowd.alone("a", 0.11 + ALONE_SECONDS), "the other was heard of at 0.1"
+    assert crowd.alone("c", 5.0 + ALONE_SECONDS), "it comes when nobody else does anything any more"
+    crowd.left("c")
+    assert not crowd.alone("c", 5.1 + ALONE_SECONDS), "another may have its number"
