@@ -188,7 +188,7 @@ def test_two_hubs_decide_once_whatever_is_killed_when(fleet: PaperGateways) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(max(600, 5 * SEEDS))
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_in_no_interleaving_a_decision_is_lost_or_applied_twice(fleet: PaperGateways) -> None:
     interleaved(fleet, range(1_000, 1_000 + SEEDS))
