@@ -104,6 +104,8 @@ def test_the_rate_grows_with_each_minutes_worth_of_successes() -> None:
     assert devices_per_minute(Rate(devices_per_minute=10), 1_000_000) == 10
     tenth = Rate(devices_per_minute=10, growth_factor=1.1)
     assert [devices_per_minute(tenth, succeeded) for succeeded in (20, 21)] == pytest.approx([11, 12.1])
+    # In binary, 2 + 6 + 18 + 54 + 162 of them are a little less than five minutes' worth.
+    assert [devices_per_minute(Rate(devices_per_minute=2, growth_factor=3), of) for of in (241, 242)] == [162, 486]
 
 
 def test_the_rate_is_found_at_once_however_slow_it_is_and_however_slowly_it_grows() -> None:

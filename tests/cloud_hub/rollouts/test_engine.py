@@ -88,6 +88,7 @@ def test_a_wave_soaks_from_when_its_devices_run_the_version_and_anew_when_they_d
     waiting = after(SOAKED, waits)
     assert (waiting.because.code, waiting.soaking_since) == ("orders-owed", SOAKED.soaking_since)
     assert after(CANARY, waits).soaking_since is None
+    assert after(CANARY, replace(waits, fresh=Counts(1, 1))).because.code == "orders-owed"
     assert after(SOAKED, replace(waits, fresh=Counts(1, 1))).soaking_since is None
     almost = replace(CANARY, soaking_since=NOW - timedelta(seconds=59))
     assert after(almost, GOOD).because.code == "soaking"
