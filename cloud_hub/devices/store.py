@@ -160,6 +160,19 @@ def runs_at(session: Session, device: str, at: datetime, model: str | None) -> l
     return list(session.execute(statement.order_by(col(run.model), col(run.slot), col(run.id))).scalars())
 
 
+def versions_before(session: Session, devices: Collection[str], at: datetime, model: str) -> dict[str, int]:
+    """The version of `model` that answered on each of `devices` until `at`, or through it, where one did."""
+    run = DeviceRun
+    statement = select(col(run.device), col(run.version)).where(
+        col(run.device).in_(sorted(devices)),
+        col(run.model) == model,
+        col(run.slot) == DEFAULT_SLOT,
+        col(run.since) < at,
+        or_(col(run.until).is_(None), col(run.until) >= at),
+    )
+    return {row.device: row.version for row in session.execute(statement)}
+
+
 def put_there_by(session: Session, run: DeviceRun) -> str | None:
     """The rollout that put what ran in `run` there; if the device went back to it, then the one that did so before."""
     if run.rollout is not None:

@@ -1,6 +1,6 @@
 """All SQL over telemetry. A window counts once, however often it is written."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -128,24 +128,22 @@ def evidence(
     return read_evidence(session, nothing_read(), model, since, version, not_version, slot).evidence
 
 
-def past(
-    session: Session, devices: Collection[str], model: str, since: datetime, until: datetime, not_version: int
-) -> Evidence:
-    """What `devices` answered with `model`, but not with `not_version`, in windows that started from `since` to before
-    `until`, by their clocks."""
+def past(session: Session, versions: Mapping[str, int], model: str, since: datetime, until: datetime) -> Evidence:
+    """What each device answered with its version of `model` in `versions`, in windows that started from `since` to
+    before `until`, by its clock."""
     counted: list[Counted] = []
-    for chunk in _chunks(sorted(devices)):
+    for chunk in _chunks(sorted(versions)):
         rows = session.execute(
-            select(*_COUNTED).where(
+            select(*(_W.version, *_COUNTED)).where(
                 col(_W.device).in_(chunk),
                 col(_W.started_at_ms) >= _ms(since),
                 col(_W.started_at_ms) < _ms(until),
                 col(_W.model) == model,
                 col(_W.slot) == DEFAULT_SLOT,
-                col(_W.version) != not_version,
+                col(_W.version).in_(set(versions.values())),
             )
         )
-        counted.extend(_read(row) for row in rows)
+        counted.extend(_read(row) for row in rows if row.version == versions[row.device])
     return Evidence().plus(counted)
 
 

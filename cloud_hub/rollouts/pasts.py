@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
 from cloud_hub.database import upsert
+from cloud_hub.devices.store import versions_before
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.rollouts.states import UNFINISHED
@@ -27,8 +28,8 @@ _tally = msgspec.msgpack.Decoder(Tally)
 
 
 class Pasts:
-    """Each device's past is read once for each rollout: the hour before the rollout was created, when nobody could have
-    its version from it. What a device sends late is not added. Thread-safe."""
+    """Each device's past is read once for each rollout: what it did in the hour before the rollout was created with the
+    version that it ran at that moment. What a device sends late is not added. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,7 +48,10 @@ class Pasts:
         kept = _kept(session, row.id, missing)
         since = row.created_at - _BEFORE
         unread = missing - kept.keys()
-        found = store.past(session, unread, row.model, since, row.created_at, row.version).by_device if unread else {}
+        ran = versions_before(session, unread, row.created_at, row.model) if unread else {}
+        # What it did with others, one that was taken back perhaps, is not what it leaves now.
+        ran = {device: version for device, version in ran.items() if version != row.version}
+        found = store.past(session, ran, row.model, since, row.created_at).by_device if ran else {}
         with self._lock:
             known.tallies.update({device: kept.get(device) or found.get(device, Tally()) for device in missing})
             known.unkept.update(found)

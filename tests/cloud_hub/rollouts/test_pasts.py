@@ -39,6 +39,28 @@ def test_a_past_is_from_before_the_rollout_and_of_another_version(fleet: PaperGa
         assert Pasts().of(session, row, {"a", "b", "stranger"}) == before
 
 
+def test_what_a_device_did_with_a_version_that_was_taken_back_is_not_its_past(fleet: PaperGateways) -> None:
+    bad = settled(fleet)
+    fleet.rollouts.tick()
+    fleet.obey()
+    fleet.clock.pass_seconds(10)
+    (canary,) = [name for name, one in fleet.gateways.items() if "version=2" in str(one.models)]
+    fleet.infer(canary, predictions={"0": 1_000_000})
+    fleet.rollouts.abort(bad.id)
+    fleet.play()
+    fleet.register()
+    again = fleet.rollouts.create(RolloutIn(model="digits", version=3, policy=Policy()))
+    with fleet.database.reading() as session:
+        row = store.find(session, again.id)
+        assert row is not None
+        pasts = Pasts().of(session, row, {"a", "b"}).by_device
+        assert pasts.keys() == {"a", "b"}
+        assert all(0 < past.records < 1_000_000 for past in pasts.values())
+        session.expunge(row)
+        row.version = 1
+        assert not Pasts().of(session, row, {"a", "b"}).by_device, "who runs it already leaves nothing behind"
+
+
 def test_a_past_is_read_once_and_what_comes_late_does_not_change_it(fleet: PaperGateways) -> None:
     row, pasts = settled(fleet), Pasts()
     with fleet.database.reading() as session:
