@@ -173,6 +173,12 @@ def versions_before(session: Session, devices: Collection[str], at: datetime, mo
     return {row.device: row.version for row in session.execute(statement)}
 
 
+def first_run_by(session: Session, rollout: str) -> datetime | None:
+    """When the first device came to run what `rollout` put there."""
+    statement = select(col(DeviceRun.since)).where(col(DeviceRun.rollout) == rollout)
+    return session.execute(statement.order_by(col(DeviceRun.since)).limit(1)).scalar_one_or_none()
+
+
 def put_there_by(session: Session, run: DeviceRun) -> str | None:
     """The rollout that put what ran in `run` there; if the device went back to it, then the one that did so before."""
     if run.rollout is not None:

@@ -31,8 +31,9 @@ class Periods:
     shown: Mapping[int, Evidence] = field(default_factory=dict)
 
     def plus(self, counted: Iterable[tuple[float, Counted]]) -> "Periods":
-        """These, and what further windows counted, each with the rollout's age in seconds when it started."""
-        further = [(max(0.0, age), one) for age, one in counted]
+        """These, and what further windows counted, each with its age in seconds, since when time is cut, as it started.
+        Whatever was before that is one period."""
+        further = [(max(-1.0, age), one) for age, one in counted]
         if not further:
             return self
         wide = self.widened(width_of(max(age for age, _ in further)))
@@ -65,10 +66,14 @@ class Period:
     since_seconds: int = 0
 
 
-def abreast(treated: Periods, control: Periods) -> tuple[Period, ...]:
-    """Both cohorts period by period, the oldest first; never none at all."""
+def abreast(treated: Periods, control: Periods, cut_from_seconds: int = 0) -> tuple[Period, ...]:
+    """Both cohorts period by period, the oldest first; never none at all. `cut_from_seconds` is the rollout's age at
+    which their time begins."""
     width = max(treated.width_seconds, control.width_seconds)
     ours, theirs = treated.widened(width).shown, control.widened(width).shown
     nothing = Evidence()
     starts = sorted(ours.keys() | theirs.keys()) or [0]
-    return tuple(Period(ours.get(start, nothing), theirs.get(start, nothing), start) for start in starts)
+    return tuple(
+        Period(ours.get(start, nothing), theirs.get(start, nothing), max(0, start + cut_from_seconds))
+        for start in starts
+    )

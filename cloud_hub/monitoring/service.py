@@ -21,6 +21,7 @@ from fleet_contract.desired import DEFAULT_SLOT
 MAX_MINUTES = int(KEPT.total_seconds() // 60)
 _POINTS = 120
 _READINGS = 64
+_Key = tuple[str, datetime, int | None, int | None, str, int, datetime | None]
 
 
 class EvidenceReader:
@@ -32,7 +33,7 @@ class EvidenceReader:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._readings: OrderedDict[tuple[str, datetime, int | None, int | None, str, int], Reading] = OrderedDict()
+        self._readings: OrderedDict[_Key, Reading] = OrderedDict()
 
     def evidence(
         self,
@@ -44,12 +45,13 @@ class EvidenceReader:
         not_version: int | None = None,
         slot: str = DEFAULT_SLOT,
         apart: int = WITNESSES,
+        cut_from: datetime | None = None,
     ) -> Witnessed:
-        """As `store.evidence`, with so many devices kept apart."""
-        key = (model, since, version, not_version, slot, apart)
+        """As `store.evidence`, with so many devices kept apart, in periods that are counted from `cut_from`."""
+        key = (model, since, version, not_version, slot, apart, cut_from)
         with self._lock:
             known = self._readings.get(key) or store.nothing_read(apart)
-        reading = store.read_evidence(session, known, model, since, version, not_version, slot)
+        reading = store.read_evidence(session, known, model, since, version, not_version, slot, cut_from)
         with self._lock:
             self._readings[key] = reading
             self._readings.move_to_end(key)

@@ -170,8 +170,10 @@ def read_evidence(
     version: int | None,
     not_version: int | None,
     slot: str = DEFAULT_SLOT,
+    cut_from: datetime | None = None,
 ) -> Reading:
-    """`known`, carried on with the windows that have come since: the same as reading all of them again."""
+    """`known`, carried on with the windows that have come since: the same as reading all of them again. Periods are
+    counted from `cut_from`, or from `since`."""
     where: list[ColumnElement[bool]] = [
         col(_W.model) == model,
         col(_W.slot) == slot,
@@ -189,7 +191,7 @@ def read_evidence(
     settled_until = max(row.ingested_at for row in rows) - SETTLED_AFTER
     # Only an unbroken run from the front is settled: what follows a younger row will be read again.
     front = next(at for at, row in enumerate(rows) if row.ingested_at > settled_until)
-    aged = [(_age_seconds(row, since), _read(row)) for row in rows]
+    aged = [(_age_seconds(row, cut_from or since), _read(row)) for row in rows]
     settled = known.settled.plus(aged[:front])
     number = rows[front - 1].number if front else known.number
     return Reading(settled, number, settled.plus(aged[front:]))

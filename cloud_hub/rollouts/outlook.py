@@ -27,6 +27,10 @@ from cloud_hub.rollouts.views import CohortsView, CountsView, FailureView, GateV
 from cloud_hub.rollouts.wanted import Place
 from cloud_hub.rollouts.waves import Line, draw
 
+#: A device says that it runs a version somewhat after its first window with it began.
+_HEARD_WITHIN = timedelta(seconds=30)
+_BEGUN = 256
+
 
 @dataclass(frozen=True)
 class Outlook:
@@ -45,6 +49,7 @@ class Observer:
         self._silent_after = silent_after
         self._evidence = EvidenceReader()
         self._premises = Premises()
+        self._begun: dict[str, datetime] = {}
         self.pasts = Pasts()
 
     def look(self, session: Session, row: RolloutRow, policy: Policy, now: datetime) -> Outlook:
@@ -100,11 +105,12 @@ class Observer:
         if row.wave_started_at is None:
             return Witnessed(), Witnessed(), (), 0
         read = partial(self._evidence.evidence, session, row.model)
-        treated = read(row.created_at, version=row.version, slot=row.slot)
+        begun = self._began(session, row, outcomes)
+        treated = read(row.created_at, version=row.version, slot=row.slot, cut_from=begun)
         # Who answers is the control, of a shadow too: it sees the same inputs.
-        control = read(row.created_at, not_version=row.version)
+        control = read(row.created_at, not_version=row.version, cut_from=begun)
         of_wave = read(row.wave_started_at, version=row.version, slot=row.slot, apart=0)
-        *earlier, now = abreast(treated.periods, control.periods)
+        *earlier, now = abreast(treated.periods, control.periods, int((begun - row.created_at).total_seconds()))
         names = {name for period in (*earlier, now) for shown in (period.treated, period.control) for name, _ in shown}
         targets = devices.targets(session, names)
         case = Case(
@@ -120,6 +126,18 @@ class Observer:
             exposing=store.exposing(row),
         )
         return treated, control, judge(case, tolerances(asked)), of_wave.records
+
+    def _began(self, session: Session, row: RolloutRow, outcomes: Outcomes) -> datetime:
+        """When the first device came to run it: a rollout that waited for a night or for a person is no older than
+        that, and its periods are as short."""
+        begun = self._begun.get(row.id)
+        if begun is None and outcomes.succeeded:
+            first = devices.first_run_by(session, row.id)
+            begun = max(row.created_at, first - _HEARD_WITHIN) if first else row.created_at
+            while len(self._begun) >= _BEGUN:
+                self._begun.pop(next(iter(self._begun)), None)
+            self._begun[row.id] = begun
+        return begun or row.created_at
 
 
 def nothing_seen() -> dict[str, Any]:

@@ -31,13 +31,13 @@ class Premises:
         if missing:
             found = {one.artifact.digest: _edges(one) for one in releases.manifests(session, model)}
         with self._lock:
-            if len(self._edges) > _KEPT:
-                self._abouts.clear()
-                self._edges.clear()
-            self._abouts[model, version] = known
             # A digest of no version that is known stays so: an artifact is registered before it is run.
             self._edges.update({digest: found.get(digest, Edges()) for digest in missing})
             edges = {digest: self._edges.get(digest) or found.get(digest, Edges()) for digest in digests}
+            self._abouts[model, version] = known
+            if len(self._edges) > _KEPT:
+                self._abouts.clear()
+                self._edges.clear()
         return About(known.labels, known.predictions, known.features, known.feature_edges, edges)
 
 

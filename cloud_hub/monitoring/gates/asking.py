@@ -34,20 +34,26 @@ def ask_shares(
         question = Question(treated, control, guess, tolerated, both_ways, asked.correlation, concurrent=concurrent)
         return question if question.by_past else replace(question, correlation=asked.correlation * RAW)
 
-    if len(found.control.devices) and (case.controlled or found.control.records[:, 0].sum() > records):
-        question = ask(found.treated, found.control, concurrent=case.controlled)
+    def without() -> Question:
+        if not case.controlled and promise is not None and not found.whole.known.any():
+            correlation = asked.correlation * RAW
+            return Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
+        return ask(found.whole, nobody, concurrent=case.controlled)
+
+    if not len(found.control.devices):
+        return without()
+    question = ask(found.treated, found.control, concurrent=case.controlled)
+    if case.controlled or found.control.records[:, 0].sum() > records:
         alone = ask(found.alone.of(found.alone.known), nobody, concurrent=False)
-        return _with(question, alone, found, unmistakable=unmistakable)
-    if not case.controlled and promise is not None and not found.whole.known.any():
-        correlation = asked.correlation * RAW
-        return Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
-    return ask(found.whole, nobody, concurrent=case.controlled)
+    else:
+        # The reference says more than so small a control; but what the version was cleared of beside it, it is.
+        alone = replace(without(), by_itself=True)
+    return _with(question, alone, found, unmistakable=unmistakable)
 
 
 def _with(question: Question, alone: Question, found: Compared, *, unmistakable: bool) -> Question:
-    if not len(alone.treated.devices):
-        return question
-    return replace(question, alone=alone, alone_since_seconds=found.alone_since_seconds, unmistakable=unmistakable)
+    question = replace(question, alone_since_seconds=found.alone_since_seconds)
+    return replace(question, alone=alone, unmistakable=unmistakable) if len(alone.treated.devices) else question
 
 
 def ask_thresholds(

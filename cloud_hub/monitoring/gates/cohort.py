@@ -138,6 +138,8 @@ class Question:
     """The same, asked of what the treated showed while nobody was a control, against their own past alone."""
     alone_since_seconds: int = 0
     """From when on that was, after the rollout's start."""
+    by_itself: bool = False
+    """Of `alone`: whether the control showed too little to tell by it what the world does."""
     unmistakable: bool = False
     """Whether a large enough rise can only be the version, and never the world."""
 

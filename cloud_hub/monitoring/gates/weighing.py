@@ -49,7 +49,9 @@ def weigh(question: Question, alpha: float) -> Weighed:
     if found.verdict is Verdict.FAIL or question.promised or not len(question.control.devices):
         return found
     since = question.alone_since_seconds
-    alone = question.alone and replace(question.alone, uncertain=_world(found, question.alone))
+    alone = question.alone
+    if alone is not None and not alone.by_itself:
+        alone = replace(alone, uncertain=_world(found, alone))
     if found.verdict is Verdict.NOT_ENOUGH_EVIDENCE and not question.concurrent:
         return replace(_answered(alone, _ALONE * alpha) if alone else _as_seen(found), alone_since_seconds=since)
     if alone is not None and question.unmistakable:

@@ -122,3 +122,12 @@ def test_in_the_last_wave_whoever_still_runs_another_version_is_a_control() -> N
     case = replace(alone(CHANGED, errors=40), treated=shown(NAMES[:28], CHANGED, 40), control=pinned)
     assert told("errors", case).verdict is Verdict.PASS
     assert "no control is left" not in told("errors", case).sentence
+
+
+def test_a_large_reference_takes_nothing_back_that_was_cleared_beside_a_control() -> None:
+    reference = dict.fromkeys(LABELS, 5_000)
+    for past in (PAST, Evidence()):
+        case = replace(alone(CHANGED), about=About(LABELS, reference), past=past)
+        gate = told("predictions", case)
+        assert gate.verdict is Verdict.PASS
+        assert gate.sentence.endswith("Since minute 1 of the rollout no control is left to compare with.")

@@ -22,10 +22,18 @@ def settled(fleet: PaperGateways) -> None:
         fleet.clock.pass_seconds(31)
 
 
-def rolled_out(fleet: PaperGateways, *, world_changes_in: int | None = None, bad: bool = False) -> RolloutView:
+def rolled_out(
+    fleet: PaperGateways, *, world_changes_in: int | None = None, bad: bool = False, waits_seconds: float = 0.0
+) -> RolloutView:
     """How version 2 ends; from so many waves on the world is another one, for every version. A bad version does that
-    by itself."""
+    by itself. A person lets it wait before it starts."""
     rollout = fleet.rollouts.create(RolloutIn(model="digits", version=2, policy=IN_TWO))
+    if waits_seconds:
+        fleet.rollouts.pause(rollout.id, by="anna")
+        fleet.clock.pass_seconds(waits_seconds)
+        fleet.infer(predictions=USUAL)
+        fleet.clock.pass_seconds(31)
+        fleet.rollouts.resume(rollout.id, by="anna")
     for _ in range(40):
         fleet.rollouts.tick()
         fleet.obey()
@@ -52,3 +60,13 @@ def test_the_same_change_of_a_version_alone_stops_it(fleet: PaperGateways) -> No
     found = rolled_out(fleet, bad=True)
     assert found.state in ("reverting", "reverted")
     assert found.because.code in ("gate-predictions-failed", "gate-errors-failed")
+
+
+def test_nor_is_it_where_the_rollout_waited_a_day_before_it_began(fleet: PaperGateways) -> None:
+    settled(fleet)
+    assert rolled_out(fleet, world_changes_in=1, waits_seconds=86_400).state == "completed"
+
+
+def test_a_bad_version_is_stopped_then_as_well(fleet: PaperGateways) -> None:
+    settled(fleet)
+    assert rolled_out(fleet, bad=True, waits_seconds=86_400).state in ("reverting", "reverted")

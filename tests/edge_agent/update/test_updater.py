@@ -218,9 +218,10 @@ def test_a_stop_in_the_middle_of_a_preflight_is_not_held_against_the_model(tmp_p
     opener, stop = Watched(), threading.Event()
     for _ in range(4):
         stop.clear()
+        # Before it starts: from the second time on it has the order already.
+        opener.meanwhile[a_build(2).manifest.artifact.digest] = stop.set
         with running(tmp_path, server, stop=stop, opener=opener) as device:
             device.generation = 1
-            opener.meanwhile[a_build(2).manifest.artifact.digest] = stop.set
             device.order(a_build(2))
             device.until(stop.is_set)
     assert len(opener.opened) == len(opener.closed) == 4
