@@ -1,6 +1,7 @@
 """The audit: who wrote what, when. Stands before the whole app, and keeps a write before its answer goes out."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY_CHARACTERS = 4_000
 _AT_ONCE = 1_000
+_PAUSE_SECONDS = 0.12
 #: POST, for what they are asked does not fit into an address; they change nothing.
 READS = frozenset({"/api/v1/manifests/diff", "/api/v1/rollouts/preview", "/api/v1/lake/query"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -52,11 +54,15 @@ class AuditService:
 
     def forget_old(self) -> None:
         """Deletes writes that were kept long enough."""
-        before, deleted = self._now() - self._kept_for, _AT_ONCE
-        while deleted == _AT_ONCE:
-            # A few at a time: whoever writes meanwhile waits for no more than these.
-            with self._database.session() as session:
-                deleted = store.delete_audit_before(session, before, _AT_ONCE)
+        before = self._now() - self._kept_for
+        # A few at a time: whoever writes meanwhile waits for no more than these.
+        while self._forget(before) == _AT_ONCE:
+            # Who waits for SQLite's one writer asks every 100 ms whether it is its turn.
+            time.sleep(_PAUSE_SECONDS)
+
+    def _forget(self, before: datetime) -> int:
+        with self._database.session() as session:
+            return store.delete_audit_before(session, before, _AT_ONCE)
 
 
 class Audit:

@@ -14,7 +14,7 @@ from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices.selector_sql import selected
 from cloud_hub.devices.selector_text import parse
-from cloud_hub.devices.selectors import Selector, cohorts_of, written_out
+from cloud_hub.devices.selectors import Selector, SelectorTooLarge, cohorts_of, written_out
 from cloud_hub.devices.tables import CohortRow, Device
 from cloud_hub.devices.views import CohortIn, CohortView
 from cloud_hub.errors import Conflict, Invalid, NotFound, Stale
@@ -80,6 +80,7 @@ class CohortService:
         with self._database.session() as session:
             if once.begin(session, request, self._now()) is not None:
                 return _view(_known(session, asked.name), None)
+            _alone(session)
             _check(session, asked.name, asked.selector)
             if session.get(CohortRow, asked.name) is not None:
                 raise exists
@@ -96,6 +97,7 @@ class CohortService:
         """Has it mean `selector`, for what refers to it from now on. Raises `NotFound`, `Invalid`; `Stale` when it is
         no longer at the revision that was `seen`."""
         with self._database.session() as session:
+            _alone(session)
             row = _known(session, name)
             check_seen(f"Cohort {name}", row.revision, seen)
             _check(session, name, selector)
@@ -104,11 +106,13 @@ class CohortService:
             changed = update(CohortRow).where(*same).values(**values).execution_options(synchronize_session=False)
             if session.execute(changed).rowcount != 1:  # type: ignore[attr-defined]
                 raise Stale(f"Cohort {name} was changed in the same moment.", "Look at what it is now.")
+            _check_others(session, name)
         return self._told(name, by)
 
     def delete(self, name: str, by: str, seen: int | None = None) -> CohortView:
         """Gives what it was. Raises `NotFound`, `Stale`; `Conflict` while another cohort refers to it."""
         with self._database.session() as session:
+            _alone(session)
             gone = _view(_known(session, name), None)
             check_seen(f"Cohort {name}", gone.revision, seen)
             others = session.execute(select(CohortRow).where(col(CohortRow.name) != name)).scalars()
@@ -147,6 +151,24 @@ def _check(session: Session, name: str, selector: str) -> None:
     if name in cohorts:
         raise Invalid(f"Cohort {name} would refer to itself.", "Write out what you mean.", code="cohort-circular")
     with_cohorts(parse(selector), cohorts)
+
+
+def _check_others(session: Session, name: str) -> None:
+    """Those that refer to `name` must still be small enough to be asked for, with what it says now."""
+    texts = dict(session.execute(select(col(CohortRow.name), col(CohortRow.selector))).all())
+    said = {other: parse(text) for other, text in texts.items()}
+    for other, selector in sorted(said.items()):
+        try:
+            written_out(selector, said)
+        except SelectorTooLarge as error:
+            raise Invalid(
+                f"Cohort {other} refers to {name}, and would be too large: {error.what}", error.remedy, code=error.code
+            ) from error
+
+
+def _alone(session: Session) -> None:
+    # Cohorts refer to each other: what is checked of some must still be so when one is saved. SQLite has one writer.
+    session.execute(select(col(CohortRow.name)).order_by(col(CohortRow.name)).with_for_update()).all()
 
 
 def _view(row: CohortRow, devices: int | None) -> CohortView:

@@ -66,7 +66,7 @@ class Period:
     since_seconds: int = 0
 
 
-def abreast(treated: Periods, control: Periods, cut_from_seconds: int = 0) -> tuple[Period, ...]:
+def abreast(treated: Periods, control: Periods, *, cut_from_seconds: int = 0) -> tuple[Period, ...]:
     """Both cohorts period by period, the oldest first; never none at all. `cut_from_seconds` is the rollout's age at
     which their time begins."""
     width = max(treated.width_seconds, control.width_seconds)

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import freeze, offers, pins, store
-from cloud_hub.rollouts.admission import limited, room, with_room
+from cloud_hub.rollouts.admission import limited, ripe_at, room, with_room
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.queues import Queue, Queues
 from cloud_hub.rollouts.states import State
@@ -37,6 +37,8 @@ class Carrier:
         """Does what is owed. `newest_freeze` is the number of the last before this was begun (`freeze.newest`)."""
         with self._database.reading() as session:
             owed = store.owed(session)
+        # Another hub has let go who waited here.
+        self._queues.keep({row.id for row in owed})
         for row in owed:
             if limited(store.policy_of(row)) and row.exposed and State(row.state) is State.RUNNING:
                 self._let_go(row, bring, newest_freeze)
@@ -58,6 +60,7 @@ class Carrier:
             if left is not None and left <= 0:
                 queue.hold(batch, why)
                 continue
+            queue.ask(batch)
             gone = bring(batch)
             queue.settle(batch)
             left = None if left is None else left - len(gone)
@@ -72,15 +75,23 @@ class Carrier:
         return self._queues.fill(row.id, row.revision, devices, groups)
 
     def _to_ask(self, row: RolloutRow, policy: Policy, queue: Queue) -> list[str]:
-        """Those that wait, but for those whose group is full: each would ask for all of its group."""
+        """Those that wait, but for those whose moment is to come, and those whose group is full: each would ask for all
+        of its group."""
+        now, waiting = self._now(), queue.waiting()
+        if policy.rate is not None and policy.rate.jitter_seconds and row.wave_started_at is not None:
+            begun, early = row.wave_started_at, set[str]()
+            if now < begun + timedelta(seconds=policy.rate.jitter_seconds):
+                early = {one for one in waiting if now < ripe_at(policy, row.salt, one, begun)}
+            queue.hold(early, "jitter")
+            waiting = [one for one in waiting if one not in early]
         if policy.group is None:
-            return queue.waiting()
-        label, now = policy.group.label, self._now()
+            return waiting
+        label = policy.group.label
         with self._database.reading() as session:
             switching = offers.switching(session, label, row.id, policy, now)
             connected = offers.connected(session, label, now - self._silent_after)
-        asked = with_room(queue.waiting(), connected, queue.groups, switching, policy.group.max_in_flight)
-        queue.hold(set(queue.waiting()).difference(asked), "group")
+        asked = with_room(waiting, connected, queue.groups, switching, policy.group.max_in_flight)
+        queue.hold(set(waiting).difference(asked), "group")
         return asked
 
     def _carried_out(self, row: RolloutRow, held: Mapping[str, int], newest_freeze: int) -> None:

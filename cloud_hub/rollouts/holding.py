@@ -94,6 +94,8 @@ def _when(window: MaintenanceWindow) -> str:
 def _later(rollout: Rollout, snapshot: Snapshot) -> Hold:
     wave, last = following(rollout, snapshot), len(snapshot.waves)
     covers = snapshot.waves[rollout.wave] if rollout.wave >= 0 and snapshot.waves else 0
+    # Who came after its line was drawn may stand below it, too.
+    covers = max(covers, snapshot.counts.offered + sum(snapshot.held.values()))
     left, first = (0, last) if wave is None else (snapshot.eligible - covers, wave + 1)
     said = f"They belong to wave {last}." if first == last else f"They belong to waves {first} to {last}."
     return Hold("wave", left, said)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from cloud_hub.errors import Conflict
 from cloud_hub.rollouts import freeze, offers, pins, store
 from cloud_hub.rollouts.admission import Held, Limits, Mover, admit, barred, limited
 from cloud_hub.rollouts.offers import Standing
@@ -16,6 +17,12 @@ from cloud_hub.rollouts.wanted import Claim, Place, kept, wanted
 
 #: By rollout, what was said of each device that asked it: None, or what it waits for.
 Said = Mapping[str, Mapping[str, Held | None]]
+
+
+class GroupBusy(Conflict):
+    """One device more of a group would switch than may."""
+
+    code = "group-busy"
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,21 @@ def admitted(
         else:
             allowed.append(move)
     return allowed, said
+
+
+def group_is_full(session: Session, move: Move, now: datetime) -> bool:
+    """Whether the device of `move`, in trying again, would switch beside more of its group than may."""
+    claim = None if move.retry is None else move.claims.get(move.retry)
+    if claim is None or claim.policy.group is None or move.standing.in_flight:
+        return False
+    label, most = claim.policy.group.label, claim.policy.group.max_in_flight
+    # Nobody is let go meanwhile.
+    offers.lock_offers(session, claim.rollout)
+    # Those that wait for a try themselves would wait for each other.
+    policy = claim.policy.model_copy(update={"retries": 0})
+    found = offers.groups(session, label, [move.device])
+    busy = offers.busy(session, label, set(found.values()), claim.rollout, policy, now)
+    return any(count >= most for count in busy.values())
 
 
 def _limits(session: Session, claim: Claim, devices: Sequence[str], now: datetime) -> Limits:

@@ -266,10 +266,15 @@ def counts(
     return found
 
 
+def lock_offers(session: Session, rollout: str) -> None:
+    """Keeps other hubs from offering `rollout` to anybody until the commit."""
+    session.execute(select(col(RolloutRow.id)).where(col(RolloutRow.id) == rollout).with_for_update()).all()
+
+
 def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock: bool = False) -> Flow:
     """How many devices `rollout` has on their way, for `admission`. `lock` keeps other hubs from offering it."""
     if lock:
-        session.execute(select(col(RolloutRow.id)).where(col(RolloutRow.id) == rollout).with_for_update()).all()
+        lock_offers(session, rollout)
     overdue = None if policy.deadline_seconds is None else now - timedelta(seconds=policy.deadline_seconds)
     by_wave = counts(session, rollout, now - _FOR_EVER, overdue, policy.retries).values()
     offered_at = col(Offer.offered_at)
@@ -386,7 +391,8 @@ def left_over(session: Session, rollout: str, place: Place, version: int, silent
         col(Offer.slot) == place.slot,
         col(Offer.version) == version,
     )
-    by_pin = or_(col(Offer.rollout) == rollout, col(Offer.rollout).startswith(PIN))
+    pin = and_(col(Offer.rollout).startswith(PIN), ~col(Offer.rollout).contains("-v"))
+    by_pin = or_(col(Offer.rollout) == rollout, pin)
     keeps = case((col(Offer.rollout).is_(None), "goes"), (by_pin, "pinned"), else_="elsewhere").label("keeps")
     heard_from = _connected(silent_before).label("heard_from")
     statement = (

@@ -18,7 +18,7 @@ from cloud_hub.database import Database
 from cloud_hub.rollouts import freeze, offers, pins, store, turns
 from cloud_hub.rollouts.carrying import BATCH, Carrier, batches
 from cloud_hub.rollouts.engine import AWAY
-from cloud_hub.rollouts.moves import Move, Said, admitted, moves, wants
+from cloud_hub.rollouts.moves import GroupBusy, Move, Said, admitted, group_is_full, moves, wants
 from cloud_hub.rollouts.offers import Written
 from cloud_hub.rollouts.outcomes import Outcome
 from cloud_hub.rollouts.queues import Queues
@@ -100,20 +100,29 @@ class Orders:
         with self._lock:
             touched, self._touched = self._touched, set()
             heard, self._heard = self._heard, {}
-        for batch in batches(sorted(touched)):
-            self.bring(batch)
-        for batch in batches(sorted(heard)):
-            self._answer(batch, heard)
+        try:
+            for batch in batches(sorted(touched)):
+                self.bring(batch)
+            for batch in batches(sorted(heard)):
+                self._answer(batch, heard)
+        except Exception:
+            # The database was away: they are looked at the next time, by what they said last.
+            with self._lock:
+                self._touched |= touched
+                self._heard = heard | self._heard
+            raise
         self._renew()
         self._sweep_on()
         if changed := self._queues.changed():
             with self._database.session() as session:
-                for rollout, held in changed.items():
+                # As whoever orders locks them: in the same order, and while nobody decides.
+                turns.ordering(session)
+                for rollout, held in sorted(changed.items()):
                     store.set_held(session, rollout, held)
 
     def retry(self, device: str, place: Place, *, by_hub: bool = False) -> Offer | None:
-        """Asks `device` to try again what it has rejected. None when it is offered nothing there. Raises
-        `FleetFrozen`."""
+        """Asks `device` to try again what it has rejected. None when it is offered nothing there, or
+        by the hub while its group is full. Raises `FleetFrozen`, `GroupBusy`."""
         with self._database.session() as session:
             turns.ordering(session)
             if by_hub and freeze.active(session, self._now()):
@@ -128,6 +137,13 @@ class Orders:
             claims = store.claims(session)
             holding = pins.active(session, self._now(), [device])
             move = Move(standing, wants(standing, claims, holding), claims, holding, place, by_hub)
+            if group_is_full(session, move, self._now()):
+                if by_hub:
+                    return None
+                raise GroupBusy(
+                    f"As many of the group of {device} as may switch at once are at it.",
+                    "Try again when they are done.",
+                )
             # With what it tries again it is told all that it should run: nothing that is to wait comes along.
             (move,), _ = self._admitted(session, [move], renew=True)
             written = self._written(move) if place in move.claims else None
@@ -230,6 +246,7 @@ class Orders:
         if not after:
             # What devices wait for was in the memory of a hub: it is found again.
             with self._database.session() as session:
+                turns.ordering(session)
                 store.set_held_owed(session)
         with self._database.reading() as session:
             batch = offers.ids_after(session, after, BATCH)

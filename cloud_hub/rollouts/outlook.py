@@ -110,7 +110,8 @@ class Observer:
         # Who answers is the control, of a shadow too: it sees the same inputs.
         control = read(row.created_at, not_version=row.version, cut_from=begun)
         of_wave = read(row.wave_started_at, version=row.version, slot=row.slot, apart=0)
-        *earlier, now = abreast(treated.periods, control.periods, int((begun - row.created_at).total_seconds()))
+        cut_from_seconds = int((begun - row.created_at).total_seconds())
+        *earlier, now = abreast(treated.periods, control.periods, cut_from_seconds=cut_from_seconds)
         names = {name for period in (*earlier, now) for shown in (period.treated, period.control) for name, _ in shown}
         targets = devices.targets(session, names)
         case = Case(

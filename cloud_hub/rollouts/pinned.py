@@ -7,8 +7,13 @@ from cloud_hub.devices.selectors import EVERYONE, Selector, matches
 from cloud_hub.rollouts.wanted import NO_LINE, Candidate, Claim, Given, Place, kept
 from fleet_contract.desired import DEFAULT_SLOT
 
-#: What the ids of pins start with; those of rollouts start with a model's name and its version.
+#: What the ids of pins start with; those of rollouts start with a model's name, which may start so, and its version.
 PIN = "pin-"
+
+
+def is_pin(name: str) -> bool:
+    """Whether `name`, of a pin or of a rollout, is that of a pin."""
+    return name.startswith(PIN) and "-v" not in name
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Nothing depends on it: what is not here is found anew, and what is here in vain 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from cloud_hub.rollouts.admission import Held
 
@@ -35,6 +35,10 @@ class Queue:
         for device in devices:
             self._why[device] = why
 
+    def ask(self, devices: Iterable[str]) -> None:
+        """They are about to be asked about: what they waited for before may be over."""
+        self.hold(devices, _UNASKED)
+
     def settle(self, asked: Iterable[str]) -> None:
         """Those `asked` about that nothing was said of had nothing to wait for."""
         for device in asked:
@@ -50,6 +54,10 @@ class Queue:
                 self._away.add(device)
             elif why is not None:
                 self._why[device] = why
+
+    def empty(self) -> None:
+        """Nobody waits but those that are away."""
+        self._why.clear()
 
     def let_go(self, devices: Iterable[str]) -> None:
         """None of `devices` would have an order if it came back."""
@@ -80,6 +88,12 @@ class Queues:
         for rollout, queue in self._queues.items():
             waiting = held.get(rollout, {})
             queue.let_go(device for device in devices if device not in waiting)
+
+    def keep(self, owed: Collection[str]) -> None:
+        """Only of the rollouts that are `owed` orders devices wait for anything but themselves."""
+        for rollout, queue in self._queues.items():
+            if rollout not in owed:
+                queue.empty()
 
     def forget(self, rollout: str) -> None:
         self._queues.pop(rollout, None)

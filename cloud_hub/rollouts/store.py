@@ -218,9 +218,9 @@ def set_owed(session: Session, rollout: str) -> None:
 def set_held_owed(session: Session) -> None:
     """Notes that whatever devices of running rollouts wait for is to be found again."""
     running = select(RolloutRow).where(col(RolloutRow.state) == State.RUNNING.value, ~col(RolloutRow.owed))
-    for row in session.execute(running).scalars():
-        if row.held:
-            set_owed(session, row.id)
+    # In the order in which whoever orders locks them.
+    for rollout in sorted(row.id for row in session.execute(running).scalars() if row.held):
+        set_owed(session, rollout)
 
 
 def set_ordered(session: Session, rollout: str, revision: int) -> None:

@@ -13,7 +13,7 @@ from cloud_hub.releases.tables import Artifact
 from cloud_hub.rollouts.moves import Move, same
 from cloud_hub.rollouts.offers import Written
 from cloud_hub.rollouts.outcomes import Outcome
-from cloud_hub.rollouts.pinned import PIN
+from cloud_hub.rollouts.pinned import is_pin
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.tables import Offer, Order
 from cloud_hub.rollouts.wanted import Claim, Place
@@ -152,7 +152,7 @@ def _window(policy: Policy) -> MaintenanceWindow | None:
 
 
 def _because(claim: Claim) -> Because:
-    if claim.rollout.startswith(PIN):
+    if is_pin(claim.rollout):
         sentence = f"This device is pinned to version {claim.version} of {claim.model} ({claim.rollout})."
         return Because("pinned", sentence)
     shadow = " as a shadow" if claim.slot == SHADOW_SLOT else ""

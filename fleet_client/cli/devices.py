@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command, labels_of, seen_option
+from fleet_client.cli.hub_options import Session, Span, hub_command, labels_of, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.lists import first, tell_rest
 from fleet_client.cli.output import ago, pairs, size
@@ -139,7 +139,7 @@ Examples:
 @click.option(
     "--expires-in",
     "hours",
-    type=click.FloatRange(0, 720, min_open=True),
+    type=Span(0, 720, min_open=True),
     default=24.0,
     show_default=True,
     metavar="HOURS",
@@ -301,9 +301,7 @@ Examples:
 @click.option("--select", "selector", metavar="EXPR", help="Instead of DEVICE: those that this selector means.")
 @click.option("--model", help="Only this model; else all.")
 @click.option("--version", type=click.IntRange(1), help="At this version of the model; else at what is offered now.")
-@click.option(
-    "--days", type=click.FloatRange(0, 3650, min_open=True), default=7.0, show_default=True, help="For so long."
-)
+@click.option("--days", type=Span(0, 3650, min_open=True), default=7.0, show_default=True, help="For so long.")
 @click.option("--reason", required=True, help="Why, for whoever wonders.")
 @hub_command
 def pin(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from fleet_client.cli.hub_options import Session, hub_command, seen_option
+from fleet_client.cli.hub_options import Session, Span, hub_command, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.views import Freeze
 
@@ -16,7 +16,7 @@ def freeze() -> None:
 
 @freeze.command()
 @click.argument("reason")
-@click.option("--hours", type=click.FloatRange(0, 87_600, min_open=True), help="End by itself after so long.")
+@click.option("--hours", type=Span(0, 87_600, min_open=True), help="End by itself after so long.")
 @seen_option
 @hub_command
 def on(session: Session, reason: str, hours: float | None, seen: int | None) -> None:

@@ -5,6 +5,7 @@ import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import click
@@ -30,6 +31,16 @@ class Session:
         for _ in self.client.watch(subjects):
             self.output.refresh()
             yield None
+
+
+class Span(click.FloatRange):
+    """A length of time: a number that is none ("nan") is in every range of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value!r} is no length of time.", param, ctx)
+        return found
 
 
 #: For what changes something that somebody looked at before.

@@ -55,7 +55,9 @@ def test_an_exposed_device_without_an_order_is_held_by_what_its_policy_says(
 
 
 def test_what_holds_most_of_them_comes_first() -> None:
-    found = holds(ROLLOUT, Policy(max_in_flight=9), replace(SNAPSHOT, held={"away": 2, "cap": 5}), 3)
+    found = holds(
+        ROLLOUT, Policy(max_in_flight=9), replace(SNAPSHOT, counts=Counts(13, 13, 13), held={"away": 2, "cap": 5}), 3
+    )
     assert [(one.code, one.devices) for one in found] == [("cap", 5), ("away", 2), ("wave", 80), ("pinned", 3)]
 
 

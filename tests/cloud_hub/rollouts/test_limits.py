@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from cloud_hub.rollouts.moves import GroupBusy
+from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.views import RolloutIn, RolloutView
+from cloud_hub.rollouts.views import PinIn, RolloutIn, RolloutView
 from fleet_contract.report import Phase, Presence
 from tests.fakes.paper_gateways import NO_GATES, PaperGateways
 
@@ -360,3 +362,67 @@ def test_silent_devices_are_outside_the_counts_once_they_are_silent(fleet: Paper
     fleet.clock.pass_seconds(timedelta(seconds=91).total_seconds())
     fleet.rollouts.tick()
     assert (shown(fleet, rollout).counts.unheard, shown(fleet, rollout).because.code) == (10, "nobody-heard")
+
+
+def test_who_waits_and_is_pinned_meanwhile_keeps_no_rollout_waiting(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet, max_in_flight=1)
+    for _ in range(4):
+        # What it says of itself does not change any more.
+        fleet.rollouts.tick()
+    (last,) = sorted(set(TEN) - ordered(fleet))[-1:]
+    asked = PinIn(device=last, reason="under repair", until=fleet.clock() + timedelta(days=1))
+    PinService(fleet.database, fleet.changes, fleet.clock).pin(asked)
+    for _ in range(14):
+        fleet.rollouts.tick()
+        connected(fleet)
+        fleet.obey(*ordered(fleet))
+    assert ordered(fleet) == set(TEN) - {last}
+    assert shown(fleet, rollout).state == "completed"
+
+
+def test_what_is_tried_again_waits_for_its_group_as_well(fleet: PaperGateways) -> None:
+    fleet.join("a1", "a2", pair="a")
+    fleet.register()
+    fleet.rollouts.tick()
+    connected(fleet)
+    start(fleet, group={"label": "pair"}, stop_failed_percent=99)
+    fleet.rollouts.tick()
+    (first,) = ordered(fleet)
+    fleet.obey(first, phase=Phase.REJECTED)
+    fleet.rollouts.tick()
+    assert ordered(fleet) == {"a1", "a2"}
+    with pytest.raises(GroupBusy):
+        fleet.rollouts.retry(first, "digits")
+    (second,) = {"a1", "a2"} - {first}
+    fleet.obey(second)
+    assert fleet.rollouts.retry(first, "digits").version == 1
+
+
+def test_who_waits_for_a_moment_of_its_own_is_not_asked_about_before(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_connected(fleet)
+    rollout = start(fleet, rate={"devices_per_minute": 100, "jitter_seconds": 86_400})
+    fleet.rollouts.tick()
+    asked: list[str] = []
+    bring = fleet.orders.bring
+    monkeypatch.setattr(fleet.orders, "bring", lambda devices: asked.extend(devices) or bring(devices))
+    fleet.rollouts.tick()
+    assert asked == []
+    assert shown(fleet, rollout).counts.held == {"jitter": 10}
+
+
+def test_who_was_heard_while_the_database_was_away_is_looked_at_afterwards(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_connected(fleet)
+    start(fleet)
+    fleet.play(3)
+    fleet.join("late")
+    with monkeypatch.context() as away:
+        away.setattr("cloud_hub.rollouts.orders.moves", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            fleet.rollouts.tick()
+    fleet.rollouts.tick()
+    assert fleet.version("late") == 1
