@@ -42,7 +42,7 @@ DEVICES, DEVICES_QUICK = 2_000, 200
 ROUNDS = 3
 REACH_SECONDS = 10.0
 TARGET = "cpu-avx2"
-POLICY = {"waves": [{"percent": 100}]}
+POLICY = {"waves": [{"percent": 100}], "rate": None}
 _PAUSE_SECONDS = 0.2
 
 
