@@ -133,6 +133,8 @@ def test_a_hub_that_comes_back_is_found_again_with_what_happened_meanwhile(brows
         with serving(busy_again(hub), port=port):
             expect(page.locator("h1 + span")).to_have_text("lost", timeout=20_000)
             expect(page.locator("[data-connection]")).to_have_text("Live")
+            # Before this hub stops, too.
+            page.goto("about:blank")
         # Every connection that was refused is told of; that is what was asked for here.
         refused = ("ERR_", "Failed to fetch", "network error")
         seen.complaints[:] = [one for one in seen.complaints if not any(word in one for word in refused)]
