@@ -9,7 +9,7 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import freeze, offers, pins, store
-from cloud_hub.rollouts.admission import limited, ripe_at, room, with_room
+from cloud_hub.rollouts.admission import limited, room, too_early, with_room
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.queues import Queue, Queues
 from cloud_hub.rollouts.states import State
@@ -78,10 +78,8 @@ class Carrier:
         """Those that wait, but for those whose moment is to come, and those whose group is full: each would ask for all
         of its group."""
         now, waiting = self._now(), queue.waiting()
-        if policy.rate is not None and policy.rate.jitter_seconds and row.wave_started_at is not None:
-            begun, early = row.wave_started_at, set[str]()
-            if now < begun + timedelta(seconds=policy.rate.jitter_seconds):
-                early = {one for one in waiting if now < ripe_at(policy, row.salt, one, begun)}
+        if row.wave_started_at is not None:
+            early = too_early(policy, row.salt, waiting, row.wave_started_at, now)
             queue.hold(early, "jitter")
             waiting = [one for one in waiting if one not in early]
         if policy.group is None:

@@ -17,6 +17,10 @@ from cloud_hub.console.pages import OPEN_PATHS, Console
 from tests.fakes.console import FakeHub
 from tests.fakes.paper_fleet import busy_hub
 
+#: What it is on the paper fleet's clock, and what a browser asks for.
+NOW = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)
+HTML = {"accept": "text/html"}
+
 
 def app_of(hub: FakeHub, token: str | None = None) -> FastAPI:
     """The console alone, wired as the hub wires it."""

@@ -390,7 +390,7 @@ class Connection:
             self._refuse(Refused.late("The request did not arrive in time."))
 
     def _heard(self) -> None:
-        """Whoever is alone keeps the loop from others."""
+        """This client is at something, so that no other takes itself to be alone."""
         self._terms.crowd.alone(self, time.monotonic())
 
     def _give_back(self) -> None:

@@ -1,25 +1,12 @@
 """Saved selectors in the console: listed and counted, saved, changed and deleted by plain forms."""
 
-from collections.abc import Iterator
-
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.cloud_hub.console.test_pages import HTML, NOW, Reader, read
+from tests.cloud_hub.console.test_pages import Reader, read
 from tests.fakes.console import FakeHub
-from tests.fakes.console_server import app_of
-from tests.fakes.paper_fleet import busy_hub, empty_hub
-
-
-@pytest.fixture
-def hub() -> FakeHub:
-    return busy_hub(lambda: NOW)
-
-
-@pytest.fixture
-def browser(hub: FakeHub) -> Iterator[TestClient]:
-    with TestClient(app_of(hub), headers=HTML, follow_redirects=False) as browser:
-        yield browser
+from tests.fakes.console_server import HTML, NOW, app_of
+from tests.fakes.paper_fleet import empty_hub
 
 
 def test_each_is_listed_with_what_it_means_and_how_many_devices_that_are_now(browser: TestClient) -> None:

@@ -1,27 +1,14 @@
 """The fleet is frozen and let go by buttons, for a while or until somebody ends it."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.cloud_hub.console.test_pages import HTML, NOW, read
+from tests.cloud_hub.console.test_pages import read
 from tests.fakes.console import FakeHub
-from tests.fakes.console_server import app_of
-from tests.fakes.paper_fleet import busy_hub
-
-
-@pytest.fixture
-def hub() -> FakeHub:
-    return busy_hub(lambda: NOW)
-
-
-@pytest.fixture
-def browser(hub: FakeHub) -> Iterator[TestClient]:
-    with TestClient(app_of(hub), headers=HTML, follow_redirects=False) as browser:
-        yield browser
+from tests.fakes.console_server import NOW
 
 
 @pytest.mark.parametrize(("hours", "until"), [("", None), (" 6 ", timedelta(hours=6)), ("0.5", timedelta(minutes=30))])

@@ -5,17 +5,12 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.cloud_hub.console.test_pages import HTML, NOW, Reader, read
+from tests.cloud_hub.console.test_pages import Reader, read
 from tests.fakes.console import FakeHub
-from tests.fakes.console_server import app_of
-from tests.fakes.paper_fleet import busy_hub, empty_hub
+from tests.fakes.console_server import HTML, NOW, app_of
+from tests.fakes.paper_fleet import empty_hub
 
 DIGITS = "/rollouts/new?model=digits&version=3"
-
-
-@pytest.fixture
-def hub() -> FakeHub:
-    return busy_hub(lambda: NOW)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
@@ -15,10 +14,9 @@ from cloud_hub.console.overview import UNDER_WAY
 from cloud_hub.errors import Unavailable
 from cloud_hub.rollouts.states import UNFINISHED
 from tests.fakes.console import FakeHub, because
-from tests.fakes.console_server import app_of
+from tests.fakes.console_server import HTML, NOW, app_of
 from tests.fakes.paper_fleet import busy_hub, empty_hub
 
-NOW = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)
 PATHS = (
     "/",
     "/devices",
@@ -44,12 +42,6 @@ PATHS = (
     "/login",
     "/nothing/here",
 )
-HTML = {"accept": "text/html"}
-
-
-@pytest.fixture
-def hub() -> FakeHub:
-    return busy_hub(lambda: NOW)
 
 
 @pytest.fixture

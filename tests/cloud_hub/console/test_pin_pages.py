@@ -1,6 +1,5 @@
 """Pins in the console: listed, made for a device or for those of a selector, with why and until when, and ended."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,23 +8,11 @@ from fastapi.testclient import TestClient
 from cloud_hub.console.pin_form import asked
 from cloud_hub.errors import NotFound
 from cloud_hub.rollouts.views import PinIn
-from tests.cloud_hub.console.test_pages import HTML, NOW, Reader, read
+from tests.cloud_hub.console.test_pages import Reader, read
 from tests.fakes.console import FakeHub
-from tests.fakes.console_server import app_of
-from tests.fakes.paper_fleet import busy_hub
+from tests.fakes.console_server import NOW
 
 GIVEN = {"device": "", "selector": "site = lyon", "days": "2.5", "reason": "The line is rebuilt."}
-
-
-@pytest.fixture
-def hub() -> FakeHub:
-    return busy_hub(lambda: NOW)
-
-
-@pytest.fixture
-def browser(hub: FakeHub) -> Iterator[TestClient]:
-    with TestClient(app_of(hub), headers=HTML, follow_redirects=False) as browser:
-        yield browser
 
 
 def test_what_is_typed_becomes_a_pin() -> None:

@@ -105,4 +105,8 @@ def test_cohorts_of_cohorts_of_cohorts_end_in_an_error_that_says_so_and_not_in_a
     answers = [save(client, f"c{n}", f"not cohort:c{n - 1} or cohort:c{n - 1}") for n in range(1, 30)]
     refused = [answer.json()["code"] for answer in answers if answer.status_code != 201]
     assert refused[0] == "selector-too-large"
+    known = client.get("/api/v1/cohorts", params={"counted": True}).json()
+    grown = client.put("/api/v1/cohorts/c0", json={"selector": " or ".join(["line = 1"] * 40)}).json()
+    assert grown["code"] == "selector-too-large", "what refers to it could not be asked for any more"
+    assert client.get("/api/v1/cohorts", params={"counted": True}).json() == known
     assert len(answers) - len(refused) < 10

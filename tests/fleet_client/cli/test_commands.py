@@ -426,6 +426,20 @@ def test_what_holds_a_rollout_is_explained(hub: FakeHub, capsys: Captured) -> No
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["devices", "pin", "a", "--reason", "x", "--days", "nan"],
+        ["freeze", "on", "x", "--hours", "nan"],
+        ["devices", "token", "--expires-in", "nan"],
+    ],
+)
+def test_what_is_no_number_is_no_length_of_time(hub: FakeHub, capsys: Captured, arguments: list[str]) -> None:
+    assert main(arguments) == 2
+    assert "is no length of time" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["devices", "pin", "a", "--reason", "x", "--days", "1e9"],
         ["devices", "pin", "a", "--reason", "x", "--days", "inf"],
         ["freeze", "on", "x", "--hours", "1e12"],
