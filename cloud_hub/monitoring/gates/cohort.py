@@ -6,7 +6,7 @@ moment estimate of J. C. Kleinman, "Proportions with extraneous variance", J. Am
 share their past, odd ones keep their own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -146,6 +146,11 @@ class Question:
     @property
     def shares(self) -> int:
         return len(self.guess)
+
+    def on(self, target: str) -> "Question":
+        """The same, asked of the devices of one hardware target."""
+        treated, control = (one.of(one.targets == target) for one in (self.treated, self.control))
+        return replace(self, treated=treated, control=control)
 
     @property
     def weighable(self) -> bool:

@@ -5,6 +5,9 @@ odd device into many (`change.py` has the test). A gate's allowance of false ala
 directions and strata (devices with a past and without one, all hardware targets together and each by itself), by adding
 up their e-values with weights whose sum is 1. That is an e-value again, however they depend on each other (V. Vovk, R.
 Wang, "E-values: calibration, combination and applications", Ann. Stat. 49, 2021, proposition 3.1).
+
+Long before it is proved of a hardware target, harm can be likely there. Then the version is not cleared either, however
+well it does on all other targets (`doubt`): a wave opens by what is known of each.
 """
 
 from collections.abc import Iterator
@@ -22,6 +25,8 @@ WITNESSES = 48
 #: Shares of a gate and stratum that are weighed in one look, the most suspect ones; others count as no evidence.
 _WEIGHED = 3
 _KNOWN, _NEWCOMERS = 0.8, 0.2
+#: A version is in doubt on a target once the odds are three to one that it does harm there.
+_DOUBT = log(3)
 _HALVINGS = 6
 
 
@@ -91,6 +96,20 @@ def harm(question: Question, past: Past, alpha: float) -> Harm | None:
     return Harm(worst.at, worst.fell, max(worst.value, lower), lower, worst.stratum.target)
 
 
+def doubt(question: Question, past: Past) -> str | None:
+    """The hardware target that the version is most in doubt on, if it is on any. Nothing is shared out: a doubt holds
+    for as long as it lasts, and condemns nobody."""
+    tolerated = np.full(question.shares, question.tolerated) + question.uncertain
+    found = [
+        (evidence, suspect.stratum.target)
+        for stratum in _strata(question, past)
+        if stratum.target
+        for suspect in _suspects(question, stratum, tolerated, log(_share_of(question, stratum)) + _DOUBT)
+        if (evidence := suspect.log_evidence(float(tolerated[suspect.at])) - log(suspect.weight)) >= _DOUBT
+    ]
+    return max(found)[1] if found else None
+
+
 def _strata(question: Question, past: Past) -> Iterator[_Stratum]:
     ours, theirs = question.treated, question.control
     if not question.by_past:
@@ -137,10 +156,9 @@ def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: f
         expected_there = stratum.past.expect(stratum.control)
         theirs = expected_there.pooled
     change = ours.change - (theirs.change if theirs else 0.0)
-    directions = (False, True) if question.both_ways else (False,)
-    weight = stratum.weight / (question.shares * len(directions))
+    weight = _share_of(question, stratum)
     found = []
-    for fell in directions:
+    for fell in (False, True) if question.both_ways else (False,):
         moved = -change if fell else change
         if not (moved > tolerated).any():
             continue
@@ -158,6 +176,11 @@ def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: f
             found.append((float(ceiling[at]), suspect))
     found.sort(key=lambda pair: pair[0], reverse=True)
     return [suspect for _, suspect in found[:_WEIGHED]]
+
+
+def _share_of(question: Question, stratum: _Stratum) -> float:
+    """What one share of `stratum` that moves one way has of the allowance."""
+    return stratum.weight / (question.shares * (2 if question.both_ways else 1))
 
 
 def _ceiling(ours: Pooled, theirs: Pooled | None, excess: Array, fell: bool) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.cohort import Past, Pooled, Question, past_of
-from cloud_hub.monitoring.gates.failing import Harm, harm
+from cloud_hub.monitoring.gates.failing import Harm, doubt, harm
 from cloud_hub.monitoring.gates.passing import bounds
 from cloud_hub.monitoring.gates.verdict import Verdict, verdict_of
 
@@ -27,7 +27,7 @@ _UNMISTAKABLE = 0.25
 class Weighed:
     """`question` is the one that was answered: beside a control, or of devices alone. `at` is the share that says most:
     the one that failed, or the one that there is to wait for. `ours` and `theirs` are its cohorts, added up; `target`
-    is the only hardware target that a failure is proved of, or empty."""
+    is the only hardware target that a failure is proved of, or that is in doubt and weighed alone; or empty."""
 
     question: Question
     verdict: Verdict
@@ -69,6 +69,15 @@ def _answered(question: Question, alpha: float) -> Weighed:
         return Weighed(question, undecided, 0, 0.0, min(0.0, question.tolerated), 1.0, ours, theirs, False)
     if proved := harm(question, past, alpha):
         return _failed(question, past, proved, alpha)
+    found = _cleared(question, past, alpha)
+    if found.verdict is Verdict.PASS and (target := doubt(question, past)) is not None:
+        there = _cleared(question.on(target), past, alpha)
+        return replace(there, verdict=Verdict.NOT_ENOUGH_EVIDENCE, target=target)
+    return found
+
+
+def _cleared(question: Question, past: Past, alpha: float) -> Weighed:
+    """Whether it does no harm on the devices that run it; whether it does on others is not asked."""
     ours, theirs = _pools(question, past)
     found = bounds(question, past, alpha)
     reach = np.maximum(found.upper, -found.lower) if question.both_ways else found.upper

@@ -171,6 +171,30 @@ def test_a_version_that_fails_on_one_target_only_is_found_out_there() -> None:
     assert "arm devices alone weighed" in gate.sentence
 
 
+def test_a_version_that_is_in_doubt_on_one_target_is_not_cleared_by_all_others() -> None:
+    def judged(errors: int) -> Gate:
+        treated = cohort("fine", 30, EVEN) + cohort("bad", 2, EVEN, errors)
+        control = cohort("old-fine", 30, EVEN, 1) + cohort("old-bad", 2, EVEN, 1)
+        targets = {name: "arm" if "bad" in name else "x86" for name in (*treated.by_device, *control.by_device)}
+        return of("errors", judge(replace(case(treated, control), targets=targets), Tolerances()))
+
+    doubtful = judged(70)
+    assert doubtful.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "6.5 % of 2,140 inferences failed, on 2 devices, against 0.1 % of 2,002 in the control on 2 devices" in (
+        doubtful.sentence
+    )
+    assert "arm devices alone weighed: a rise of 6.4 points" in doubtful.sentence
+    assert doubtful.upper > doubtful.value > doubtful.threshold >= doubtful.lower
+    assert judged(20).verdict is Verdict.PASS
+
+
+def test_an_odd_share_of_few_records_on_one_target_casts_no_doubt() -> None:
+    lone, odd = cohort("lone", 1, {**dict.fromkeys(LABELS, 3), "3": 9}), cohort("fine", 30, EVEN)
+    control = cohort("old", 30, EVEN) + cohort("old-lone", 3, EVEN)
+    targets = {name: "arm" if "lone" in name else "x86" for name in (*(lone + odd).by_device, *control.by_device)}
+    assert verdict("predictions", replace(case(lone + odd, control), targets=targets)) is Verdict.PASS
+
+
 def test_devices_that_could_not_install_it_are_counted_by_code() -> None:
     outcomes = Outcomes(20, {"load-failed": 15, "golden-disagrees": 1})
     gates = judge(replace(case(Evidence(), Evidence()), outcomes=outcomes), Tolerances())
