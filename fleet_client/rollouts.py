@@ -96,7 +96,7 @@ class Rollouts:
         return self._verb(rollout, "abort", reason, seen)
 
     def approve(self, rollout: str, reason: str = "", *, seen: int | None = None) -> Rollout:
-        """Lets the wave open that waits for an approval."""
+        """Lets the wave open that waits for an approval, or lets stay what no gate can tell any more."""
         return self._verb(rollout, "approve", reason, seen)
 
     def _verb(self, rollout: str, verb: str, reason: str, seen: int | None) -> Rollout:

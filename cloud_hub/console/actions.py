@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cloud_hub.console import words
 from cloud_hub.console.progress import following
-from cloud_hub.rollouts.engine import APPROVAL_WANTED
+from cloud_hub.rollouts.engine import APPROVAL_WANTED, VERDICT_WANTED
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.views import RolloutView
 
@@ -22,8 +22,8 @@ class Action:
 
 
 def waits_for_approval(rollout: RolloutView) -> bool:
-    """Whether it goes on only when somebody approves its next wave."""
-    return State(rollout.state) is State.RUNNING and rollout.because.code == APPROVAL_WANTED
+    """Whether it goes on only when somebody approves its next wave, or what no gate can tell any more."""
+    return State(rollout.state) is State.RUNNING and rollout.because.code in (APPROVAL_WANTED, VERDICT_WANTED)
 
 
 def actions(rollout: RolloutView) -> tuple[Action, ...]:
@@ -40,6 +40,8 @@ def actions(rollout: RolloutView) -> tuple[Action, ...]:
 
 
 def _approve(rollout: RolloutView) -> Action:
+    if rollout.because.code == VERDICT_WANTED:
+        return _accept(rollout)
     number = following(rollout) or rollout.wave + 1
     wave, before = rollout.waves[number], rollout.waves[rollout.wave].covers if rollout.wave >= 0 else 0
     other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
@@ -50,6 +52,18 @@ def _approve(rollout: RolloutView) -> Action:
         f"offered v{rollout.version}, {words.count(wave.covers)} of {words.count(rollout.counts.eligible)} in all. The "
         f"gates keep watching.{other}",
         f"Approve wave {number + 1}",
+        "primary",
+    )
+
+
+def _accept(rollout: RolloutView) -> Action:
+    other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
+    return Action(
+        "approve",
+        "Approve it as it is",
+        f"No device gets another order: all that are here have v{rollout.version}. The rollout is completed with what "
+        f"its gates could not tell, and they watch it no longer.{other}",
+        "Approve it as it is",
         "primary",
     )
 

@@ -59,11 +59,12 @@ class Periods:
 
 @dataclass(frozen=True)
 class Period:
-    """What both cohorts showed in the same time, from `since_seconds` after the rollout's start on."""
+    """What both cohorts showed in the same time, `width_seconds` from `since_seconds` after the rollout's start on."""
 
     treated: Evidence
     control: Evidence
     since_seconds: int = 0
+    width_seconds: int = SHORTEST_SECONDS
 
 
 def abreast(treated: Periods, control: Periods, *, cut_from_seconds: int = 0) -> tuple[Period, ...]:
@@ -74,6 +75,6 @@ def abreast(treated: Periods, control: Periods, *, cut_from_seconds: int = 0) ->
     nothing = Evidence()
     starts = sorted(ours.keys() | theirs.keys()) or [0]
     return tuple(
-        Period(ours.get(start, nothing), theirs.get(start, nothing), max(0, start + cut_from_seconds))
+        Period(ours.get(start, nothing), theirs.get(start, nothing), max(0, start + cut_from_seconds), width)
         for start in starts
     )

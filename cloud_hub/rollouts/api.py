@@ -93,7 +93,8 @@ def router(rollouts: RolloutService) -> APIRouter:
 
     @routes.post("/rollouts/{rollout}/approve", summary="Approve the wave that waits for it")
     def approve(rollout: str, by: Actor, response: Response, seen: Seen, said: VerbIn | None = None) -> RolloutView:
-        """It opens at once. Where the policy asks for a second person, it is not who created the rollout."""
+        """It opens at once; or, with every device exposed, what no gate can tell any more stays. Where the policy asks
+        for a second person, it is not who created the rollout."""
         return tagged(response, rollouts.approve(rollout, said.reason if said else "", by, seen))
 
     @routes.post(

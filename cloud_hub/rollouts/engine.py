@@ -153,6 +153,8 @@ _HELD: Mapping[str, str] = {
 }
 #: What a rollout says that is held by nothing but a person.
 APPROVAL_WANTED = "approval-wanted"
+#: Every device has it, and only a person can say whether it stays.
+VERDICT_WANTED = "verdict-wanted"
 #: What it says when it goes on to its next wave.
 WAVE_OPENED = "wave-opened"
 
@@ -195,6 +197,9 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
             return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by {by}{said}"))
         case "approve" if rollout.state is State.RUNNING and rollout.because.code == APPROVAL_WANTED:
             because = Because("approved", f"The next wave is approved by {by}{said}")
+            return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
+        case "approve" if rollout.state is State.RUNNING and rollout.because.code == VERDICT_WANTED:
+            because = Because("approved", f"Approved as it is by {by}{said}")
             return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
         case "approve" if rollout.state is State.RUNNING:
             raise VerbRefused(
@@ -247,7 +252,7 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
             soaking_since = None
         elif owed is None:
             soaking_since = rollout.soaking_since or now
-        held = owed or unproven or _unseen(policy, snapshot, now - (soaking_since or now))
+        held = owed or unproven or _unseen(rollout, policy, snapshot, now - (soaking_since or now))
     wave = following(rollout, snapshot)
     rollout = replace(rollout, soaking_since=soaking_since)
     if held is None:
@@ -259,9 +264,11 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     if wave is not None:
         return _open(rollout, policy, snapshot, wave, now)
     counts, last = snapshot.counts, len(snapshot.waves) - 1
+    but = _names(unanswerable(rollout, snapshot))
+    passed = f"every other gate than {but} is passed, and a person approved it" if but else "every gate is passed"
     sentence = (
         f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
-        f"{counts.heard} devices heard from, and every gate is passed."
+        f"{counts.heard} devices heard from, and {passed}."
     )
     if counts.unheard:
         sentence += f" {counts.unheard} more were not heard from, and get it when they come."
@@ -388,7 +395,7 @@ def _waits(snapshot: Snapshot) -> str:
     return "others wait: " + ", ".join(f"{count} {_HELD[code]}" for code, count in sorted(snapshot.held.items()))
 
 
-def _unseen(policy: Policy, snapshot: Snapshot, soaked: timedelta) -> Because | None:
+def _unseen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timedelta) -> Because | None:
     """What must still be seen of a wave whose devices run the version, if anything must."""
     if soaked < timedelta(seconds=policy.soak_seconds):
         return Because(
@@ -402,10 +409,30 @@ def _unseen(policy: Policy, snapshot: Snapshot, soaked: timedelta) -> Because | 
             f"{snapshot.wave_records:,} records of it came in during this wave; "
             f"{policy.minimum_records:,} are asked for.",
         )
+    left = unanswerable(rollout, snapshot)
     for gate in snapshot.gates:
-        if gate.verdict is not Verdict.PASS:
+        if gate.verdict is not Verdict.PASS and gate not in left:
             return Because(f"gate-{gate.name}-undecided", f"The gate on {gate.name} cannot tell yet. {gate.sentence}")
+    if left and rollout.approved < rollout.wave + 2:
+        sentences = " ".join(gate.sentence for gate in left)
+        return Because(
+            VERDICT_WANTED,
+            f"Every device that is here is exposed, and what {_names(left)} asked, nothing will answer. {sentences}",
+        )
     return None
+
+
+def unanswerable(rollout: Rollout, snapshot: Snapshot) -> tuple[Gate, ...]:
+    """The gates that only a person can answer any more; none while more devices are to be exposed, or another may still
+    pass or fail. They do not end by themselves: who completes a rollout stops watching it."""
+    undecided = tuple(gate for gate in snapshot.gates if gate.verdict is not Verdict.PASS)
+    if following(rollout, snapshot) is not None or not all(gate.exhausted for gate in undecided):
+        return ()
+    return undecided
+
+
+def _names(gates: tuple[Gate, ...]) -> str:
+    return " and ".join(gate.name for gate in gates)
 
 
 def _stop(rollout: Rollout, policy: Policy, cause: Because) -> Decision:

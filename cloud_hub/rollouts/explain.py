@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud_hub.monitoring.gates import Verdict
-from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done, following
+from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done, following, unanswerable
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 
@@ -122,17 +122,25 @@ def _of_evidence(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: date
         snapshot.wave_records >= policy.minimum_records,
         "Devices of it answer, and their telemetry comes in.",
     )
+    left = unanswerable(rollout, snapshot) if rollout.approved >= rollout.wave + 2 else ()
     for gate in snapshot.gates:
-        yield Condition(
-            f"gate {gate.name}", gate.verdict.value, Verdict.PASS.value, gate.verdict is Verdict.PASS, gate.sentence
-        )
+        met = gate.verdict is Verdict.PASS or gate in left
+        yield Condition(f"gate {gate.name}", gate.verdict.value, Verdict.PASS.value, met, gate.sentence)
 
 
 def _approval(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
     wave = following(rollout, snapshot)
+    other = f" who is not {rollout.created_by}" if policy.approval.second_person else ""
+    approved = rollout.approved >= rollout.wave + 2
+    if rollout.wave >= 0 and unanswerable(rollout, snapshot):
+        yield Condition(
+            "approval",
+            "given" if approved else "none",
+            "of what no gate can tell any more",
+            approved,
+            f"Somebody{other} approves it as it is, or aborts it.",
+        )
     if wave is not None and policy.approval.asked_for(wave):
-        other = f" who is not {rollout.created_by}" if policy.approval.second_person else ""
-        approved = rollout.approved >= rollout.wave + 2
         yield Condition(
             "approval",
             "given" if approved else "none",

@@ -172,6 +172,7 @@ def _seen(snapshot: Snapshot, treated: Witnessed, control: Witnessed, failures: 
                 lower=gate.lower,
                 upper=gate.upper,
                 threshold=gate.threshold,
+                exhausted=gate.exhausted,
             ).model_dump(mode="json")
             for gate in snapshot.gates
         ],

@@ -226,7 +226,8 @@ class RolloutService:
         return self._command(rollout, "abort", reason, by, seen)
 
     def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
-        """The wave that waits for it may open. Raises `NotFound`, `VerbRefused`, `Stale`, `SamePerson`."""
+        """The wave that waits for it may open, or what no gate can tell any more stays. Raises `NotFound`,
+        `VerbRefused`, `Stale`, `SamePerson`."""
         return self._command(rollout, "approve", reason, by, seen)
 
     def ran(self, device: str, at: datetime | None = None, model: str | None = None) -> list[RanView]:

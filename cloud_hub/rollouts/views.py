@@ -52,7 +52,8 @@ class CohortsView(_View):
 
 class GateView(_View):
     """One gate. `value` was measured, and lies between `lower` and `upper`; the gate fails once `lower` is above
-    `threshold`, and is passed once `upper` is not. Verdict: pass, fail or not-enough-evidence."""
+    `threshold`, and is passed once `upper` is not. Verdict: pass, fail or not-enough-evidence. `exhausted`: nothing
+    that is still to come could tell, and somebody must."""
 
     name: str
     verdict: str
@@ -61,6 +62,7 @@ class GateView(_View):
     lower: float
     upper: float
     threshold: float
+    exhausted: bool = False
 
 
 class ReadingView(_View):

@@ -211,7 +211,7 @@ def abort(session: Session, rollout: str, reason: str, seen: int | None) -> None
 @seen_option
 @hub_command
 def approve(session: Session, rollout: str, reason: str, seen: int | None) -> None:
-    """Let the wave open that waits for an approval."""
+    """Let the wave open that waits for an approval, or let stay what no gate can tell any more."""
     show_rollout(session.output, session.client.rollouts.approve(rollout, reason, seen=seen))
 
 

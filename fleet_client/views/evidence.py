@@ -32,7 +32,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """One gate: "pass", "fail" or "not-enough-evidence", and the sentence that says why."""
+    """One gate: "pass", "fail" or "not-enough-evidence", and the sentence that says why. `exhausted`: nothing that is
+    still to come could tell, and somebody must."""
 
     name: str
     verdict: str
@@ -41,6 +42,7 @@ class Gate(msgspec.Struct, frozen=True):
     lower: float = 0.0
     upper: float = 0.0
     threshold: float = 0.0
+    exhausted: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True):

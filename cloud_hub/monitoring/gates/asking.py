@@ -8,7 +8,7 @@ import numpy as np
 from cloud_hub.monitoring.evidence import Tally
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case, Tolerances
-from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question
+from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question, world
 from cloud_hub.monitoring.gates.counting import Compared, Count, Counts
 from cloud_hub.monitoring.gates.usual import Usual
 
@@ -34,26 +34,62 @@ def ask_shares(
         question = Question(treated, control, guess, tolerated, both_ways, asked.correlation, concurrent=concurrent)
         return question if question.by_past else replace(question, correlation=asked.correlation * RAW)
 
-    def without() -> Question:
-        if not case.controlled and promise is not None and not found.whole.known.any():
-            correlation = asked.correlation * RAW
-            return Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
-        return ask(found.whole, nobody, concurrent=case.controlled)
+    def by_past(treated: Cohort) -> Question:
+        return ask(treated.of(treated.known), nobody, concurrent=False)
 
-    if not len(found.control.devices):
-        return without()
-    question = ask(found.treated, found.control, concurrent=case.controlled)
-    if case.controlled or found.control.records[:, 0].sum() > records:
-        alone = ask(found.alone.of(found.alone.known), nobody, concurrent=False)
+    def beside(treated: Cohort, control: Cohort) -> Question:
+        return ask(treated, control, concurrent=case.controlled)
+
+    known, spoke = found.whole.known.any(), found.control.records[:, 0].sum()
+    reference = None
+    if not case.controlled and promise is not None and not known and spoke <= records:
+        # It says more than so small a control; but what the version was cleared of beside that, it is.
+        correlation = asked.correlation * RAW
+        reference = Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
+    if not spoke:
+        question = reference or ask(found.whole, nobody, concurrent=case.controlled)
+        alone = None if case.controlled or reference or not known else question
     else:
-        # The reference says more than so small a control; but what the version was cleared of beside it, it is.
-        alone = replace(without(), by_itself=True)
-    return _with(question, alone, found, unmistakable=unmistakable)
+        question = beside(found.treated, found.control)
+        alone = replace(reference, by_itself=True) if reference else by_past(found.alone)
+    return _with(question, alone, case, found, _just_after(case, found, by_past, beside), unmistakable=unmistakable)
 
 
-def _with(question: Question, alone: Question, found: Compared, *, unmistakable: bool) -> Question:
-    question = replace(question, alone_since_seconds=found.alone_since_seconds)
-    return replace(question, alone=alone, unmistakable=unmistakable) if len(alone.treated.devices) else question
+def _just_after(
+    case: Case,
+    found: Compared,
+    by_past: Callable[[Cohort], Question],
+    beside: Callable[[Cohort, Cohort], Question],
+) -> Question | None:
+    """Of what the treated showed right after the control fell silent, while the world was as it had been right before:
+    in the control's last words, and where the rollout had just begun, in the devices' own past."""
+    if case.controlled or not len(found.just_after.devices):
+        return None
+    alone = by_past(found.just_after) if found.silent_at_once else None
+    if not len(found.just_before.devices):
+        return alone
+    question = beside(found.just_after, found.just_before)
+    return replace(alone, uncertain=world(question)) if alone and len(alone.treated.devices) else question
+
+
+def _with(
+    question: Question,
+    alone: Question | None,
+    case: Case,
+    found: Compared,
+    just_after: Question | None,
+    *,
+    unmistakable: bool,
+) -> Question:
+    question = replace(
+        question,
+        final=not case.controlled and not case.exposing,
+        just_after=just_after,
+        alone_since_seconds=found.alone_since_seconds,
+    )
+    if alone is None or not len(alone.treated.devices):
+        return question
+    return replace(question, alone=alone, unmistakable=unmistakable)
 
 
 def ask_thresholds(
@@ -81,12 +117,17 @@ def ask_thresholds(
         known = cohort.of(np.array([device in case.past.by_device for device in cohort.devices], bool))
         return Question(known, nobody, guess, tolerated, False, correlation, promised=True, concurrent=False)
 
+    def beside(ours: Cohort, theirs: Cohort) -> Question:
+        return Question(ours, theirs, guess, tolerated, False, correlation, concurrent=case.controlled, usual=True)
+
+    after = _just_after(case, found, by_past, beside)
     if len(found.control.devices):
-        question = Question(
-            found.treated, found.control, guess, tolerated, False, correlation, concurrent=case.controlled
-        )
-        return _with(question, by_past(found.alone), found, unmistakable=unmistakable)
+        question, alone = beside(found.treated, found.control), by_past(found.alone)
+        return _with(question, alone, case, found, after, unmistakable=unmistakable)
     if case.controlled:
-        return Question(found.whole, nobody, guess, tolerated, False, correlation)
+        return beside(found.whole, nobody)
     alone = by_past(found.whole)
-    return replace(alone, treated=found.whole) if len(alone.treated.devices) else None
+    if not len(alone.treated.devices):
+        return None
+    question = replace(alone, treated=found.whole)
+    return _with(question, question, case, found, after, unmistakable=unmistakable)

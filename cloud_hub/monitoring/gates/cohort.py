@@ -134,12 +134,18 @@ class Question:
     uncertain: Array | float = 0.0
     concurrent: bool = True
     """Whether there is, or will be, a control: then its evidence is waited for."""
+    final: bool = False
+    """Whether nobody is left to be a control or to be exposed."""
     alone: "Question | None" = None
     """The same, asked of what the treated showed while nobody was a control, against their own past alone."""
+    just_after: "Question | None" = None
+    """The same, asked of what they showed right after the control fell silent, against what it showed right before."""
     alone_since_seconds: int = 0
     """From when on that was, after the rollout's start."""
     by_itself: bool = False
     """Of `alone`: whether the control showed too little to tell by it what the world does."""
+    usual: bool = False
+    """Whether shares are of what is beyond each device's own usual: then `guess` is what to expect of the control."""
     unmistakable: bool = False
     """Whether a large enough rise can only be the version, and never the world."""
 
@@ -185,3 +191,12 @@ def past_of(question: Question) -> Past:
     room = total - (records**2).sum(axis=0) / np.maximum(total, 1.0) - freedom
     spread = np.where(room > 0, (between - freedom) / np.maximum(room, 1.0), _MOST_SPREAD)
     return Past(pooled, 1.0 / np.clip(spread, _LEAST_SPREAD, _MOST_SPREAD) - 1.0)
+
+
+def world(question: Question) -> Array:
+    """How far the control moved from what was to be expected of it: as much at the least the world can do. Nothing is
+    expected of a control without a past, but where the shares are of what is beyond its devices' usual."""
+    if not question.by_past and not question.usual:
+        return np.zeros(question.shares)
+    moved = past_of(question).expect(question.control).pooled.change
+    return np.asarray(np.abs(moved) if question.both_ways else np.maximum(moved, 0.0))

@@ -21,6 +21,8 @@ from cloud_hub.monitoring.gates.rows import Rows
 
 #: Hits of each share, and of how many records (one number: the same for all shares).
 Counts = tuple[Sequence[int], int]
+#: So many seconds apart is still the same time.
+_JUST = 120.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Compared:
         n, m = self._ours.by_period, self._theirs.by_period
         self._both = n * m / np.maximum(n + m, 1.0)
         compared = np.flatnonzero(self._both)
-        if compared.size > 1 and not case.controlled:
+        self._wide = any(period.width_seconds > _JUST for period in case.earlier)
+        if compared.size and not case.controlled and (compared.size > 1 or self._wide):
             # While the last of the control passed over, its records were perhaps from before the world changed.
             self._both[compared[-1]] = 0.0
         self._silent = (self._both == 0) & (n > 0)
@@ -73,6 +76,34 @@ class Compared:
     def whole(self) -> Cohort:
         """The treated, whenever that was."""
         return self._ours.weighted(np.ones(len(self._both)))
+
+    @cached_property
+    def just_after(self) -> Cohort:
+        """The treated in the two minutes after the control fell silent; nobody, once periods are longer than that."""
+        since = self._since if not self._wide else np.full(len(self._both), -1.0)
+        return self._ours.weighted(
+            ((since >= self._silent_seconds) & (since <= self._silent_seconds + _JUST)).astype(float)
+        )
+
+    @cached_property
+    def just_before(self) -> Cohort:
+        """The control in the two minutes before it fell silent."""
+        return self._theirs.weighted((self._since >= self._silent_seconds - _JUST).astype(float))
+
+    @property
+    def silent_at_once(self) -> bool:
+        """Whether the control fell silent so early that the treated devices' own past was just before that, too."""
+        return self._silent_seconds <= _JUST
+
+    @cached_property
+    def _since(self) -> Array:
+        return np.array([period.since_seconds for period in self._case.periods], float)
+
+    @cached_property
+    def _silent_seconds(self) -> float:
+        spoke = np.flatnonzero(self._theirs.by_period)
+        # Who never said anything has been silent since its past ended, when the rollout began.
+        return float(self._since[spoke[-1]]) if spoke.size else 0.0
 
 
 class _Side:

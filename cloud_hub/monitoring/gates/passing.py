@@ -21,11 +21,14 @@ from cloud_hub.monitoring.sequences import share_intervals
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much each share rose (fell, below 0), and what it may truly be."""
+    """How much each share rose (fell, below 0), and what it may truly be. `seen_lower` and `seen_upper` are the same if
+    what was to be expected were known exactly: no more records bring the others closer together than these."""
 
     change: Array
     lower: Array
     upper: Array
+    seen_lower: Array
+    seen_upper: Array
 
 
 def bounds(question: Question, past: Past, alpha: float) -> Bounds:
@@ -35,20 +38,18 @@ def bounds(question: Question, past: Past, alpha: float) -> Bounds:
         lower, upper = share_intervals(ours.hits, ours.records, alpha)
         change = ours.share - (question.guess if question.promised else ours.expected)
         known = np.sqrt(ours.variance) * _deviates(alpha)
-        return Bounds(
-            change, change - np.hypot(ours.share - lower, known), change + np.hypot(upper - ours.share, known)
-        )
+        return _bounds(change, ours.share - lower, upper - ours.share, known)
     theirs = past.expect(question.control).pooled
     hits, records = np.stack([ours.hits, theirs.hits]), np.stack([ours.records, theirs.records])
     lower, upper = share_intervals(hits, records, alpha / 2)
     share = np.stack([ours.share, theirs.share])
     down, up = share - lower, upper - share
     change, known = ours.change - theirs.change, np.sqrt(ours.variance + theirs.variance) * _deviates(alpha)
-    return Bounds(
-        change,
-        change - np.sqrt(down[0] ** 2 + up[1] ** 2 + known**2),
-        change + np.sqrt(up[0] ** 2 + down[1] ** 2 + known**2),
-    )
+    return _bounds(change, np.hypot(down[0], up[1]), np.hypot(up[0], down[1]), known)
+
+
+def _bounds(change: Array, down: Array, up: Array, known: Array) -> Bounds:
+    return Bounds(change, change - np.hypot(down, known), change + np.hypot(up, known), change - down, change + up)
 
 
 def _deviates(alpha: float) -> float:

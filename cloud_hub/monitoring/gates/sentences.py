@@ -17,17 +17,28 @@ def say(found: Weighed, of: str, hit: str, change: str) -> str:
     match found.verdict:
         case Verdict.FAIL:
             what += f": {change} of {value:z.1f} points, and of {lower:z.1f} at the least; {allowed}."
+        case Verdict.PASS if found.as_seen:
+            what += f": {change} of {value:z.1f} points, and no more will be seen; {allowed}."
         case Verdict.PASS:
             what += f": {change} of {upper:z.1f} points at the most; {allowed}."
         case Verdict.NOT_ENOUGH_EVIDENCE:
-            more = "devices or records" if value > 100 * question.tolerated else "records"
-            what += (
-                f": {change} of {value:z.1f} points, which may truly be up to {upper:z.1f}; {allowed}, so more {more} "
-                "are needed."
-            )
+            what += f": {change} of {value:z.1f} points, which may truly be up to {upper:z.1f}; {allowed}"
+            what += f"{_missing(found)}."
     if found.alone_since_seconds is not None:
         what += f" Since minute {found.alone_since_seconds // 60} of the rollout no control is left to compare with."
     return what
+
+
+def _missing(found: Weighed) -> str:
+    if found.exhausted:
+        return (
+            ". Nobody is left to tell the version from the world by, and no number of records will: approve it as it "
+            "is, or abort it"
+        )
+    if found.clear:
+        return ", but so few devices do not prove that it is the version; more devices are needed"
+    more = "devices or records" if found.value > found.question.tolerated else "records"
+    return f", so more {more} are needed"
 
 
 def percent(share: float) -> str:

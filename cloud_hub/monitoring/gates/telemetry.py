@@ -76,6 +76,8 @@ def predictions(case: Case, asked: Tolerances, tolerated: float) -> Gate | None:
         both_ways=True,
         records=total,
     )
+    if not question.concurrent and not question.weighable and len(question.treated.devices):
+        return None
     found = weigh(question, asked.alpha)
     return _gate("predictions", found, say(found, "predictions", f"are {labels[found.at]!r}", "a shift"))
 
@@ -370,4 +372,5 @@ def _unsure(hits: Array, records: Array, share: Array, alpha: float) -> Array:
 
 
 def _gate(name: str, found: Weighed, sentence: str) -> Gate:
-    return Gate(name, found.verdict, sentence, found.value, found.lower, found.upper, found.question.tolerated)
+    tolerated = found.question.tolerated
+    return Gate(name, found.verdict, sentence, found.value, found.lower, found.upper, tolerated, found.exhausted)

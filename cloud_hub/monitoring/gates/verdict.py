@@ -13,7 +13,8 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Gate:
     """One gate's verdict. Shares of 1: `value` was observed, and truly lies within `lower` and `upper`; it is failed
-    once `lower` is above `threshold`, and passed once `upper` is not."""
+    once `lower` is above `threshold`, and passed once `upper` is not. `exhausted`: it is neither, and nothing that is
+    still to come could tell, so that somebody must."""
 
     name: str
     verdict: Verdict
@@ -22,6 +23,7 @@ class Gate:
     lower: float
     upper: float
     threshold: float
+    exhausted: bool = False
 
 
 def verdict_of(lower: float, upper: float, threshold: float) -> Verdict:

@@ -98,6 +98,79 @@ def test_a_version_that_was_never_cleared_is_held_to_its_devices_own_past() -> N
     assert told("errors", alone(BEFORE, earlier=(hardly,))).verdict is Verdict.PASS
 
 
+def wave_of_everybody(since_seconds: int, predictions: Mapping[str, int], errors: int = 1) -> Period:
+    return Period(shown(NAMES, predictions, errors), Evidence(), since_seconds)
+
+
+#: The control that a single wave has: devices that have it offered, and no version yet.
+BEFORE_IT = Period(Evidence(), shown(NAMES, BEFORE))
+
+
+def single_wave(*periods: Period, past: Evidence = PAST) -> Case:
+    *earlier, last = (BEFORE_IT, *periods)
+    return Case(
+        last.treated, last.control, past, about=About(LABELS), earlier=earlier, since_seconds=last.since_seconds,
+        exposing=False,
+    )  # fmt: skip
+
+
+def test_a_single_wave_passes_where_its_devices_do_as_they_did_before() -> None:
+    case = single_wave(*(wave_of_everybody(seconds, BEFORE) for seconds in range(10, 400, 10)))
+    assert {gate.verdict for gate in judge(case, Tolerances()) if gate.name in ("errors", "predictions")} == {
+        Verdict.PASS
+    }
+
+
+def test_what_changes_with_the_version_at_once_is_the_versions() -> None:
+    case = single_wave(*(wave_of_everybody(seconds, CHANGED, 60) for seconds in range(10, 400, 10)))
+    for name in ("errors", "predictions"):
+        assert told(name, case).verdict is Verdict.FAIL
+
+
+def test_what_changes_later_may_be_the_worlds_and_only_a_person_can_tell() -> None:
+    quiet = [wave_of_everybody(seconds, BEFORE) for seconds in range(10, 200, 10)]
+    case = single_wave(*quiet, *(wave_of_everybody(seconds, CHANGED, 60) for seconds in range(200, 900, 10)))
+    for name in ("errors", "predictions"):
+        gate = told(name, case)
+        assert (gate.verdict, gate.exhausted) == (Verdict.NOT_ENOUGH_EVIDENCE, True)
+        assert "no number of records will: approve it as it is, or abort it." in gate.sentence
+        assert "are needed" not in gate.sentence
+
+
+def test_while_more_devices_are_to_be_exposed_no_person_is_asked_for_what_they_would_tell() -> None:
+    quiet = [wave_of_everybody(seconds, BEFORE) for seconds in range(10, 200, 10)]
+    case = single_wave(*quiet, *(wave_of_everybody(seconds, CHANGED, 60) for seconds in range(200, 900, 10)))
+    for concurrent in (True, False):
+        gate = told("predictions", replace(case, exposing=True, concurrent=concurrent))
+        assert (gate.verdict, gate.exhausted) == (Verdict.NOT_ENOUGH_EVIDENCE, False)
+
+
+def test_a_world_that_goes_on_while_a_person_is_waited_for_does_not_become_the_version() -> None:
+    def wide(seconds: int, predictions: Mapping[str, int], control: Evidence) -> Period:
+        return Period(shown(NAMES, predictions, 60), control, seconds, 640)
+
+    first = wide(0, CHANGED, shown(NAMES, BEFORE))
+    case = single_wave(first, *(wide(seconds, CHANGED, Evidence()) for seconds in range(640, 9_000, 640)))
+    case = replace(case, earlier=case.earlier[1:])
+    for name in ("errors", "predictions"):
+        assert told(name, case).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+
+
+def test_a_past_too_short_for_any_number_of_records_holds_no_last_wave() -> None:
+    short = shown(NAMES[:1], dict.fromkeys(LABELS, 5), 0)
+    period = Period(shown(NAMES[:1], dict.fromkeys(LABELS, 400)), Evidence(), 60)
+    case = replace(single_wave(period, past=short), earlier=())
+    gate = told("predictions", case)
+    assert (gate.verdict, gate.sentence.count("and no more will be seen")) == (Verdict.PASS, 1)
+    assert told("predictions", replace(case, exposing=True, concurrent=False)).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+
+
+def test_a_label_that_nothing_is_known_of_and_nothing_ever_will_be_holds_nothing() -> None:
+    first = Case(shown(NAMES, BEFORE), about=About(LABELS), concurrent=False)
+    assert "predictions" not in {gate.name for gate in judge(first, Tolerances())}
+    assert told("predictions", replace(first, treated=Evidence())).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+
+
 def test_where_there_is_no_past_either_the_last_wave_is_over_with_what_was_seen() -> None:
     hardly = Period(shown(NAMES[:1], {"3": 5}, 0), shown(NAMES[1:], {"3": 5}, 0))
     case = replace(alone(BEFORE, earlier=(hardly,)), past=Evidence())

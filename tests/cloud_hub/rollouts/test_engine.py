@@ -150,6 +150,39 @@ def test_what_was_approved_still_needs_its_evidence_and_harm_stops_what_waits_fo
     assert after(held, replace(GOOD, gates=(FAILED,)), policy).state is State.REVERTING
 
 
+#: The same with every device exposed, and a gate that nothing answers any more.
+LAST = replace(SOAKED, wave=2, exposed=3, created_by="ann")
+STUCK = replace(UNDECIDED, exhausted=True)
+
+
+def test_what_no_gate_can_tell_any_more_a_person_answers_and_nobody_else() -> None:
+    held = after(LAST, replace(GOOD, gates=(PASSED, STUCK)))
+    assert (held.state, held.because.code) == (State.RUNNING, "verdict-wanted")
+    assert held.because.sentence.endswith("and what predictions asked, nothing will answer. Who knows.")
+    assert after(held, replace(GOOD, gates=(PASSED, STUCK))).state is State.RUNNING
+    approved = command(held, "approve", "the belt carries other fruit", "bob").rollout
+    assert approved.because.sentence == "Approved as it is by bob: the belt carries other fruit."
+    done = after(approved, replace(GOOD, gates=(PASSED, STUCK)))
+    assert (done.state, done.exposed) == (State.COMPLETED, 3)
+    assert done.because.sentence.endswith("every other gate than predictions is passed, and a person approved it.")
+
+
+def test_no_person_is_asked_while_a_gate_may_still_tell_or_more_devices_are_to_be_exposed() -> None:
+    waiting = replace(UNDECIDED, name="errors")
+    assert after(LAST, replace(GOOD, gates=(STUCK, waiting))).because.code == "gate-predictions-undecided"
+    assert after(SOAKED, replace(GOOD, gates=(STUCK,))).because.code == "gate-predictions-undecided"
+    with pytest.raises(VerbRefused):
+        command(after(SOAKED, replace(GOOD, gates=(STUCK,))), "approve")
+
+
+def test_what_a_person_approved_as_it_is_still_stops_for_harm() -> None:
+    held = after(LAST, replace(GOOD, gates=(STUCK,)))
+    assert after(held, replace(GOOD, gates=(STUCK, replace(FAILED, name="errors")))).state is State.REVERTING
+    approved = command(held, "approve", by="bob").rollout
+    assert after(approved, replace(GOOD, gates=(FAILED,))).state is State.REVERTING
+    assert after(approved, replace(GOOD, gates=(UNDECIDED,))).state is State.RUNNING
+
+
 def test_while_the_fleet_is_frozen_no_wave_opens_and_nothing_goes_back() -> None:
     frozen = replace(GOOD, frozen="Ann froze it until Monday.")
     for rollout in (BORN, SOAKED):

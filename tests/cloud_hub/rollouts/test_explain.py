@@ -1,8 +1,10 @@
 """Whatever holds a rollout is among the conditions that are not met."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from cloud_hub.rollouts.engine import Rollout, Snapshot
+from cloud_hub.monitoring.gates import Gate, Verdict
+from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.explain import conditions
 from cloud_hub.rollouts.policy import Approval, Policy
 from cloud_hub.rollouts.states import State
@@ -17,3 +19,19 @@ def test_the_approval_that_is_wanted_is_of_the_next_wave_that_adds_somebody() ->
     # Nobody is in the lab, and the first wave to open is the second.
     found = conditions(rollout, policy, Snapshot(eligible=2, waves=(0, 1, 2)), NOW)
     assert [(one.name, one.want) for one in found if not one.met] == [("approval", "of wave 2")]
+
+
+def test_what_no_gate_can_tell_any_more_waits_for_a_person() -> None:
+    rollout = Rollout(
+        "r1", "digits", 2, State.RUNNING, Because("verdict-wanted", "It waits."), wave=0, soaking_since=NOW
+    )
+    gate = Gate("errors", Verdict.NOT_ENOUGH_EVIDENCE, "Who knows.", 0.1, 0.0, 0.2, 0.02, exhausted=True)
+    done = Counts(offered=1, heard=1, succeeded=1)
+    snapshot = Snapshot(1, (1,), done, done, 500, (gate,))
+    found = conditions(rollout, Policy(soak_seconds=0), snapshot, NOW)
+    assert [(one.name, one.have) for one in found if not one.met] == [
+        ("gate errors", "not-enough-evidence"),
+        ("approval", "none"),
+    ]
+    approved = conditions(replace(rollout, approved=2), Policy(soak_seconds=0), snapshot, NOW)
+    assert all(one.met for one in approved)

@@ -52,6 +52,28 @@ def test_what_the_world_does_to_every_version_stops_none(seed: int, rate: Rate |
     assert not complaints(world, Policy())
 
 
+ALL_AT_ONCE = Policy(waves=(Wave(percent=100),), rate=None)
+
+
+@pytest.mark.parametrize("policy", [Policy(waves=(Wave(percent=100),)), ALL_AT_ONCE], ids=["bit by bit", "at once"])
+@pytest.mark.parametrize("devices", [2, 30])
+def test_a_good_version_needs_no_person_in_a_single_wave(policy: Policy, devices: int) -> None:
+    assert played(Scenario(devices=devices, targets=1, absent=0, hours=4), policy).completed
+
+
+def test_a_world_that_changes_after_a_single_wave_waits_for_a_person_and_stops_nothing() -> None:
+    world = Scenario(devices=4, targets=1, absent=0, hours=4, drift=0.3, world_error_rate=0.05, drift_hours=0.2)
+    result = played(world, ALL_AT_ONCE)
+    assert (result.state, result.because.code) == (State.RUNNING, "verdict-wanted")
+    many = played(replace(world, devices=30), ALL_AT_ONCE)
+    assert many.state in (State.COMPLETED, State.RUNNING)
+
+
+def test_what_a_version_does_at_once_stops_it_in_a_single_wave() -> None:
+    bad = Scenario(devices=30, targets=1, absent=0, hours=4, error_rate=0.1)
+    assert played(bad, ALL_AT_ONCE).because.code == "gate-errors-failed"
+
+
 def test_a_leak_shows_only_to_a_policy_that_waits_long_enough() -> None:
     leaking = replace(FLEET, leak_hours=3)
     assert played(leaking).completed

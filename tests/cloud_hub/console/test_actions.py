@@ -1,0 +1,48 @@
+"""What a person may do now, as buttons say it."""
+
+from datetime import UTC, datetime
+
+from cloud_hub.because import BecauseView
+from cloud_hub.console.actions import actions, waits_for_approval
+from cloud_hub.monitoring.evidence import Evidence
+from cloud_hub.monitoring.views import EvidenceView
+from cloud_hub.rollouts.policy import Approval, Policy
+from cloud_hub.rollouts.views import CohortsView, CountsView, RolloutView, WaveView
+
+NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
+NOTHING = EvidenceView.of(Evidence())
+
+
+def rollout(code: str, policy: Policy) -> RolloutView:
+    """One whose only wave is open on all of its devices."""
+    return RolloutView(
+        id="digits-2-abc",
+        model="digits",
+        slot="default",
+        version=2,
+        state="running",
+        wave=0,
+        waves=[WaveView(name="100 %", exposed_percent=100, covers=4, state="open")],
+        counts=CountsView(eligible=4, offered=4, heard=4, succeeded=4),
+        evidence=CohortsView(treated=NOTHING, control=NOTHING),
+        gates=[],
+        failures=[],
+        because=BecauseView(code=code, sentence="Nobody knows."),
+        policy=policy,
+        created_at=NOW,
+        updated_at=NOW,
+        revision=1,
+        created_by="ann",
+    )
+
+
+def test_what_no_gate_can_tell_is_approved_by_a_button_that_says_that_nothing_watches_any_more() -> None:
+    policy = Policy(approval=Approval(waves="all", second_person=True))
+    held = rollout("verdict-wanted", policy)
+    assert waits_for_approval(held)
+    approve, *others = actions(held)
+    assert (approve.name, approve.button) == ("approve", "Approve it as it is")
+    assert "No device gets another order" in approve.consequence
+    assert "they watch it no longer. It must be another than ann." in approve.consequence
+    assert [one.name for one in others] == ["pause", "abort"]
+    assert not waits_for_approval(rollout("soaking", policy))
