@@ -27,6 +27,9 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(path)
         self._buffer = bytearray(64 * 1024)
+        self._view = memoryview(self._buffer)
+        # Of the last answer: the next is likely to begin the same way.
+        self._head, self._body_bytes = b"", 0
 
     def ask(self, *parts):
         """The head and the body of the answer to one request."""
@@ -34,20 +37,33 @@ class Connection:
         whole = sum(map(len, parts))
         if sent < whole:
             self._socket.sendall(memoryview(b"".join(parts))[sent:])
-        have, view = 0, memoryview(self._buffer)
-        end = -1
+        view = self._view
+        have = self._socket.recv_into(view)
+        body, length = len(self._head), self._body_bytes
+        if not body or have < body + length or not self._buffer.startswith(self._head):
+            body, length = self._read(have)
+        return self._head, view[body : body + length]
+
+    def _read(self, have):
+        """Where the body begins, and its length, once all of it is there; `have` is what has come so far."""
+        view = self._view
+        end = self._buffer.find(b"\r\n\r\n", 0, have)
         while end < 0:
-            got = self._socket.recv_into(view[have:])
-            assert got, "the agent hung up"
-            have += got
+            have += self._more(have)
             end = self._buffer.find(b"\r\n\r\n", 0, have)
         answer = bytes(view[:end])
         at = answer.lower().index(b"\r\ncontent-length:") + 17
         length = int(answer[at:].split(b"\r\n", 1)[0])
         body = end + 4
         while have < body + length:
-            have += self._socket.recv_into(view[have:])
-        return answer, view[body : body + length]
+            have += self._more(have)
+        self._head, self._body_bytes = bytes(view[:body]), length
+        return body, length
+
+    def _more(self, have):
+        got = self._socket.recv_into(self._view[have:])
+        assert got, "the agent hung up"
+        return got
 
 
 def binary(agent, model, record):

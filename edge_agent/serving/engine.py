@@ -27,6 +27,7 @@ from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
 from edge_agent.serving.signature import Signature
 from edge_agent.serving.spare import SpareCycles
+from edge_agent.serving.standing import StandingCall
 from edge_agent.telemetry.tally import Tally
 from fleet_contract.desired import SHADOW_SLOT
 from fleet_contract.errors import VedetteError
@@ -88,7 +89,7 @@ class ServingEngine:
         except VedetteError as error:
             done(error)
             return None
-        job = Job(call, done, signature, asked_ns)
+        job = Job(call, signature, signature.rows(call.inputs), asked_ns, done=done)
         if (
             (served.quick or (patient and served.bearable(job.rows)))
             and not served.waiting
@@ -99,7 +100,7 @@ class ServingEngine:
                 outcome = self._execution.run(served, job)
             finally:
                 self._inline.release()
-            self._execution.deliver(served, outcome)
+            self._execution.deliver(served, job, outcome)
             return None
         job.alike = served.togetherness(job)
         if not self._backlog.put(served, job):
@@ -108,6 +109,16 @@ class ServingEngine:
         if len(self._threads) < self._workers:
             self._start_worker()
         return job
+
+    def standing(self, call: Call) -> StandingCall | None:
+        try:
+            served = self._find(call.model)
+            signature = self._signature(served, call.version)
+            signature.check(call.inputs, call.outputs)
+        except VedetteError:
+            # Told to whoever submits it.
+            return None
+        return StandingCall(served, signature, call, self._execution, self._inline)
 
     def models(self) -> tuple[str, ...]:
         return tuple(sorted(one for one in self._known() if split(one)[0] == one and self._slot(one).manifest))
@@ -132,6 +143,8 @@ class ServingEngine:
     def close(self) -> None:
         """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
         self._stopped = True
+        # From now on nothing runs on the thread that asks. What does is given the time that the others have.
+        self._inline.acquire(timeout=_STOP_SECONDS)
         for job in self._backlog.close():
             job.done(_stopping())
         deadline = time.monotonic() + _STOP_SECONDS
@@ -190,10 +203,10 @@ class ServingEngine:
         while taken := self._backlog.take():
             served, jobs = taken
             if len(jobs) == 1:
-                self._execution.deliver(served, self._execution.run(served, jobs[0]))
+                self._execution.deliver(served, jobs[0], self._execution.run(served, jobs[0]))
                 continue
-            for outcome in self._execution.run_together(served, jobs):
-                self._execution.deliver(served, outcome)
+            for job, outcome in zip(jobs, self._execution.run_together(served, jobs), strict=True):
+                self._execution.deliver(served, job, outcome)
 
 
 def _stopping() -> ModelUnready:

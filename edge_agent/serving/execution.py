@@ -4,14 +4,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from edge_agent.core.batching import ALONE
 from edge_agent.live import Lease
 from edge_agent.runtimes.session import Array, InferenceFailed
-from edge_agent.serving.jobs import Job
+from edge_agent.serving.jobs import Checked, Job
 from edge_agent.serving.port import Answered, ModelUnready, ServingError
 from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
+from edge_agent.serving.signature import Signature
 from edge_agent.telemetry.tally import Seen, Tally
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
@@ -19,15 +22,11 @@ from fleet_contract.manifest import Manifest
 _log = logging.getLogger(__name__)
 
 
-class Outcome:
-    """What came of a job, not told to its caller yet. `seen` is for telemetry, when the model answered."""
+class Outcome(msgspec.Struct, frozen=True, eq=False):
+    """What came of a call, not told to its caller yet. `seen` is for telemetry, when the model answered."""
 
-    __slots__ = ("job", "result", "seen")
-
-    def __init__(self, job: Job, result: Answered | VedetteError, seen: Seen | None = None) -> None:
-        self.job = job
-        self.result = result
-        self.seen = seen
+    result: Answered | VedetteError
+    seen: Seen | None = None
 
 
 class Execution:
@@ -45,15 +44,15 @@ class Execution:
     def run(self, served: Served, job: Job) -> Outcome:
         """The outcome of one job. Raises nothing."""
         began_ns = time.perf_counter_ns()
-        lease = self._begin(served, job)
+        lease = self.begin(served, job.signature)
         if not isinstance(lease, Lease):
-            return Outcome(job, lease)
+            return Outcome(lease)
         if job.signature.manifest is not lease.loaded.manifest:
             refused = _unfit(served, job, lease.loaded.manifest)
             if refused is not None:
                 served.slot.end(lease)
-                return Outcome(job, refused)
-        return self._alone(served, job, lease, began_ns)
+                return Outcome(refused)
+        return self.alone(served, job, lease, began_ns)
 
     def run_together(self, served: Served, jobs: Sequence[Job]) -> list[Outcome]:
         """The outcome of each job; all are alike. Raises nothing.
@@ -62,66 +61,65 @@ class Execution:
         not keep rows apart cannot be shared.
         """
         began_ns = time.perf_counter_ns()
-        lease = self._begin(served, jobs[0])
+        lease = self.begin(served, jobs[0].signature)
         if not isinstance(lease, Lease):
-            return [Outcome(job, lease) for job in jobs]
+            return [Outcome(lease) for _ in jobs]
         outcomes = None
         if jobs[0].signature.manifest is lease.loaded.manifest:
             outcomes = self._shared(served, jobs, lease, began_ns)
         served.slot.end(lease, answered=0 if outcomes is None else sum(job.rows for job in jobs))
         return [self.run(served, job) for job in jobs] if outcomes is None else outcomes
 
-    def deliver(self, served: Served, outcome: Outcome) -> None:
+    def deliver(self, served: Served, job: Job, outcome: Outcome) -> None:
         """Tells the caller, then telemetry and the shadow."""
-        seen, job = outcome.seen, outcome.job
-        if seen is None:
-            self._tell(job, outcome)
-            return
-        self._tell(job, outcome)
-        inputs = job.call.inputs
+        try:
+            job.done(outcome.result)
+        except Exception:  # noqa: BLE001, whoever breaks it must not end a worker
+            _log.exception("An answer could not be handed over.")
+        if outcome.seen is not None:
+            self.count(served, outcome.seen, job.call.inputs)
+
+    def count(self, served: Served, seen: Seen, inputs: Mapping[str, Array]) -> None:
+        """Tells telemetry and the shadow of an answer that its caller has."""
         if self._tally.wants(seen.manifest, inputs):
             seen.inputs = inputs
         self._tally.answered(seen)
         if self._shadow.wants(served.challenger):
             self._shadow.offer(served.challenger, seen, inputs)
 
-    def _tell(self, job: Job, outcome: Outcome) -> None:
-        try:
-            job.done(outcome.result)
-        except Exception:  # noqa: BLE001, whoever breaks it must not end a worker
-            _log.exception("An answer could not be handed over.")
-
-    def _begin(self, served: Served, job: Job) -> Lease | VedetteError:
+    def begin(self, served: Served, signature: Signature) -> Lease | VedetteError:
+        """A lease of what is live now, for a call that was checked against `signature`. Raises nothing."""
         try:
             parked = served.slot.parked
             lease = self._residence.begin(served.model, served.slot) if parked else served.slot.begin()
         except VedetteError as error:
             _log.error("%s cannot be loaded again: %s", served.model, error.because)
-            self._tally.failed(job.signature.manifest, error.code)
+            self._tally.failed(signature.manifest, error.code)
             return ModelUnready(f"Model {served.model!r} cannot be loaded again: {error.what}")
         return lease or ModelUnready(f"Model {served.model!r} is not live any more.", "Ask again in some seconds.")
 
-    def _alone(self, served: Served, job: Job, lease: Lease, began_ns: int) -> Outcome:
-        """Runs one job, and ends the lease."""
-        manifest, ledger = lease.loaded.manifest, served.ledger
+    def alone(self, served: Served, checked: Checked, lease: Lease, began_ns: int) -> Outcome:
+        """The outcome of one call, which was checked against what `lease` is of. Ends the lease. Raises nothing."""
+        manifest, rows, asked_ns = checked.signature.manifest, checked.rows, checked.asked_ns
+        ledger = served.ledger
         run_ns = time.perf_counter_ns()
         try:
-            outputs = lease.loaded.session.run(job.call.inputs)
+            outputs = lease.loaded.session.run(checked.call.inputs)
         except Exception as error:  # noqa: BLE001, see `_told`
             ended_ns = time.perf_counter_ns()
-            served.slot.end(lease, failed=job.rows)
+            served.slot.end(lease, failed=rows)
             if ended_ns - run_ns > served.typical_ns:
                 # It may fail slowly, too; that it fails fast says nothing.
                 served.took(manifest, ended_ns - run_ns)
             told = _told(error)
-            ledger.failed(manifest.version, began_ns - job.asked_ns, ended_ns - job.asked_ns)
-            self._tally.failed(manifest, told.code, records=job.rows)
-            return Outcome(job, told)
+            ledger.failed(manifest.version, began_ns - asked_ns, ended_ns - asked_ns)
+            self._tally.failed(manifest, told.code, records=rows)
+            return Outcome(told)
         ended_ns = time.perf_counter_ns()
-        served.slot.end(lease, answered=job.rows)
+        served.slot.end(lease, answered=rows)
         served.took(manifest, ended_ns - run_ns)
-        ledger.ran_alone(manifest.version, job.rows, job.asked_ns, began_ns, run_ns, ended_ns)
-        return _answered(served, job, lease, outputs, (ended_ns - run_ns) / 1000)
+        ledger.ran_alone(manifest.version, rows, asked_ns, began_ns, run_ns, ended_ns)
+        return _answered(served, checked, lease, outputs, (ended_ns - run_ns) / 1000)
 
     def _shared(self, served: Served, jobs: Sequence[Job], lease: Lease, began_ns: int) -> list[Outcome] | None:
         """The outcomes of one run for all, or None when there are none."""
@@ -152,11 +150,14 @@ class Execution:
         return [_answered(served, job, lease, part, latency_us) for job, part in zip(jobs, parts, strict=True)]
 
 
-def _answered(served: Served, job: Job, lease: Lease, outputs: Mapping[str, Array], latency_us: float) -> Outcome:
-    signature = job.signature
-    given = {name: outputs[name] for name in job.call.outputs or signature.outputs if name in outputs}
-    seen = Seen(served.slot, lease, job.rows, signature.scores(outputs), None, latency_us, truth=job.call.truth)
-    return Outcome(job, Answered(signature.manifest, given), seen)
+def _answered(
+    served: Served, checked: Checked, lease: Lease, outputs: Mapping[str, Array], latency_us: float
+) -> Outcome:
+    call, signature = checked.call, checked.signature
+    given = {name: outputs[name] for name in call.outputs or signature.outputs if name in outputs}
+    manifest, scores = signature.manifest, signature.scores(outputs)
+    seen = Seen(served.slot, lease, manifest, checked.rows, scores, None, latency_us, truth=call.truth)
+    return Outcome(Answered(manifest, given), seen)
 
 
 def _unfit(served: Served, job: Job, manifest: Manifest) -> ServingError | None:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+import msgspec
+
 from edge_agent.core.batching import ALONE, Bounds, Take, plan
 from edge_agent.serving.port import Call, Done
 from edge_agent.serving.signature import Signature
@@ -14,20 +16,23 @@ from edge_agent.serving.signature import Signature
 _LONGEST = 256
 
 
-class Job:
-    """One call on its way. `signature` is what it was checked against."""
+class Checked(msgspec.Struct, eq=False):
+    """One call of so many `rows`, which was found right for `signature`. It came at `asked_ns`, by the performance
+    counter."""
 
-    __slots__ = ("alike", "asked_ns", "call", "cancelled", "done", "rows", "signature")
+    call: Call
+    signature: Signature
+    rows: int
+    asked_ns: int
 
-    def __init__(self, call: Call, done: Done, signature: Signature, asked_ns: int) -> None:
-        self.call = call
-        self.done = done
-        self.signature = signature
-        self.asked_ns = asked_ns
-        self.rows = signature.rows(call.inputs)
-        self.alike: Hashable = None
-        """What must be the same for two calls to go together; None: it goes alone."""
-        self.cancelled = False
+
+class Job(Checked, eq=False, kw_only=True):
+    """One call on its way, to be told to `done`."""
+
+    done: Done
+    alike: Hashable = None
+    """What must be the same for two calls to go together; None: it goes alone."""
+    cancelled: bool = False
 
     def cancel(self) -> None:
         self.cancelled = True

@@ -94,6 +94,19 @@ class Ticket(Protocol):
         ...
 
 
+class Standing(Protocol):
+    """A call that is made again and again, with other numbers in the same tensors. One thread uses it."""
+
+    def run(self, inputs: Mapping[str, Array], patient: bool) -> Answered | VedetteError | None:
+        """The answer for `inputs`, on this thread and at once. None where it is to be submitted instead, and made a
+        standing call anew: another version answers, it takes too long, or others wait."""
+        ...
+
+    def sent(self) -> None:
+        """The answer of the last `run` is on its way: whatever is left to do may be done now."""
+        ...
+
+
 class Engine(Protocol):
     """The models of this device, to be asked from any thread."""
 
@@ -103,6 +116,11 @@ class Engine(Protocol):
 
         A `patient` thread has nothing else to do meanwhile, and may be kept by a slower model.
         """
+        ...
+
+    def standing(self, call: Call) -> Standing | None:
+        """`call` as one that will be made again, with tensors of the same names, dtypes and shapes; None where it
+        cannot be answered now."""
         ...
 
     def models(self) -> tuple[str, ...]:

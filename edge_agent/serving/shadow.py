@@ -153,7 +153,18 @@ class Shadow:
             offer.challenger.end(lease, answered=offer.rows - failed, failed=failed)
         beside = offer.manifest, offer.scores
         self._tally.answered(
-            Seen(offer.challenger, lease, offer.rows, scores, None, latency_us, SHADOW_SLOT, beside, offer.truth)
+            Seen(
+                offer.challenger,
+                lease,
+                lease.loaded.manifest,
+                offer.rows,
+                scores,
+                None,
+                latency_us,
+                SHADOW_SLOT,
+                beside,
+                offer.truth,
+            )
         )
 
     def _scores(self, offer: _Offer, lease: Lease) -> tuple[Array | None, float]:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 
+import msgspec
+
 from edge_agent.errors import OutputWrong
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
@@ -23,12 +25,10 @@ _log = logging.getLogger(__name__)
 
 #: How long records gather before they are counted together, which costs a tenth of counting each.
 GATHER_SECONDS = 0.1
-#: More than that is counted at once, by whoever brings it.
-MOST_RECORDS = 8192
+#: More than that is counted at once, by whoever brings it: thousands a second are counted for less by the thread that
+#: answers than by another, which it would have to leave the interpreter's lock to.
+MOST_RECORDS = 512
 MOST_BYTES = 16 * 1024 * 1024
-#: Few large steps: each time the interpreter's lock changes hands costs who serves some ten microseconds. But none
-#: that would hold the lock for long.
-_AT_A_TIME = 1024
 #: What is computed of inputs takes a multiple of them meanwhile.
 _BYTES_AT_A_TIME = 1024 * 1024
 #: The share of a core that features may take, and for how many seconds it may be saved up.
@@ -43,7 +43,7 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Seen:
+class Seen(msgspec.Struct, eq=False):
     """One call of `rows` records that was answered: `scores` is the output that names the labels, a row for each.
 
     `inputs` are None when their features are not to be counted. `beside` is what the live version, with its manifest,
@@ -51,43 +51,17 @@ class Seen:
     known.
     """
 
-    __slots__ = (
-        "beside",
-        "inputs",
-        "latency_us",
-        "lease",
-        "live",
-        "manifest",
-        "now_ms",
-        "rows",
-        "scores",
-        "slot",
-        "truth",
-    )
-
-    def __init__(
-        self,
-        live: LiveModel,
-        lease: Lease,
-        rows: int,
-        scores: Array | None,
-        inputs: Mapping[str, Array] | None,
-        latency_us: float,
-        slot: str = DEFAULT_SLOT,
-        beside: tuple[Manifest, Array | None] | None = None,
-        truth: tuple[str, ...] = (),
-    ) -> None:
-        self.live = live
-        self.lease = lease
-        self.manifest = lease.loaded.manifest
-        self.rows = rows
-        self.scores = scores
-        self.inputs = inputs
-        self.latency_us = latency_us
-        self.slot = slot
-        self.beside = beside
-        self.truth = truth
-        self.now_ms = 0
+    live: LiveModel
+    lease: Lease
+    manifest: Manifest
+    rows: int
+    scores: Array | None
+    inputs: Mapping[str, Array] | None
+    latency_us: float
+    slot: str = DEFAULT_SLOT
+    beside: tuple[Manifest, Array | None] | None = None
+    truth: tuple[str, ...] = ()
+    now_ms: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -169,7 +143,7 @@ class Tally:
         # Only about right when two threads add at once; it is set right whenever all is counted.
         self._bytes += one.size_bytes
         if len(self._seen) > MOST_RECORDS or self._bytes > MOST_BYTES:
-            self.flush()
+            self._flush_safely()
         elif not self._awake.is_set():
             self._awake.set()
             if self._thread is None:
@@ -196,7 +170,7 @@ class Tally:
         for one in [one for one in group if isinstance(one, Seen)]:
             step.append(one)
             size_bytes += one.size_bytes
-            if len(step) == _AT_A_TIME or size_bytes > _BYTES_AT_A_TIME:
+            if size_bytes > _BYTES_AT_A_TIME:
                 self._count(step)
                 step, size_bytes = [], 0
         if step:
@@ -223,11 +197,14 @@ class Tally:
             self._stop.wait(GATHER_SECONDS)
             # Cleared first: what is added meanwhile wakes it again.
             self._awake.clear()
-            try:
-                self.flush()
-            except Exception:  # noqa: BLE001, see below
-                # A fault of ours in counting must not end all counting.
-                _log.exception("Records could not be counted.")
+            self._flush_safely()
+
+    def _flush_safely(self) -> None:
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001, see below
+            # A fault of ours in counting must end neither all counting nor whoever answers.
+            _log.exception("Records could not be counted.")
 
     def _count(self, group: Sequence[Seen]) -> None:
         """Records of one version in one slot."""

@@ -42,6 +42,26 @@ class FakeTicket:
         self.cancelled.set()
 
 
+class FakeStanding:
+    """Answers as its engine does, unless that would do so later."""
+
+    def __init__(self, engine: "FakeEngine", call: Call) -> None:
+        self._engine = engine
+        self._call = call
+        self._manifest = engine.manifest(call.model)
+
+    def run(self, inputs: Mapping[str, Any], patient: bool) -> Answered | VedetteError | None:
+        engine, call = self._engine, self._call
+        if engine.later or engine.holds or engine.manifest(call.model) is not self._manifest:
+            return None
+        engine.at_once += 1
+        engine.patient.append(patient)
+        return engine.answer(Call(call.model, inputs, call.outputs, call.version))
+
+    def sent(self) -> None:
+        self._engine.sent += 1
+
+
 class FakeEngine:
     """Answers at once, or on threads of its own when `later`; `fails` is told instead of an answer."""
 
@@ -57,13 +77,16 @@ class FakeEngine:
         self.held: list[Callable[[], None]] = []
         self.holds = False
         self.tickets: list[FakeTicket] = []
+        self.at_once = 0
+        """How many runs of standing calls there were, and of how many the answers are on their way."""
+        self.sent = 0
 
     def submit(self, call: Call, done: Done, patient: bool = False) -> Ticket | None:
         self.calls.append(call)
         self.patient.append(patient)
 
         def answer() -> None:
-            done(self._answer(call))
+            done(self.answer(call))
 
         if self.holds:
             self.held.append(answer)
@@ -75,7 +98,10 @@ class FakeEngine:
         self.tickets.append(FakeTicket())
         return self.tickets[-1]
 
-    def _answer(self, call: Call) -> Answered | VedetteError:
+    def standing(self, call: Call) -> FakeStanding | None:
+        return FakeStanding(self, call) if isinstance(self.answer(call), Answered) else None
+
+    def answer(self, call: Call) -> Answered | VedetteError:
         try:
             if self.fails is not None:
                 raise self.fails

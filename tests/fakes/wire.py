@@ -104,8 +104,9 @@ def request(method: str, path: str, body: bytes = b"", *fields: str) -> bytes:
 class Served:
     """A running server."""
 
-    def __init__(self, server: HttpServer, path: Path, regions: Regions) -> None:
+    def __init__(self, server: HttpServer, engine: Engine, path: Path, regions: Regions) -> None:
         self.server = server
+        self.engine: Any = engine
         self.path = path
         self.regions = regions
         self.stop = threading.Event()
@@ -148,7 +149,7 @@ def served(
         body_max_bytes=body_max_bytes,
         connections_max=connections_max,
     )
-    running = Served(server, path, regions)
+    running = Served(server, engine, path, regions)
     while not path.exists():
         running.thread.join(0.005)
         assert running.thread.is_alive()

@@ -14,6 +14,7 @@ from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.response import Part, Respond, Response
 from edge_agent.serving.http.status import Refused, answer_to
+from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.port import Ticket
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 #: The kernel takes 1024 at once.
 _PARTS_MAX = 512
 
+#: A longer one is read each time.
+_USUAL_MAX_BYTES = 4096
+
 Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
 
 
@@ -41,6 +45,8 @@ class Terms(msgspec.Struct, frozen=True):
     handle: Handle
     """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off. Last comes whether
     this thread has nothing else to do meanwhile."""
+    usual: Callable[[bytes, Head, Body], Usual | None]
+    """What answers a request that came twice, whose bytes before the tensors are given first."""
     body_max_bytes: int
     hosts: frozenset[str] | None
     """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
@@ -62,6 +68,7 @@ class Connection:
 
     __slots__ = (
         "_arriving",
+        "_before",
         "_busy",
         "_closing",
         "_deadline",
@@ -76,6 +83,7 @@ class Connection:
         "_socket",
         "_terms",
         "_ticket",
+        "_usual",
         "_waiting",
         "_watched",
         "closed",
@@ -88,6 +96,8 @@ class Connection:
         self._loop = loop
         self._terms = terms
         self._rest = b""
+        self._before = b""
+        self._usual: Usual | None = None
         self._head_only = False
         self._arriving: tuple[Head, Arriving] | None = None
         self._out: list[memoryview] = []
@@ -197,7 +207,7 @@ class Connection:
         elif self._closing:
             # What is refused is read to its end, or the client would lose the answer that says why.
             return
-        else:
+        elif self._usual is None or self._rest or not self._usual.is_asked(data) or not self._at_once(data):
             self._understand(self._rest + data if self._rest else data)
 
     def _understand(self, data: bytes) -> None:
@@ -225,7 +235,10 @@ class Connection:
             cut = start + head.json_length if 0 <= head.json_length <= head.length else -1
             if cut >= 0 and not head.encoding:
                 # Cut out apart, tensors begin at an address that can be read from.
-                self._hand_over(head, Body(data[start:cut], data[cut:stop]))
+                body = Body(data[start:cut], data[cut:stop])
+                if cut <= _USUAL_MAX_BYTES and not self._rest:
+                    self._notice(data[:cut], head, body)
+                self._hand_over(head, body)
             else:
                 self._hand_over(head, split(head, data[start:stop], self._terms.body_max_bytes))
             return
@@ -285,7 +298,44 @@ class Connection:
             # Answered already: whoever asks the same way again and again does so at once.
             self._loop.expect()
 
+    def _notice(self, prefix: bytes, head: Head, body: Body) -> None:
+        """What comes twice is likely to come again."""
+        if prefix == self._before:
+            self._usual = self._terms.usual(prefix, head, body)
+            # Not each time, where there is nothing to be had from it.
+            self._before = b""
+        else:
+            self._before = prefix
+
     # --- answering
+
+    def _at_once(self, data: bytes) -> bool:
+        """Whether the client's usual request could be answered here and now."""
+        usual = self._usual
+        assert usual is not None
+        self.idle_since = now = time.monotonic()
+        answer = usual.answer(data, self._terms.crowd.alone(self, now))
+        if answer is None:
+            return False
+        try:
+            if isinstance(answer, bytes):
+                self._send(answer)
+            else:
+                self._busy = True
+                self.respond(answer)
+        finally:
+            usual.sent()
+        self._loop.expect()
+        return True
+
+    def _send(self, message: bytes) -> None:
+        try:
+            sent = self._socket.send(message)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(message):
+            self._out = [memoryview(message)[sent:]]
+            self._answered()
 
     def respond(self, response: Response) -> None:
         """Sends the answer to what was handed over last. On any thread."""

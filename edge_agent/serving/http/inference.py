@@ -85,17 +85,18 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 class Asked:
     """One request, understood: what the engine is asked, and how its answer goes back."""
 
-    __slots__ = ("_regions", "_repeated", "_request", "call")
+    __slots__ = ("_regions", "_request", "call", "repeated")
 
     def __init__(self, call: Call, request: Request, regions: Regions, repeated: Repeated | None = None) -> None:
         self.call = call
         self._request = request
         self._regions = regions
-        self._repeated = repeated
+        self.repeated = repeated
+        """What it has in common with the next, where its inputs are numbers in binary."""
 
     def response(self, answered: Answered) -> Response:
         """The response that tells `answered`. Raises `ServingError` when an output cannot be told as was asked."""
-        repeated = self._repeated
+        repeated = self.repeated
         if repeated is None:
             return self._told(answered)
         response = repeated.response(answered)

@@ -5,8 +5,10 @@ told once what comes back; after that a request costs little more than the bytes
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edge_agent.runtimes.session import Array
@@ -37,7 +39,7 @@ class Repeated:
             self._places.append((name, dtype, shape, count, self.size_bytes))
             self.size_bytes += count * dtype.itemsize
         # In one piece, for another thread may read it while it changes.
-        self._last: tuple[Manifest, tuple[object, ...], bytes] | None = None
+        self._last: _Last | None = None
 
     def inputs(self, data: bytes | memoryview) -> dict[str, Array] | None:
         """The inputs as views of `data`, `size_bytes` long; None where the processor cannot read them as they lie."""
@@ -51,21 +53,47 @@ class Repeated:
 
     def response(self, answered: Answered) -> Response | None:
         """The response to one such request, if the answer has the form of the last."""
-        last, outputs = self._last, answered.outputs
-        if last is None or last[0] is not answered.manifest or last[1] != _form(outputs):
+        last = self._like(answered)
+        if last is None:
             return None
-        return binary(last[2], tuple([tensors.to_bytes(one) for one in outputs.values()]))
+        return binary(last.header, tuple([tensors.to_bytes(one) for one in answered.outputs.values()]))
+
+    def message(self, answered: Answered) -> bytes | None:
+        """All bytes of that response, on a connection that stays."""
+        last = self._like(answered)
+        if last is None:
+            return None
+        message = last.begin
+        for one in answered.outputs.values():
+            message += tensors.to_bytes(one)
+        return message
 
     def remember(self, answered: Answered, response: Response) -> None:
         """Takes `response` for the form of the next, if all its outputs are numbers in binary."""
         outputs = answered.outputs
         asked = not self.outputs or tuple(outputs) == self.outputs
         if asked and len(response.parts) == len(outputs) + 1 and all(_is_number(one) for one in outputs.values()):
-            self._last = answered.manifest, _form(outputs), bytes(response.parts[0])
+            header = bytes(response.parts[0])
+            self._last = _Last(answered.manifest, _form(outputs), header, response.head(closing=False) + header)
+
+    def _like(self, answered: Answered) -> "_Last | None":
+        last = self._last
+        if last is None or last.manifest is not answered.manifest or last.form != _form(answered.outputs):
+            return None
+        return last
 
 
-def _form(outputs: Any) -> tuple[object, ...]:
-    return tuple([(name, array.dtype, array.shape) for name, array in outputs.items()])
+class _Last(msgspec.Struct, frozen=True, eq=False):
+    """`begin` is all of a response that comes before its tensors, and `header` the JSON at its end."""
+
+    manifest: Manifest
+    form: list[tuple[object, ...]]
+    header: bytes
+    begin: bytes
+
+
+def _form(outputs: Mapping[str, Array]) -> list[tuple[object, ...]]:
+    return [(name, array.dtype, array.shape) for name, array in outputs.items()]
 
 
 def _is_number(array: Array) -> bool:

@@ -13,6 +13,7 @@ from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.response import Respond, Response, document
 from edge_agent.serving.http.status import Refused, answer_to
+from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.port import Answered, Engine, ModelUnready, Ticket
 from edge_agent.serving.regions import Region, Regions, RegionUnknown
 from fleet_contract.errors import VedetteError
@@ -62,6 +63,24 @@ class Routes:
             response = answer_to(error)
         respond(response)
         return None
+
+    def usual(self, prefix: bytes, head: Head, body: Body) -> Usual | None:
+        """A request that came twice, with all of its bytes before the tensors in `prefix`; None where each is to be
+        looked at anew."""
+        inference = self._inference
+        if inference is None or head.method != "POST":
+            return None
+        try:
+            parts = _parts(head.path)
+            if parts[-1] != "infer":
+                return None
+            asked = inference.understand(*_named(head.path, parts[:-1]), body, self._engine, self._regions)
+        except (VedetteError, Refused):
+            # Told to whoever asks.
+            return None
+        if asked.repeated is None or (standing := self._engine.standing(asked.call)) is None:
+            return None
+        return Usual(prefix, asked, standing)
 
     def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond, patient: bool) -> Ticket | None:
         model, version = _named(head.path, parts[:-1])

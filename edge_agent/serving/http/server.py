@@ -78,7 +78,7 @@ class HttpServer:
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
-            return Terms(routes.handle, body_max_bytes, hosts, budget.reserve, self._ended, crowd)
+            return Terms(routes.handle, routes.usual, body_max_bytes, hosts, budget.reserve, self._ended, crowd)
 
         self._places = []
         if path is not None:

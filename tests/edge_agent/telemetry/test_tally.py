@@ -45,7 +45,7 @@ def seen(slot: LiveModel, given, inputs=None, latency_us: float = 10.0) -> Seen:
     given = np.asarray(given, np.float32)
     lease = slot.begin()
     slot.end(lease, answered=len(given))
-    return Seen(slot, lease, len(given), given, inputs, latency_us)
+    return Seen(slot, lease, lease.loaded.manifest, len(given), given, inputs, latency_us)
 
 
 @settings(deadline=None)
@@ -132,6 +132,21 @@ def test_a_fault_in_counting_ends_no_counting(monkeypatch):
     tally.close()
 
 
+def test_a_fault_in_counting_is_nothing_to_who_answers(monkeypatch, caplog):
+    monkeypatch.setattr(tally_module, "MOST_RECORDS", 1)
+    tally = Tally(Recorder(60_000))
+
+    def fail(_group):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tally, "_count", fail)
+    slot = a_slot(manifest_of())
+    for _ in range(3):
+        tally.answered(seen(slot, [[1, 0, 0]]))
+    assert "could not be counted" in caplog.text
+    tally.close()
+
+
 def test_what_waits_to_be_counted_is_bounded(monkeypatch):
     monkeypatch.setattr(tally_module, "MOST_BYTES", 1000)
     monkeypatch.setattr(tally_module, "GATHER_SECONDS", 30.0)
@@ -179,8 +194,10 @@ def test_a_shadow_is_compared_by_label_with_what_it_ran_beside(same):
     lease = slot.begin()
     mine = np.array([[0, 9, 0], [9, 0, 0]], np.float32)
     theirs = np.array([[0, 1, 0], [0, 0, 1]], np.float32)
-    tally.answered(Seen(slot, lease, 2, mine, None, 1.0, "shadow", (live, theirs if same else theirs[:1])))
-    tally.answered(Seen(slot, lease, 2, mine, None, 1.0, "shadow", (live, None)))
+    tally.answered(
+        Seen(slot, lease, lease.loaded.manifest, 2, mine, None, 1.0, "shadow", (live, theirs if same else theirs[:1]))
+    )
+    tally.answered(Seen(slot, lease, lease.loaded.manifest, 2, mine, None, 1.0, "shadow", (live, None)))
     slot.end(lease)
     tally.close()
     (window,) = recorder.collect(0, everything=True)

@@ -18,6 +18,7 @@ from edge_agent.serving.port import ServingError
 from edge_agent.serving.regions import Regions
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
+from tests.fakes.wire import served
 
 LONG = b" " * 4096
 REGIONS = Regions()
@@ -121,9 +122,8 @@ def requests(draw):
     )
 
 
-def answer(engine, sent, body):
-    """All that a client is told: status fields and bytes, or the error."""
-    told = []
+def computing(sent):
+    """What the model makes of `sent`."""
 
     def compute(given):
         assert all(array.flags.aligned for array in given.values()), "not every processor reads from any address"
@@ -131,7 +131,13 @@ def answer(engine, sent, body):
         with np.errstate(all="ignore"):
             return {f"{name}_out": made(sent.how, array) for name, array in given.items()}
 
-    engine.compute = compute
+    return compute
+
+
+def answer(engine, sent, body):
+    """All that a client is told: status fields and bytes, or the error."""
+    told = []
+    engine.compute = computing(sent)
     try:
         asked = inference.understand(sent.model, sent.version, body, engine, REGIONS)
         engine.submit(asked.call, told.append)
@@ -168,6 +174,34 @@ def test_no_answer_is_told_in_the_form_of_another(way, answers):
         engine = engines[version]
         sent = Sent("one", "", content, np.arange(4, dtype="<f4").tobytes(), 0, how)
         assert answer(engine, sent, sent.body()) == answer(engine, sent, sent.body(LONG))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with served(an_engine(), tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def told(wire, sent, behind: bytes = b""):
+    """All that a client of the server is told."""
+    header = json.dumps(sent.content).encode() + behind
+    path = f"/v2/models/{sent.model}/versions/{sent.version}" if sent.version else f"/v2/models/{sent.model}"
+    reply = wire.ask("POST", f"{path}/infer", header + sent.binary, f"Inference-Header-Content-Length: {len(header)}")
+    return reply.status, reply.fields, reply.body
+
+
+@given(st.lists(requests(), min_size=1, max_size=2), st.lists(st.integers(0, 5), min_size=4, max_size=10))
+@settings(max_examples=100, deadline=None)
+def test_on_one_connection_each_is_answered_as_on_a_connection_of_its_own(server, forms, order):
+    engine = server.engine
+    usual, judge = server.wire(), server.wire()
+    for which in order:
+        # One of them mostly: what is asked twice in a row is taken for what will be asked again.
+        sent = forms[which % len(forms) if which > 3 else 0]
+        engine.compute = computing(sent)
+        assert told(usual, sent) == told(judge, sent, LONG)
+    usual.close()
+    judge.close()
 
 
 def test_a_truth_is_1_however_often_it_is_sent():

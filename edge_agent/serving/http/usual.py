@@ -1,0 +1,50 @@
+"""The request that a client sends again and again on one connection, the same but for the bytes of its tensors."""
+
+from typing import TYPE_CHECKING
+
+from edge_agent.serving.http.response import Response
+from edge_agent.serving.http.status import answer_to
+from edge_agent.serving.port import Answered, Standing
+
+if TYPE_CHECKING:
+    # It brings NumPy, which comes with the first model.
+    from edge_agent.serving.http.inference import Asked
+
+
+class Usual:
+    """Recognized by its first bytes, `prefix`: the head and the JSON, up to the tensors. All that they say was read and
+    found right when it came before."""
+
+    __slots__ = ("_asked", "_cut", "_prefix", "_repeated", "_size_bytes", "_standing")
+
+    def __init__(self, prefix: bytes, asked: "Asked", standing: Standing) -> None:
+        assert asked.repeated is not None, "only what carries its numbers in binary is usual"
+        self._prefix = prefix
+        self._cut = len(prefix)
+        self._repeated = asked.repeated
+        self._size_bytes = self._cut + asked.repeated.size_bytes
+        self._asked = asked
+        self._standing = standing
+
+    def is_asked(self, data: bytes) -> bool:
+        """Whether `data` is this request once more, and nothing else."""
+        return len(data) == self._size_bytes and data.startswith(self._prefix)
+
+    def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
+        """The answer, as all its bytes where it has the form of the last; None where it is to be found the long way.
+        Raises nothing."""
+        # Cut out apart, tensors begin at an address that can be read from.
+        inputs = self._repeated.inputs(data[self._cut :])
+        if inputs is None:
+            return None
+        result = self._standing.run(inputs, patient)
+        if not isinstance(result, Answered):
+            return None if result is None else answer_to(result)
+        try:
+            return self._repeated.message(result) or self._asked.response(result)
+        except Exception as error:  # noqa: BLE001, on the thread that all are served by
+            return answer_to(error)
+
+    def sent(self) -> None:
+        """The answer is on its way."""
+        self._standing.sent()

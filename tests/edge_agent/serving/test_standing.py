@@ -1,0 +1,189 @@
+"""A standing call is answered as if it had been submitted, or not at all."""
+
+import threading
+import time
+
+import numpy as np
+
+from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.port import Answered, Call, ModelUnready
+from tests.fakes.releases import a_manifest
+from tests.fakes.sessions import FakeSession, Gate, an_image, serving
+from tests.fakes.waiting import until
+
+
+def standing(world):
+    """The standing call of a model that has become quick."""
+    until(lambda: world.ask().threads == [threading.current_thread().name])
+    found = world.engine.standing(Call("digits", an_image()))
+    assert found is not None
+    return found
+
+
+def test_it_is_answered_here_and_counted_as_any_other():
+    with serving() as world:
+        world.runs(FakeSession(), a_manifest(3))
+        call = standing(world)
+        before = world.engine.statistics("digits")[3]
+        world.windows()
+        for label in (0, 1, 2, 2):
+            answer = call.run(an_image(label), patient=False)
+            call.sent()
+            assert isinstance(answer, Answered)
+            assert answer.manifest.version == 3
+            assert answer.outputs["scores"].argmax() == label
+        after = world.engine.statistics("digits")[3]
+        assert after.inference_count - before.inference_count == 4
+        assert after.success_count - before.success_count == 4
+        assert after.compute_infer_ns > before.compute_infer_ns
+        (window,) = world.windows()
+        assert window.predictions == {"0": 1, "1": 1, "2": 2}
+        assert world.slot("digits").leases == 0
+
+
+def test_telemetry_hears_of_it_once_the_answer_is_sent():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        call = standing(world)
+        world.windows()
+        call.run(an_image(), patient=False)
+        assert world.windows() == []
+        call.sent()
+        call.sent()
+        (window,) = world.windows()
+        assert window.predictions == {"1": 1}
+
+
+def test_another_version_answers_nothing_that_was_checked_for_this_one():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        call = standing(world)
+        other = FakeSession(2)
+        world.runs(other, a_manifest(2))
+        assert call.run(an_image(), patient=True) is None
+        call.sent()
+        assert other.batches == []
+        assert world.slot("digits").leases == 0
+        again = standing(world).run(an_image(), patient=False)
+        assert isinstance(again, Answered)
+        assert again.manifest.version == 2
+
+
+def test_a_model_that_is_gone_answers_nothing():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        call = standing(world)
+        world.slot("digits").switch(None)
+        assert isinstance(call.run(an_image(), patient=False), ModelUnready)
+        assert world.engine.standing(Call("digits", an_image())) is None
+
+
+def test_one_that_became_slow_is_left_to_the_workers():
+    with serving() as world:
+        session = FakeSession(1)
+        world.runs(session)
+        call = standing(world)
+        session.instead = lambda: time.sleep(0.001)
+        until(lambda: call.run(an_image(), patient=False) is None)
+        # Who has nothing else to do may wait for it.
+        until(lambda: world.ask().wait() and isinstance(call.run(an_image(), patient=True), Answered))
+        session.instead = lambda: time.sleep(0.02)
+        until(lambda: call.run(an_image(), patient=True) is None)
+
+
+def test_it_does_not_overtake_what_waits():
+    with serving(workers=1) as world:
+        session = FakeSession(1)
+        world.runs(session)
+        call = standing(world)
+        gate = Gate()
+        session.instead = gate
+        served = world.engine._served["digits"]
+        served.quick = False
+        held = [world.ask() for _ in range(2)]
+        until(lambda: gate.inside)
+        served.quick = True
+        assert call.run(an_image(), patient=True) is None
+        gate.open()
+        for one in held:
+            one.wait()
+        assert isinstance(call.run(an_image(), patient=True), Answered)
+
+
+def test_two_threads_do_not_both_run_models_for_themselves():
+    with serving() as world:
+        session = FakeSession(1)
+        world.runs(session)
+        one, other = standing(world), standing(world)
+        gate = Gate()
+        session.instead = gate
+        answers: list[object] = []
+        thread = threading.Thread(target=lambda: answers.append(one.run(an_image(), patient=False)))
+        thread.start()
+        until(lambda: gate.inside)
+        assert other.run(an_image(), patient=False) is None
+        gate.open()
+        thread.join()
+        assert isinstance(answers[0], Answered)
+
+
+def test_a_parked_model_is_not_opened_on_the_thread_that_asks():
+    with serving() as world:
+        first, second = FakeSession(1), FakeSession(2)
+        world.runs(first, reopen=lambda: second)
+        call = standing(world)
+        assert world.slot("digits").park()
+        assert call.run(an_image(), patient=True) is None
+        assert world.slot("digits").parked
+
+
+def test_a_failure_is_told_and_counted_once():
+    with serving() as world:
+        session = FakeSession(1)
+        world.runs(session)
+        call = standing(world)
+        world.windows()
+
+        def fail() -> None:
+            raise InferenceFailed("The model could not.")
+
+        session.instead = fail
+        assert isinstance(call.run(an_image(), patient=False), InferenceFailed)
+        call.sent()
+        assert world.slot("digits").health().errors == 1
+        (window,) = world.windows()
+        assert window.errors == 1
+        assert world.engine.statistics("digits")[1].fail_count == 1
+
+
+def test_an_engine_that_is_closed_runs_nothing():
+    with serving() as world:
+        session = FakeSession(1)
+        world.runs(session)
+        call = standing(world)
+        runs = len(session.batches)
+        world.engine.close()
+        assert call.run(an_image(), patient=True) is None
+        assert len(session.batches) == runs
+
+
+def test_the_shadow_hears_of_it():
+    with serving() as world:
+        challenger = FakeSession(2)
+        world.runs(FakeSession(1))
+        world.runs(challenger, a_manifest(2), "digits@shadow")
+        call = standing(world)
+        until(lambda: not world.engine._shadow._offers)
+        before = len(challenger.batches)
+        call.run({"image": np.ones((1, 4), np.float32)}, patient=False)
+        call.sent()
+        until(lambda: len(challenger.batches) > before)
+
+
+def test_what_does_not_fit_has_no_standing():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        assert world.engine.standing(Call("digits", {"image": np.zeros((1, 5), np.float32)})) is None
+        assert world.engine.standing(Call("nobody", an_image())) is None
+        assert world.engine.standing(Call("digits", an_image(), ("sores",))) is None
+        assert world.engine.standing(Call("digits", an_image(), version="9")) is None
