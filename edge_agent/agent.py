@@ -3,7 +3,6 @@
 import faulthandler
 import logging
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -22,29 +21,29 @@ from edge_agent.core.limits import Limits
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.hub_clock import HubClock
+from edge_agent.hub_link import Change, HubLink, Settings
 from edge_agent.local_clock import LocalClock
 from edge_agent.reload import changes, followed
-from edge_agent.reporting import Origin, Reporter
 from edge_agent.runtimes import Runtimes
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
 from edge_agent.state import StateFolder
 from edge_agent.store.quota import Quota
 from edge_agent.telemetry.gauge import Gauge
-from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
-from edge_agent.transport.late import LateTransport
 from edge_agent.transport.port import Transport
 from edge_agent.update.updater import Trust, Updater
-from edge_agent.uplink import LONGEST_WAIT_SECONDS, Uplink
-from edge_agent.vitals import Vital, Vitals
+from edge_agent.vitals import LONGEST_WAIT_SECONDS, Vital, Vitals
 from fleet_contract.because import Because
 from fleet_contract.join import Identity
 from fleet_contract.topics import Address
 
 if TYPE_CHECKING:
     import ssl
+
+    from edge_agent.telemetry.spool import Spool
+    from edge_agent.uplink import Uplink
 
 _log = logging.getLogger(__name__)
 _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -86,9 +85,8 @@ class Agent:
         who = identity.load(state)
         address = identity.address_of(who)
         target = config.target or who.target
-        boot = secrets.token_hex(8)
+        boot = os.urandom(8).hex()
         self._stop = threading.Event()
-        self._spool = Spool(state.spool, ".".join(address), boot, config.telemetry.spool_max_bytes)
         self._runtimes = Runtimes(config.runtime)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
         try:
@@ -122,20 +120,32 @@ class Agent:
         self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
         self._clock = HubClock(lambda: self._updater.state().issued_at)
         self._wall = LocalClock(self._clock.told, config.timezone)
-        origin = Origin(address, boot, target, datetime.now(UTC))
-        self._uplink = Uplink(
-            address.device,
-            LateTransport(lambda: _transport(address, who, state)),
-            Reporter(origin, self._updater.state, self._spool, self._troubles),
-            self._recorder,
-            self._spool,
-            self._updater.receive,
-            config.heartbeat_seconds,
-        )
+        started_at = datetime.now(UTC)
+
+        def link(settings: Settings, changes: list[Change]) -> "tuple[Spool, Uplink]":
+            from edge_agent.reporting import Origin, Reporter
+            from edge_agent.telemetry.spool import Spool
+            from edge_agent.uplink import Uplink
+
+            spool = Spool(state.spool, ".".join(address), boot, settings.spool_max_bytes)
+            reporter = Reporter(Origin(address, boot, target, started_at), self._updater.state, spool, self._troubles)
+            uplink = Uplink(
+                address.device,
+                _transport(address, who, state),
+                reporter,
+                self._recorder,
+                spool,
+                self._updater.receive,
+                settings.heartbeat_seconds,
+                changes,
+            )
+            uplink.on_time = self._clock.heard
+            return spool, uplink
+
+        self._link = HubLink(self._updater.state, link, _link_settings(config))
         self._updater.on_change = self._changed
         self._updater.go_by(self._wall.wall)
         self._clock.on_change = self._changed
-        self._uplink.on_time = self._clock.heard
         self._untidy = threading.Event()
         self._threads: list[threading.Thread] = []
         self._config = config
@@ -164,11 +174,13 @@ class Agent:
         self._updater.at_rest.wait(_MODELS_FIRST_SECONDS)
         stop.wait(_ANSWERS_FIRST_SECONDS)
         memory.settle()
-        self._uplink.run(stop)
+        self._link.run(stop)
 
     def check(self) -> None:
         """Raises `PartDied` when a part has ended; `PartStuck` when one has not turned for too long, or when a model
         has taken what only the end of the process gives back."""
+        if (wrong := self._link.failed) is not None:
+            raise PartDied(wrong.what, wrong.remedy, code=wrong.code)
         for thread in (*self._threads, *self._feeds.threads()):
             if not thread.is_alive():
                 raise PartDied(f"The agent's {thread.name} has ended; the log says why.")
@@ -178,7 +190,7 @@ class Agent:
             raise PartStuck(stuck.sentence)
 
     def _parts(self) -> Iterator[Vital]:
-        yield Vital("uplink", lambda: self._uplink.turned_at, _STUCK_SECONDS)
+        yield Vital("uplink", self._link.turned_at, _STUCK_SECONDS)
         limits = self._config.limits
         hanging = _PATIENCE * limits.hang_seconds
         # It turns only after it has loaded a model and replayed its golden set.
@@ -193,9 +205,8 @@ class Agent:
         before, self._config = self._config, followed(self._config, wanted)
         changed = changes(before, wanted)
         logging.getLogger().setLevel(self._config.log_level.upper())
-        self._uplink.heartbeat_seconds = self._config.heartbeat_seconds
+        self._link.set(_link_settings(self._config))
         self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
-        self._spool.max_bytes = self._config.telemetry.spool_max_bytes
         self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
         self._updater.limit(_limits(self._config.limits))
         self._wall.move(self._config.timezone)
@@ -222,7 +233,7 @@ class Agent:
         """Stops all parts, keeps what they have, and says goodbye; takes less than 5 seconds."""
         self._stop.set()
         self._updater.wake()
-        self._uplink.wake()
+        self._link.wake()
         if self._front is not None:
             self._front.wake()
         deadline = time.monotonic() + _THREADS_STOP_SECONDS
@@ -234,8 +245,7 @@ class Agent:
                 _log.warning("%s did not stop in time", thread.name)
         self._engine.close()
         self._tally.close()
-        self._uplink.close(_FAREWELL_SECONDS)
-        self._spool.close()
+        self._link.close(_FAREWELL_SECONDS)
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
         # Daemons: what does not stop in time must not keep the process.
@@ -254,13 +264,17 @@ class Agent:
 
     def _changed(self) -> None:
         self._untidy.set()
-        self._uplink.changed()
+        self._link.changed()
 
     def _troubles(self) -> list[Because]:
-        found = [*self._spool.troubles(), self._config_trouble, *self._feeds.troubles()]
+        found = [*self._link.troubles(), self._config_trouble, *self._feeds.troubles()]
         found += [*self._runtimes.troubles(), self._clock.trouble()]
         found += self._front.troubles() if self._front is not None else []
         return [one for one in found if one is not None]
+
+
+def _link_settings(config: Config) -> Settings:
+    return Settings(config.heartbeat_seconds, config.telemetry.spool_max_bytes)
 
 
 def _limits(config: configuration.Limits) -> Limits:

@@ -16,8 +16,9 @@ import re
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from edge_agent.core.transitions import UNKNOWN, End, Part
 from edge_agent.failures import disk_trouble
@@ -43,13 +44,12 @@ _STRUCK = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 _DEVICE = End(Part.UNKNOWN, Because("device-ended", "The device itself went down."))
 
 
-@dataclass
-class _Left:
+class _Left(msgspec.Struct):
     """What a cell said when the last process ended."""
 
     loading: bool
     hung: bool
-    threads: set[int] = field(default_factory=set)
+    threads: set[int] = msgspec.field(default_factory=set)
 
 
 class BlackBox:

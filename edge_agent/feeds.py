@@ -4,15 +4,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from edge_agent.inference import Inference
+import msgspec
+
 from edge_agent.live import LiveModel
 from edge_agent.serving.port import Engine
-from edge_agent.sources.opening import source_of
 from edge_agent.sources.settings import Settings
 from edge_agent.vitals import Vital
 from fleet_contract.because import Because
+
+if TYPE_CHECKING:
+    from edge_agent.inference import Inference
 
 _log = logging.getLogger(__name__)
 #: A source that is exchanged has so long to end before the next one starts.
@@ -21,10 +24,9 @@ _LEAVE_SECONDS = 2.0
 HANG_SECONDS = 60.0
 
 
-@dataclass(eq=False, slots=True)
-class _Feed:
+class _Feed(msgspec.Struct, eq=False):
     settings: Settings
-    inference: Inference
+    inference: "Inference"
     thread: threading.Thread
     stop: threading.Event
 
@@ -87,6 +89,10 @@ class Feeds:
         return [feed.inference.trouble for feed in self._feeds if feed.inference.trouble is not None]
 
     def _start(self, settings: Settings) -> _Feed:
+        # A gateway whose applications ask has no sources, and starts without them.
+        from edge_agent.inference import Inference
+        from edge_agent.sources.opening import source_of
+
         inference = Inference(source_of(settings), self._slot(settings.model), self._engine, self._on_change)
         stop = threading.Event()
         # A daemon: what does not stop in time must not keep the process.

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -95,8 +94,7 @@ class Residence(msgspec.Struct, frozen=True):
     used_at: float
 
 
-@dataclass(slots=True)
-class _Tenure:
+class _Tenure(msgspec.Struct, eq=False):
     """One model's time in the slot. `session` is None while it is parked."""
 
     loaded: Loaded
@@ -109,7 +107,7 @@ class _Tenure:
     ended: int = 0
     slow: int = 0
     over: bool = False
-    opening: threading.Lock = field(default_factory=threading.Lock)
+    opening: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
 
 class Lease:

@@ -53,6 +53,11 @@ class Reporter:
         self._number = 0
         self._inventory: Inventory | None = None
 
+    @property
+    def started_at_ms(self) -> int:
+        """When this start of the agent began (Unix time)."""
+        return int(self._origin.started_at.timestamp() * 1000)
+
     def troubles(self) -> tuple[Because, ...]:
         """What is wrong on the device now."""
         return (*self.updates().troubles, *self._troubles())

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any
@@ -21,12 +21,14 @@ from edge_agent.core.drain import (
     sent,
     turned_down,
 )
+from edge_agent.hub_link import Change
 from edge_agent.reporting import Reporter
 from edge_agent.telemetry.chronicle import Chronicle, event
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
 from edge_agent.transport.port import Transport
+from edge_agent.vitals import LONGEST_WAIT_SECONDS
 from fleet_contract.because import Because
 from fleet_contract.encoding import decode
 from fleet_contract.errors import Undecodable
@@ -40,9 +42,6 @@ _log = logging.getLogger(__name__)
 BATCH_BYTES = 256 * 1024
 #: A model that is being changed passes several phases in a moment: one report tells them all.
 SETTLE_SECONDS = 0.1
-#: The loop turns at least this often, so that a watchdog can tell a quiet loop from a stuck one.
-LONGEST_WAIT_SECONDS = 5.0
-
 
 _STARTED = Because("started", f"Agent {__version__} started.")
 _STOPPING = Because("stopping", f"Agent {__version__} was told to stop.")
@@ -68,7 +67,9 @@ class Uplink:
         spool: Spool,
         on_desired: Callable[[bytes], None],
         heartbeat_seconds: float,
+        changes: Iterable[Change] = (),
     ) -> None:
+        """`changes` are those that came before there was an uplink."""
         self._device = device
         self._transport = transport
         self._reporter = reporter
@@ -86,7 +87,9 @@ class Uplink:
         self._drains = {lane: Drain(f"{device}/{lane}") for lane in Lane}
         self._chronicle = Chronicle()
         self._chronicling = threading.Lock()
-        self._noted: deque[Event] = deque([event("started", _STARTED, wall_ms())])
+        self._noted: deque[Event] = deque([event("started", _STARTED, reporter.started_at_ms)])
+        for one in changes:
+            self._noted += self._chronicle.models(one.updates.models, one.updates.refused, one.at_ms)
         self._report_due: float | None = None
         self.turned_at = time.monotonic()
         """When the loop last turned (monotonic seconds)."""

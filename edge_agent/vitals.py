@@ -9,6 +9,8 @@ import msgspec
 
 from fleet_contract.because import Because
 
+#: A loop that has nothing to do turns at least this often, so that a watchdog can tell a quiet one from a stuck one.
+LONGEST_WAIT_SECONDS = 5.0
 #: Nobody looks for so long unless the whole process was stopped, or the machine slept: no loop can have turned then.
 PAUSE_SECONDS = 20.0
 

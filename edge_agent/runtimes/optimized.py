@@ -10,12 +10,12 @@ import hashlib
 import logging
 import os
 import platform
-import shutil
 from pathlib import Path
 
 import msgspec
 
 from edge_agent.durable import sync_folder, write_durably
+from edge_agent.store.disk import Disk
 
 _log = logging.getLogger(__name__)
 #: Below it there is nothing to gain, above it a file of ONNX cannot be.
@@ -58,7 +58,7 @@ class Optimized:
         """Where to write it, or None when it is not worth it or there is no room."""
         self.forget()
         try:
-            size, free = self._path.stat().st_size, shutil.disk_usage(self._path.parent).free
+            size, free = self._path.stat().st_size, Disk().free_bytes(self._path.parent)
         except OSError:
             return None
         if not LEAST_BYTES <= size <= MOST_BYTES or free < 2 * size + RESERVE_BYTES:

@@ -2,14 +2,14 @@
 
 import threading
 import time
-from dataclasses import dataclass, replace
+
+import msgspec
 
 #: Of versions of one model. An agent runs for years, and nobody asks about the hundredth version before this one.
 KEPT = 16
 
 
-@dataclass(slots=True)
-class Counted:
+class Counted(msgspec.Struct):
     """`Statistics` of one version. Durations are summed up over calls, in nanoseconds."""
 
     inference_count: int = 0
@@ -91,4 +91,4 @@ class Ledger:
 
 def _copy(one: Counted, offset_ns: int) -> Counted:
     last_ms = (one.last_run_ns + offset_ns) // 1_000_000 if one.execution_count else 0
-    return replace(one, last_inference_ms=last_ms)
+    return msgspec.structs.replace(one, last_inference_ms=last_ms)

@@ -2,8 +2,9 @@
 
 import errno
 import logging
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from edge_agent.telemetry.log import Kind, scan
 from edge_agent.telemetry.sealed import SegmentDamaged, read_body, read_head
@@ -16,8 +17,7 @@ LOG, SEALED = ".log", ".sealed"
 LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT})
 
 
-@dataclass
-class Segment:
+class Segment(msgspec.Struct):
     """One file of one lane: written by the agent start `boot` of the device `owner`.
 
     `runs` are the sequences in it, from and to, in order. `raw_bytes` is what they take in a log. In a log,
@@ -28,7 +28,7 @@ class Segment:
     number: int
     boot: str
     owner: str
-    runs: list[tuple[int, int]] = field(default_factory=list)
+    runs: list[tuple[int, int]] = []
     size_bytes: int = 0
     raw_bytes: int = 0
     hint: tuple[int, int] = (0, 0)
@@ -64,13 +64,12 @@ class Segment:
         return before - len(found)
 
 
-@dataclass
-class Loaded:
+class Loaded(msgspec.Struct):
     """What a segment says beside its records, and how many of those are damaged."""
 
     segment: Segment
-    marks: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int] = {}
+    dropped: dict[str, int] = {}
     damaged: int = 0
 
 

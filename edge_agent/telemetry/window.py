@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from edge_agent.telemetry.gauge import Strain
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
-from fleet_contract.telemetry import Window
 
 if TYPE_CHECKING:
     from edge_agent.telemetry.counts import Counts
+    from fleet_contract.telemetry import Window
 
 #: What the device bears is read no more often.
 _READ_MS = 1000
@@ -56,7 +56,9 @@ class _Open:
         degrees = [one for one in (self.strain.temperature_c, strain.temperature_c) if one is not None]
         self.strain = Strain(max(self.strain.memory_bytes, strain.memory_bytes), max(degrees, default=None))
 
-    def closed(self, now_ms: int) -> Window:
+    def closed(self, now_ms: int) -> "Window":
+        from fleet_contract.telemetry import Window
+
         return Window(
             sequence=0,
             model=self.manifest.model,
@@ -125,7 +127,7 @@ class Recorder:
         if new:
             self.on_due()
 
-    def collect(self, now_ms: int, *, everything: bool = False) -> list[Window]:
+    def collect(self, now_ms: int, *, everything: bool = False) -> "list[Window]":
         """The windows that closed since the last call, by time or by a switch of model; or all there are."""
         with self._lock:
             for key, window in list(self._open.items()):

@@ -4,7 +4,6 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import assert_never
@@ -54,8 +53,7 @@ UNSAVED_SECONDS = 1.0
 _NOTHING = Shared()
 
 
-@dataclass
-class Surroundings:
+class Surroundings(msgspec.Struct):
     """What all models on a device share. `now` is aware, `monotonic` in seconds. The limits may change at any time."""
 
     artifacts: ArtifactStore

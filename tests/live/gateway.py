@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PROVISIONING = ROOT / "provisioning" / "systemd"
 SERVICE = "vedette-agent.service"
 _TARGET = "[Unit]\nDescription=Ready\nRequires=basic.target\nAfter=basic.target\nAllowIsolate=yes\n"
-_ENTRY = "#!/opt/vedette/bin/python\nimport sys\nfrom edge_agent.cli import main\nsys.exit(main())\n"
+_ENTRY = "#!/opt/vedette/bin/python\nimport sys\nfrom edge_agent.__main__ import main\nsys.exit(main())\n"
 # What a Python that is not Debian's links with lies beside it, and not where Debian's lies.
 _LIBRARIES = "/opt/python/lib"
 

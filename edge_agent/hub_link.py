@@ -1,0 +1,107 @@
+"""The agent's half that speaks to the hub: made on its own thread once the models answer, which applications wait for.
+
+What it imports, and a spool that has grown over weeks without a network, would else come before the first answer.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_agent.telemetry.tally import wall_ms
+from edge_agent.update.updater import UpdaterState
+from fleet_contract.because import Because
+from fleet_contract.errors import VedetteError
+
+if TYPE_CHECKING:
+    from edge_agent.telemetry.spool import Spool
+    from edge_agent.uplink import Uplink
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What was known of models at `at_ms` (Unix time), when it had changed."""
+
+    at_ms: int
+    updates: UpdaterState
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What may change while the agent runs."""
+
+    heartbeat_seconds: float
+    spool_max_bytes: int
+
+
+class HubLink:
+    """`run` has a thread of its own and makes the link; all else may be called on any, also before that.
+
+    `updates` gives what is known of models. `make` makes the spool and the uplink, which is told of all that has
+    changed until then.
+    """
+
+    def __init__(
+        self,
+        updates: Callable[[], UpdaterState],
+        make: "Callable[[Settings, list[Change]], tuple[Spool, Uplink]]",
+        settings: Settings,
+    ) -> None:
+        self._updates = updates
+        self._make = make
+        self._settings = settings
+        self._lock = threading.Lock()
+        # Guarded by the lock, as is whether there is an uplink yet.
+        self._changes: list[Change] = []
+        self._spool: Spool | None = None
+        self._uplink: Uplink | None = None
+        self._began_at = time.monotonic()
+        self.failed: VedetteError | None = None
+        """Why there is no link, and will be none before the next start."""
+
+    def changed(self) -> None:
+        """Something that reports tell has changed."""
+        with self._lock:
+            uplink = self._uplink
+            if uplink is None:
+                self._changes.append(Change(wall_ms(), self._updates()))
+        if uplink is not None:
+            uplink.changed()
+
+    def run(self, stop: threading.Event) -> None:
+        """Makes the link and turns until `stop` is set; `wake` makes it look."""
+        try:
+            with self._lock:
+                self._spool, self._uplink = self._make(self._settings, self._changes)
+                self._changes = []
+        except VedetteError as error:
+            self.failed = error
+            return
+        self._uplink.run(stop)
+
+    def wake(self) -> None:
+        """Makes `run` turn at once, and look at `stop`."""
+        if self._uplink is not None:
+            self._uplink.wake()
+
+    def set(self, settings: Settings) -> None:
+        """From now on these hold."""
+        with self._lock:
+            self._settings = settings
+            if self._spool is not None and self._uplink is not None:
+                self._uplink.heartbeat_seconds = settings.heartbeat_seconds
+                self._spool.max_bytes = settings.spool_max_bytes
+
+    def troubles(self) -> list[Because]:
+        """What is wrong with the spool."""
+        return [] if self._spool is None else self._spool.troubles()
+
+    def turned_at(self) -> float:
+        """When it last turned (monotonic seconds)."""
+        return self._began_at if self._uplink is None else self._uplink.turned_at
+
+    def close(self, timeout_seconds: float) -> None:
+        """After `run` has ended: keeps what is still open, and says goodbye to the hub."""
+        if self._spool is not None and self._uplink is not None:
+            self._uplink.close(timeout_seconds)
+            self._spool.close()
