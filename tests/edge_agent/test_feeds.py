@@ -12,6 +12,7 @@ from edge_agent import feeds as feeds_module
 from edge_agent.feeds import Feeds
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.serving.engine import ServingEngine
+from edge_agent.sources import opening
 from edge_agent.sources.source import Record, Records
 from edge_agent.telemetry.tally import Tally
 from edge_agent.telemetry.window import Recorder
@@ -73,7 +74,7 @@ def world(monkeypatch) -> Iterator[World]:
     tally = Tally(Recorder(60_000))
     engine = ServingEngine(lambda key: slot if key == "digits" else LiveModel(), lambda: ["digits"], tally)
     world = World(Feeds(lambda _: slot, engine))
-    monkeypatch.setattr(feeds_module, "source_of", world.make)
+    monkeypatch.setattr(opening, "source_of", world.make)
     yield world
     world.let_go.set()
     world.feeds.stop(5.0)
