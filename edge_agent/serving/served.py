@@ -14,7 +14,7 @@ INLINE_NS = 300_000
 #: And back to a worker only well above it, so that it does not go to and fro.
 HANDED_OVER_NS = 500_000
 #: A thread that has nothing else to do runs slower models, too. With slower ones than that there is nothing to gain.
-PATIENT_NS = 5_000_000
+PATIENT_NS = 20_000_000
 _STEP = 1.1
 
 

@@ -142,14 +142,14 @@ def test_a_quick_model_is_run_by_who_asks_and_a_slow_one_by_workers():
 
 def test_a_thread_that_has_nothing_else_to_do_runs_slower_models_too():
     with serving() as world:
-        slow = FakeSession(1, lambda: time.sleep(0.003))
+        slow = FakeSession(1, lambda: time.sleep(0.012))
         world.runs(slow)
         until(lambda: world.ask(patient=True).wait() and slow.threads[-1] == threading.current_thread().name)
         world.ask().wait()
         assert slow.threads[-1].startswith("worker-")
         world.ask(rows=2, patient=True).wait()
         assert slow.threads[-1].startswith("worker-"), "twice as many rows may take twice as long"
-        slower = FakeSession(2, lambda: time.sleep(0.01))
+        slower = FakeSession(2, lambda: time.sleep(0.03))
         world.runs(slower, a_manifest(2))
         for _ in range(4):
             world.ask(patient=True).wait()
@@ -162,14 +162,14 @@ def test_one_slow_run_is_enough_to_keep_a_model_from_the_thread_that_hears_all(f
 
     def work() -> None:
         time.sleep(seconds[0])
-        if fails and seconds[0] > 0.01:
+        if fails and seconds[0] > 0.03:
             raise RuntimeError("the device has timed out")
 
     with serving() as world:
         session = FakeSession(1, work)
         world.runs(session)
         until(lambda: world.ask(patient=True).wait() and session.threads[-1] == threading.current_thread().name)
-        seconds[0] = 0.02
+        seconds[0] = 0.05
         for _ in range(5):
             world.ask(patient=True).wait()
         assert session.threads[-5:].count(threading.current_thread().name) <= 1

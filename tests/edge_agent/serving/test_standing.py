@@ -87,7 +87,7 @@ def test_one_that_became_slow_is_left_to_the_workers():
         until(lambda: call.run(an_image(), patient=False) is None)
         # Who has nothing else to do may wait for it.
         until(lambda: world.ask().wait() and isinstance(call.run(an_image(), patient=True), Answered))
-        session.instead = lambda: time.sleep(0.02)
+        session.instead = lambda: time.sleep(0.05)
         until(lambda: call.run(an_image(), patient=True) is None)
 
 
