@@ -21,7 +21,7 @@ from edge_agent.core.limits import Limits
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.hub_clock import HubClock
-from edge_agent.hub_link import Change, HubLink, Settings
+from edge_agent.hub_link import HubLink, Settings
 from edge_agent.local_clock import LocalClock
 from edge_agent.reload import changes, followed
 from edge_agent.runtimes import Runtimes
@@ -122,7 +122,7 @@ class Agent:
         self._wall = LocalClock(self._clock.told, config.timezone)
         started_at = datetime.now(UTC)
 
-        def link(settings: Settings, changes: list[Change]) -> "tuple[Spool, Uplink]":
+        def link(settings: Settings) -> "tuple[Spool, Uplink]":
             from edge_agent.reporting import Origin, Reporter
             from edge_agent.telemetry.spool import Spool
             from edge_agent.uplink import Uplink
@@ -137,7 +137,6 @@ class Agent:
                 spool,
                 self._updater.receive,
                 settings.heartbeat_seconds,
-                changes,
             )
             uplink.on_time = self._clock.heard
             return spool, uplink

@@ -37,14 +37,14 @@ class Settings(msgspec.Struct, frozen=True):
 class HubLink:
     """`run` has a thread of its own and makes the link; all else may be called on any, also before that.
 
-    `updates` gives what is known of models. `make` makes the spool and the uplink, which is told of all that has
-    changed until then.
+    `updates` gives what is known of models. `make` makes the spool and the uplink, which is then told of all that has
+    changed before.
     """
 
     def __init__(
         self,
         updates: Callable[[], UpdaterState],
-        make: "Callable[[Settings, list[Change]], tuple[Spool, Uplink]]",
+        make: "Callable[[Settings], tuple[Spool, Uplink]]",
         settings: Settings,
     ) -> None:
         self._updates = updates
@@ -71,13 +71,17 @@ class HubLink:
     def run(self, stop: threading.Event) -> None:
         """Makes the link and turns until `stop` is set; `wake` makes it look."""
         try:
-            with self._lock:
-                self._spool, self._uplink = self._make(self._settings, self._changes)
-                self._changes = []
+            # Outside the lock: a full spool takes its time, and who tells of a change has none.
+            spool, uplink = self._make(self._settings)
         except VedetteError as error:
             self.failed = error
             return
-        self._uplink.run(stop)
+        with self._lock:
+            uplink.recall(self._changes)
+            self._changes = []
+            self._spool, self._uplink = spool, uplink
+        self.set(self._settings)
+        uplink.run(stop)
 
     def wake(self) -> None:
         """Makes `run` turn at once, and look at `stop`."""

@@ -67,9 +67,7 @@ class Uplink:
         spool: Spool,
         on_desired: Callable[[bytes], None],
         heartbeat_seconds: float,
-        changes: Iterable[Change] = (),
     ) -> None:
-        """`changes` are those that came before there was an uplink."""
         self._device = device
         self._transport = transport
         self._reporter = reporter
@@ -88,8 +86,6 @@ class Uplink:
         self._chronicle = Chronicle()
         self._chronicling = threading.Lock()
         self._noted: deque[Event] = deque([event("started", _STARTED, reporter.started_at_ms)])
-        for one in changes:
-            self._noted += self._chronicle.models(one.updates.models, one.updates.refused, one.at_ms)
         self._report_due: float | None = None
         self.turned_at = time.monotonic()
         """When the loop last turned (monotonic seconds)."""
@@ -127,6 +123,12 @@ class Uplink:
             self._news.set()
 
     # What the agent tells.
+
+    def recall(self, changes: Iterable[Change]) -> None:
+        """What had changed before there was an uplink."""
+        with self._chronicling:
+            for one in changes:
+                self._noted += self._chronicle.models(one.updates.models, one.updates.refused, one.at_ms)
 
     def changed(self) -> None:
         """Something that reports tell has changed: one is sent soon, and not only at the next heartbeat."""
