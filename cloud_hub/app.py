@@ -17,6 +17,7 @@ from cloud_hub.access.audit import Audit, AuditService
 from cloud_hub.access.guard import OPEN_PATHS as GUARD_OPEN_PATHS
 from cloud_hub.access.guard import Guard
 from cloud_hub.access.joining import JoinService, Place
+from cloud_hub.access.once import Requests
 from cloud_hub.access.sessions import Sessions
 from cloud_hub.blobs import api as blobs_api
 from cloud_hub.blobs.capability import Capabilities
@@ -118,6 +119,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     freezing = FreezeService(database, changes, _now)
     cohorts = CohortService(database, changes, _now)
     pins = PinService(database, changes, _now)
+    manifests = ManifestService(rollouts, cohorts, Requests(database, _now))
     freezing.woken = pins.woken = rollouts.woken
     devices.listen(rollout_clock)
 
@@ -138,6 +140,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         rollouts,
         freezing,
         pins,
+        manifests,
         monitoring,
         lake,
         audit,
@@ -158,7 +161,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         freeze_api.router(freezing),
         pins_api.router(pins),
         cohorts_api.router(cohorts),
-        manifests_api.router(ManifestService(rollouts, cohorts)),
+        manifests_api.router(manifests),
         monitoring_api.router(monitoring, LabelService(database, _now)),
         lake_api.router(lake),
         stream.router(changes),

@@ -28,6 +28,12 @@ class Stale(HubError):
     code = "stale"
 
 
+class Malformed(HubError):
+    """It breaks the protocol that it was sent by."""
+
+    code = "malformed"
+
+
 class Invalid(HubError):
     """What was sent cannot be used as it is."""
 

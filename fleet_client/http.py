@@ -81,7 +81,7 @@ class Http:
         return self._decode(kind, path, self._send("GET", path, query=query).data)
 
     def send(
-        self, kind: type[T], method: str, path: str, body: Any, key: str | None = None, seen: int | None = None
+        self, kind: type[T], method: str, path: str, body: Any, key: str | None = None, seen: int | str | None = None
     ) -> T:
         """The `kind` that the hub answers to `body`, which goes as JSON. With `key`, which names this request, it is
         sent again when the connection breaks. What was `seen` at a revision is changed only if it is still at that one.

@@ -22,8 +22,17 @@ class File(msgspec.Struct, frozen=True):
     text: str
 
 
+class Field(msgspec.Struct, frozen=True):
+    """A field that is another than what is there, by its place ("spec.rate.growth_factor")."""
+
+    where: str
+    before: Any = None
+    after: Any = None
+
+
 class Difference(msgspec.Struct, frozen=True):
-    """A manifest against what is there: a unified diff, or "", and a sentence that says what applying it does."""
+    """A manifest against what is there: a unified diff, or "", and a sentence that says what applying it does. `fields`
+    are those that changed."""
 
     file: str
     kind: str
@@ -31,14 +40,16 @@ class Difference(msgspec.Struct, frozen=True):
     change: Literal["none", "new", "changed"]
     diff: str
     sentence: str
+    fields: tuple[Field, ...] = ()
     rollout: str | None = None
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """`differs` when any of them does."""
+    """`differs` when any of them does. With `seen`, `apply` does only what is told here."""
 
     differs: bool
     manifests: tuple[Difference, ...]
+    seen: str | None = None
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -67,16 +78,20 @@ class Manifests:
         """The JSON Schema of manifests of `kind`, in lower case."""
         return self._http.get(dict[str, Any], f"{API}/schemas/{quote(kind, safe='')}.json")
 
-    def diff(self, files: Iterable[File]) -> Differences:
-        """What applying `files` would change. Changes nothing."""
-        return self._http.send(Differences, "POST", f"{API}/manifests/diff", {"files": list(files)})
+    def diff(self, files: Iterable[File], *, again: bool = False) -> Differences:
+        """What applying `files`, with the same `again`, would change. Changes nothing."""
+        body = {"files": list(files), "again": again}
+        return self._http.send(Differences, "POST", f"{API}/manifests/diff", body)
 
-    def apply(self, files: Iterable[File], *, again: bool = False, key: str | None = None) -> tuple[Applied, ...]:
+    def apply(
+        self, files: Iterable[File], *, again: bool = False, key: str | None = None, seen: str | None = None
+    ) -> tuple[Applied, ...]:
         """Starts a rollout for each manifest that is new or has changed; with `again` for each of them, once for each
-        `key`. Nothing is started when anything is wrong with any file."""
+        `key`. Nothing is started when anything is wrong with any file, or when it would do something else than the
+        `diff` that gave `seen` told."""
         body = {"files": list(files), "again": again}
         path = f"{API}/manifests/apply"
-        return self._http.send(_All, "POST", path, body, key or os.urandom(16).hex()).manifests
+        return self._http.send(_All, "POST", path, body, key or os.urandom(16).hex(), seen).manifests
 
 
 def read_files(paths: Iterable[Path]) -> list[File]:

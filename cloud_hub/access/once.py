@@ -1,6 +1,7 @@
 """What was done for a request that its caller named, so that it is not done twice when it is sent again."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
 
 from cloud_hub.access.tables import KeyedRequest
-from cloud_hub.database import upsert
+from cloud_hub.database import Database, upsert
 from cloud_hub.errors import Invalid
 
 #: Nobody sends a request again after so long.
@@ -59,3 +60,24 @@ def finish(session: Session, request: RequestKey | None, done: dict[str, Any]) -
     if request is not None:
         mine = update(KeyedRequest).where(col(KeyedRequest.key) == request.key).values(done=done)
         session.execute(mine.execution_options(synchronize_session=False))
+
+
+class Requests:
+    """Requests that do more than one transaction holds. Thread-safe."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def begin(self, request: RequestKey | None) -> bool:
+        """Whether `request` is the first of its key, which it then has; one without a key is. Raises `Invalid`."""
+        if request is None:
+            return True
+        with self._database.session() as session:
+            return begin(session, request, self._now()) is None
+
+    def forget(self, request: RequestKey | None) -> None:
+        """As if `request` had not come."""
+        if request is not None:
+            with self._database.session() as session:
+                session.execute(delete(KeyedRequest).where(col(KeyedRequest.key) == request.key))

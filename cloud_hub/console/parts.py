@@ -10,6 +10,7 @@ from cloud_hub.changes import Changes
 from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.lake.service import LakeService
+from cloud_hub.manifests.service import ManifestService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.rollouts.freeze import FreezeService
@@ -27,6 +28,7 @@ class Parts:
     rollouts: RolloutService
     freeze: FreezeService
     pins: PinService
+    manifests: ManifestService
     monitoring: MonitoringService
     lake: LakeService
     audit: AuditService

@@ -1,6 +1,6 @@
 """Manifests as they are sent, and what the API says of them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -22,11 +22,6 @@ class ManifestsIn(_In):
     """Files to compare with what is there, or to apply."""
 
     files: tuple[ManifestFile, ...] = Field(min_length=1, max_length=200)
-
-
-class ApplyIn(ManifestsIn):
-    """Files to apply."""
-
     again: bool = Field(default=False, description="Start also what has not changed: after a revert, to try once more")
 
 
@@ -34,23 +29,33 @@ class _View(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class FieldView(_View):
+    """A field that is another than what is there, by its place ("spec.rate.growth_factor")."""
+
+    where: str
+    before: Any
+    after: Any
+
+
 class DifferenceView(_View):
     """A manifest against what is there: "none", "new" or "changed". `diff` is a unified diff of both with all defaults
-    written out, or empty. `sentence` says what applying it does."""
+    written out, or empty; `fields` are those that changed. `sentence` says what applying it does."""
 
     file: str
     kind: str
     name: str
     change: Literal["none", "new", "changed"]
     diff: str
+    fields: list[FieldView] = Field(description="Of a changed one: each field that is another")
     sentence: str
     rollout: str | None = Field(description="The rollout that is there")
 
 
 class DiffView(_View):
-    """`differs` when any of them does."""
+    """`differs` when any of them does. `seen` is another whenever applying the same would do something else."""
 
     differs: bool
+    seen: str = Field(description="The answer's ETag: with it as If-Match, only what is told here is applied")
     manifests: list[DifferenceView]
 
 

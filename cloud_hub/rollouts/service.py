@@ -198,15 +198,6 @@ class RolloutService:
         with self._database.reading() as session:
             return offers.count_by_target(session, resolved(session, parse(selector)))
 
-    def check(self, wanted: RolloutIn) -> None:
-        """Raises what `create` would for `wanted`, and starts nothing."""
-        with self._database.reading() as session:
-            releases.version(session, wanted.model, wanted.version)
-            targets = releases.targets(session, wanted.model, wanted.version)
-            pinned = pins.outside(session, wanted.model, self._now())
-            counts = offers.count_by_target(session, resolved(session, parse(wanted.policy.selector)), but=pinned)
-            _check_targets(wanted, targets, counts)
-
     def newest_of_manifest(self, name: str) -> RolloutView | None:
         """The newest rollout that was made from the manifest of this name."""
         with self._database.reading() as session:

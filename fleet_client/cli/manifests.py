@@ -71,17 +71,20 @@ Exit code: 0 when nothing would change, 1 when something would, 2 when it failed
 """
 )
 @files_option
+@click.option("--again", is_flag=True, help="As `create -f` does it, which starts also what has not changed.")
 @_failing_with_2
 @hub_command
-def diff(session: Session, files: tuple[Path, ...]) -> int:
+def diff(session: Session, files: tuple[Path, ...], again: bool) -> int:
     """Show what applying manifests would change."""
-    found = session.client.manifests.diff(manifests_of(files))
+    found = session.client.manifests.diff(manifests_of(files), again=again)
     if session.output.json:
         session.output.document(found)
     else:
         for one in found.manifests:
             _print_diff(session.output, one.diff)
             click.echo(one.sentence, err=True)
+        if found.differs and found.seen is not None:
+            click.echo(f"`vedette rollouts apply --seen {found.seen}` does this, or nothing.", err=True)
     return DIFFERENT if found.differs else SAME
 
 
@@ -89,15 +92,17 @@ def diff(session: Session, files: tuple[Path, ...]) -> int:
     epilog="""\b
 Examples:
   vedette rollouts apply -f rollout.yaml
+  vedette rollouts apply -f rollout.yaml --seen 3f0c6b1e9a7d2c54
   vedette rollouts apply -f manifests/ -f more/digits.yaml
   generate | vedette rollouts apply -f -
 """
 )
 @files_option
+@click.option("--seen", metavar="MARK", help="Only if it does what `diff` told, which printed this.")
 @hub_command
-def apply(session: Session, files: tuple[Path, ...]) -> None:
+def apply(session: Session, files: tuple[Path, ...], seen: str | None) -> None:
     """Bring the hub to what manifests say: one that has not changed changes nothing, another starts a rollout."""
-    show_applied(session.output, session.client.manifests.apply(manifests_of(files)))
+    show_applied(session.output, session.client.manifests.apply(manifests_of(files), seen=seen))
 
 
 @click.command()

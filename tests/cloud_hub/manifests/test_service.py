@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx import Response
 
 from cloud_hub import problems
+from cloud_hub.access.once import Requests
 from cloud_hub.database import Database
 from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.manifests import api
@@ -42,9 +44,13 @@ def fleet(database: Database, tmp_path: Path, clock: StoppedClock) -> PaperGatew
 def http(fleet: PaperGateways) -> Iterator[TestClient]:
     app = FastAPI()
     problems.install(app)
-    app.include_router(api.router(ManifestService(fleet.rollouts, cohorts_of(fleet))), prefix="/api/v1")
+    app.include_router(api.router(service_of(fleet)), prefix="/api/v1")
     with TestClient(app) as client:
         yield client
+
+
+def service_of(fleet: PaperGateways, kind: type[ManifestService] = ManifestService) -> ManifestService:
+    return kind(fleet.rollouts, cohorts_of(fleet), Requests(fleet.database, fleet.clock))
 
 
 def cohorts_of(fleet: PaperGateways) -> CohortService:
@@ -55,8 +61,8 @@ def files(*texts: str) -> dict[str, Any]:
     return {"files": [{"name": f"{'abc'[number]}.yaml", "text": text} for number, text in enumerate(texts)]}
 
 
-def told(http: TestClient, *texts: str) -> dict[str, Any]:
-    answer = http.post("/api/v1/manifests/diff", json=files(*texts))
+def told(http: TestClient, *texts: str, **more: Any) -> dict[str, Any]:
+    answer = http.post("/api/v1/manifests/diff", json=files(*texts) | more)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -75,7 +81,7 @@ def test_a_new_manifest_is_told_with_all_its_defaults_and_nothing_is_started(htt
     assert (found["differs"], one["change"], one["rollout"]) == (True, "new", None)
     assert one["diff"].startswith("--- /dev/null\n+++ a.yaml\n@@ -0,0 +1,")
     assert "\n+  success_percent: 95.0\n" in one["diff"]
-    assert one["sentence"] == "digits-lyon is new: a rollout starts."
+    assert one["sentence"] == "digits-lyon is new: a rollout starts for 3 devices, 2 of them at once."
     assert fleet.rollouts.page().total == 0
 
 
@@ -102,7 +108,11 @@ def test_a_changed_spec_is_told_line_by_line_and_starts_a_rollout_that_takes_ove
     changes = [line for line in difference["diff"].splitlines()[2:] if line[0] in "+-"]
     assert changes == ["-  soak_seconds: 60.0", "+  soak_seconds: 5.0"]
     takes_over = f"it takes over from {was} (version 1, running)."
-    assert difference["sentence"] == f"digits-lyon has changed: a rollout starts; {takes_over}"
+    assert difference["sentence"] == (
+        f"digits-lyon has changed: a rollout starts for 3 devices, 2 of them at once; {takes_over}"
+    )
+    fields = [(one["where"], one["before"], one["after"]) for one in difference["fields"]]
+    assert fields == [("spec.soak_seconds", 60.0, 5.0)]
     (second,) = applied(http, FASTER)
     assert (second["outcome"], second["rollout"]["manifest"]["generation"]) == ("changed", 2)
     assert second["sentence"].endswith(f"has started; {takes_over}")
@@ -157,15 +167,15 @@ def test_of_two_that_apply_the_same_in_one_moment_one_is_told_to_try_again(fleet
     class Late(ManifestService):
         """Does not see the rollout that another has just started."""
 
-        def _plan(self, files: Any) -> Any:
-            planned = super()._plan(files)
+        def _plan(self, files: Any, again: bool) -> Any:
+            planned = super()._plan(files, again)
             if fleet.rollouts.page().total == 0:
-                ManifestService(fleet.rollouts, cohorts_of(fleet)).apply(files)
+                service_of(fleet).apply(files)
             return planned
 
     app = FastAPI()
     problems.install(app)
-    app.include_router(api.router(Late(fleet.rollouts, cohorts_of(fleet))), prefix="/api/v1")
+    app.include_router(api.router(service_of(fleet, Late)), prefix="/api/v1")
     with TestClient(app) as client:
         answer = client.post("/api/v1/manifests/apply", json=files(MANIFEST))
         assert (answer.status_code, answer.json()["code"]) == (409, "rollout-raced")
@@ -220,3 +230,94 @@ def test_a_cohort_that_nobody_knows_is_a_fault_at_its_line(http: TestClient) -> 
         assert (answer.status_code, answer.json()["code"]) == (422, "manifest-wrong")
         assert answer.json()["errors"][0]["line"] == line
         assert "no cohort 'day'" in answer.json()["detail"]
+
+
+def as_seen(http: TestClient, seen: str, *texts: str, key: str = "k", **more: Any) -> Response:
+    headers = {"If-Match": f'"{seen}"', "Idempotency-Key": key}
+    return http.post("/api/v1/manifests/apply", json=files(*texts) | more, headers=headers)
+
+
+def test_what_was_shown_is_what_is_applied_once(http: TestClient, fleet: Any) -> None:
+    shown = http.post("/api/v1/manifests/diff", json=files(MANIFEST, NIGHT))
+    seen = shown.json()["seen"]
+    assert shown.headers["ETag"] == f'"{seen}"'
+    first, again = (as_seen(http, seen, MANIFEST, NIGHT) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200), "sent again it is answered again"
+    assert fleet.rollouts.page().total == 1
+    other = as_seen(http, seen, MANIFEST, NIGHT, key="of-another-person")
+    assert (other.status_code, other.json()["code"]) == (412, "stale")
+
+
+@pytest.mark.parametrize("meanwhile", ["another-version", "paused", "cohort", "text", "again"])
+def test_what_would_do_something_else_than_was_shown_does_nothing(http: TestClient, fleet: Any, meanwhile: str) -> None:
+    applied(http, MANIFEST, NIGHT)
+    texts, more = [FASTER, NIGHT.replace("cpu-vnni", "cpu-avx2")], {}
+    seen = told(http, *texts)["seen"]
+    assert told(http, *texts)["seen"] == seen, "a mark stays while nothing changes"
+    (running,) = fleet.rollouts.page().items
+    match meanwhile:
+        case "another-version":
+            applied(http, FASTER.replace("5", "7"))
+        case "paused":
+            fleet.rollouts.pause(running.id)
+        case "cohort":
+            applied(http, NIGHT.replace("target = cpu-vnni", "all"))
+        case "text":
+            texts[0] = FASTER.replace("5", "6")
+        case "again":
+            more = {"again": True}
+            texts[0] = MANIFEST
+    before = fleet.rollouts.page().total
+    for _ in range(2):
+        answer = as_seen(http, seen, *texts, **more)
+        assert (answer.status_code, answer.json()["code"]) == (412, "stale"), "and its key is no way round"
+    assert fleet.rollouts.page().total == before
+    assert as_seen(http, told(http, *texts, **more)["seen"], *texts, **more).status_code == 200
+
+
+def test_what_only_goes_on_by_itself_is_no_other_plan(http: TestClient, fleet: Any) -> None:
+    applied(http, MANIFEST)
+    seen = told(http, FASTER)["seen"]
+    fleet.rollouts.tick()
+    fleet.join("d")
+    assert as_seen(http, seen, FASTER).status_code == 200
+
+
+def test_what_is_started_again_is_told_before(http: TestClient) -> None:
+    (first,) = applied(http, MANIFEST)
+    found = told(http, MANIFEST, again=True)
+    (one,) = found["manifests"]
+    assert (found["differs"], one["change"], one["fields"]) == (False, "none", [])
+    assert one["sentence"] == (
+        "digits-lyon is started again: a rollout starts for 3 devices, 2 of them at once; it takes over from "
+        f"{first['rollout']['id']} (version 1, running)."
+    )
+
+
+def test_it_is_told_when_nobody_starts_at_once(http: TestClient) -> None:
+    (one,) = told(http, MANIFEST + "  approval: {waves: all}\n")["manifests"]
+    assert one["sentence"].endswith(" for 3 devices, and its first wave waits for an approval.")
+    (one,) = told(http, MANIFEST + "  selector: site = nowhere\n")["manifests"]
+    assert one["sentence"].endswith(" for the first device that fits.")
+
+
+def cohort(name: str, selector: str) -> str:
+    return NIGHT.replace("night", name).replace("target = cpu-vnni", selector)
+
+
+def test_cohorts_come_in_the_order_in_which_they_need_each_other(http: TestClient, fleet: Any) -> None:
+    texts = (cohort("a", "cohort:b or cohort:c"), cohort("b", "cohort:c"), cohort("c", "target = cpu-vnni"))
+    assert [one["name"] for one in applied(http, *texts)] == ["c", "b", "a"]
+
+
+def test_cohorts_in_a_circle_are_a_fault(http: TestClient) -> None:
+    answer = http.post("/api/v1/manifests/diff", json=files(cohort("a", "cohort:b"), cohort("b", "cohort:a")))
+    (fault,) = answer.json()["errors"]
+    assert (fault["line"], fault["where"]) == (4, "spec.selector")
+    assert "in a circle" in fault["what"]
+
+
+def test_a_lab_without_a_device_is_told_at_its_line_before_anything_starts(http: TestClient) -> None:
+    answer = http.post("/api/v1/manifests/diff", json=files(MANIFEST + "  lab: bench = yes\n"))
+    (fault,) = answer.json()["errors"]
+    assert (fault["line"], fault["where"]) == (8, "spec.lab")

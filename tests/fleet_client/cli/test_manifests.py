@@ -25,7 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def difference(change: str, diff: str = "") -> dict[str, Any]:
     sentence = "digits has changed: a rollout starts." if diff else "digits has not changed."
     one = {"file": "rollout.yaml", "kind": "Rollout", "name": "digits"}
-    return {"differs": change != "none", "manifests": [one | {"change": change, "diff": diff, "sentence": sentence}]}
+    changes = one | {"change": change, "diff": diff, "sentence": sentence}
+    return {"differs": change != "none", "seen": "3f0c6b1e", "manifests": [changes]}
 
 
 def applied(outcome: str) -> dict[str, Any]:
@@ -71,7 +72,18 @@ def test_a_difference_is_printed_and_is_the_exit_code(
     said = capsys.readouterr()
     assert said.out == diff, "a program can take it as a patch"
     assert said.err.startswith("digits has ")
-    assert hub.asked[0].json == {"files": [{"name": "rollout.yaml", "text": "kind: Rollout\n"}]}
+    assert ("--seen 3f0c6b1e" in said.err) == bool(code)
+    assert hub.asked[0].json == {"files": [{"name": "rollout.yaml", "text": "kind: Rollout\n"}], "again": False}
+
+
+def test_what_diff_told_is_what_is_applied(hub: FakeHub, capsys: Captured, here: Path) -> None:
+    hub.on("POST /api/v1/manifests/diff", difference("none"))
+    hub.on("POST /api/v1/manifests/apply", applied("created"))
+    assert main(["rollouts", "diff", "-f", "rollout.yaml", "--again"]) == 0
+    assert main(["rollouts", "apply", "-f", "rollout.yaml", "--seen", "3f0c6b1e"]) == 0
+    asked, done = hub.asked
+    assert asked.json["again"] is True
+    assert done.headers["If-Match"] == '"3f0c6b1e"'
 
 
 def test_what_is_wrong_is_told_at_its_line_and_ends_with_more_than_1(

@@ -1,0 +1,51 @@
+"""What a caller says that it saw: one ETag as it came, any, or none; and what comes of anything else."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from cloud_hub import problems
+from cloud_hub.access.if_match import Seen, SeenTag
+
+
+@pytest.fixture
+def http() -> Iterator[TestClient]:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.put("/revised")
+    def revised(seen: Seen) -> int | None:
+        return seen
+
+    @app.put("/tagged")
+    def tagged(seen: SeenTag) -> str | None:
+        return seen
+
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("sent", "seen"), [('"3"', 3), (' "0" ', 0), ("*", None), (None, None)])
+def test_a_revision_is_read_from_its_etag(http: TestClient, sent: str | None, seen: int | None) -> None:
+    answer = http.put("/revised", headers={} if sent is None else {"If-Match": sent})
+    assert (answer.status_code, answer.json()) == (200, seen)
+
+
+def test_a_tag_that_is_no_revision_is_read_as_it_is(http: TestClient) -> None:
+    assert http.put("/tagged", headers={"If-Match": '"3f0c-a"'}).json() == "3f0c-a"
+
+
+@pytest.mark.parametrize("sent", ['"yesterday"', '"03"', '"-1"', '"4000000000"', 'W/"3"', '""'])
+def test_an_etag_that_never_was_does_not_match(http: TestClient, sent: str) -> None:
+    answer = http.put("/revised", headers={"If-Match": sent})
+    assert (answer.status_code, answer.json()["code"]) == (412, "stale")
+    assert sent in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("sent", ["3", "yesterday", '"3', "", '"3", "4"', "'3'"])
+def test_what_is_no_etag_is_told_with_what_to_send(http: TestClient, sent: str) -> None:
+    answer = http.put("/revised", headers={"If-Match": sent})
+    assert (answer.status_code, answer.json()["code"]) == (400, "if-match-malformed")
+    assert 'If-Match: "3"' in answer.json()["remedy"]
