@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud_hub.access import store
 from cloud_hub.access.actor import COOKIE, OPERATOR
+from cloud_hub.access.guard import MAX_BODY_BYTES
 from cloud_hub.access.tables import AuditRow
 from cloud_hub.access.views import AuditView
 from cloud_hub.database import Database
@@ -27,8 +28,8 @@ READS = frozenset({"/api/v1/manifests/diff", "/api/v1/rollouts/preview", "/api/v
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM = "application/x-www-form-urlencoded"
 _TEXTS = ("application/json", _FORM)
-#: The console's form shows what would be with 200, and does it with a redirect.
-_SHOWS = "/rollouts/new"
+#: Forms of the console that show what would be with 200, and do it with a redirect, if they do it.
+_SHOW = frozenset({"/rollouts/new", "/manifests"})
 
 
 class AuditService:
@@ -79,17 +80,19 @@ class Audit:
             return
         request = Request(scope)
         readable = _media_type(request) in _TEXTS
+        # Who acts can stand behind a long text: of a form, all is read.
+        most = MAX_BODY_BYTES if _media_type(request) == _FORM else 4 * MAX_BODY_CHARACTERS
         body = bytearray()
 
         async def heard() -> Message:
             message = await receive()
-            if readable and len(body) <= 4 * MAX_BODY_CHARACTERS:
-                body.extend(message.get("body", b"")[: 4 * MAX_BODY_CHARACTERS])
+            if readable and len(body) <= most:
+                body.extend(message.get("body", b"")[:most])
             return message
 
         async def told(message: Message) -> None:
             # Before the answer goes out: whoever is told that it was done finds it here.
-            shown = scope["path"] == _SHOWS and message.get("status") == 200
+            shown = scope["path"] in _SHOW and message.get("status") == 200
             if message["type"] == "http.response.start" and message["status"] < 400 and not shown:
                 await run_in_threadpool(self._keep, request, message["status"], bytes(body) if readable else None)
             await send(message)

@@ -39,7 +39,7 @@ _NAV = (
     ("/", "Fleet", ()),
     ("/devices", "Devices", ("/devices", "/cohorts", "/pins")),
     ("/models", "Models", ("/models",)),
-    ("/rollouts", "Rollouts", ("/rollouts",)),
+    ("/rollouts", "Rollouts", ("/rollouts", "/manifests")),
     ("/lake", "Lake", ("/lake",)),
 )
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud_hub.access.actor import OPERATOR
+from cloud_hub.access.once import RequestKey
 from cloud_hub.access.views import AuditView
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
@@ -26,6 +27,7 @@ from cloud_hub.devices.views import (
 )
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.lake.views import ColumnView, QueryRequest, QueryView, TableView
+from cloud_hub.manifests.service import ManifestService
 from cloud_hub.monitoring.evidence import Evidence, Tally
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
@@ -47,6 +49,7 @@ from cloud_hub.rollouts.views import (
     GateReadingsView,
     HoldView,
     LatestDecisionView,
+    ManifestVersionView,
     PinIn,
     PinView,
     PreviewView,
@@ -226,6 +229,7 @@ class FakeRollouts:
     pinned: dict[str, int] = field(default_factory=dict)
     cohorts: dict[str, CohortView] = field(default_factory=dict)
     created: list[tuple[RolloutIn, Origin]] = field(default_factory=list)
+    by_request: dict[str, str] = field(default_factory=dict)
 
     def page(
         self, request: PageRequest = FIRST, *, model: str | None = None, state: str | None = None
@@ -323,11 +327,25 @@ class FakeRollouts:
         lines = draw(wanted.policy, wanted.salt or "", self._standing(wanted))
         if not lines[-1].total:
             raise Invalid("Version 9 has no artifact for 1 of the devices.", "Compile it.", code="artifact-missing")
+        if origin.request is not None and (made := self.by_request.get(origin.request.key)) is not None:
+            return self.rollouts[made]
         self.created.append((wanted, origin))
         known = next(iter(self.rollouts.values()))
-        made = known.model_copy(update={"id": f"{wanted.model}-new", "state": "running", "created_by": origin.by})
-        self.rollouts[made.id] = made
-        return self.decide(made.id, because("created", f"Created by {origin.by}."))
+        manifest = origin.manifest and ManifestVersionView(**asdict(origin.manifest))
+        made = f"{wanted.model}-new{'' if len(self.created) == 1 else len(self.created)}"
+        asked = {"model": wanted.model, "version": wanted.version, "slot": wanted.slot, "policy": wanted.policy}
+        self.rollouts[made] = known.model_copy(
+            update=asked
+            | {"id": made, "state": "running", "created_by": origin.by, "manifest": manifest}
+            | {"created_at": self.now()}
+        )
+        if origin.request is not None:
+            self.by_request[origin.request.key] = made
+        return self.decide(made, because("created", f"Created by {origin.by}."))
+
+    def newest_of_manifest(self, name: str) -> RolloutView | None:
+        made = [one for one in self.rollouts.values() if one.manifest is not None and one.manifest.name == name]
+        return max(made, key=lambda one: one.manifest.generation, default=None) if made else None  # type: ignore[union-attr]
 
     def _meant(self, selector: str) -> list[DeviceView]:
         wanted = parse(selector)
@@ -558,7 +576,7 @@ class FakeCohorts:
             raise NotFound(f"There is no cohort {name!r}.", "`vedette cohorts list` shows all.", code="cohort-unknown")
         return self.saved[name].model_copy(update={"devices": self.count(self.saved[name].selector)})
 
-    def create(self, asked: CohortIn, by: str) -> CohortView:
+    def create(self, asked: CohortIn, by: str, request: RequestKey | None = None) -> CohortView:
         check_id(asked.name, "cohort")
         if asked.name in self.saved:
             raise Conflict(f"There is a cohort {asked.name!r} already.", "Replace it.", code="cohort-exists")
@@ -582,6 +600,18 @@ class FakeCohorts:
             name=name, selector=selector, revision=revision, changed_by=by, changed_at=self.now()
         )
         return self.get(name)
+
+
+@dataclass
+class FakeRequests:
+    begun: dict[str, str] = field(default_factory=dict)
+
+    def begin(self, request: RequestKey | None) -> bool:
+        return request is None or self.begun.setdefault(request.key, request.digest) is request.digest
+
+    def forget(self, request: RequestKey | None) -> None:
+        if request is not None:
+            del self.begun[request.key]
 
 
 @dataclass
@@ -643,6 +673,7 @@ class FakeHub:
             rollouts=self.rollouts,
             freeze=self.freeze,
             pins=self.pins,
+            manifests=ManifestService(self.rollouts, self.cohorts, FakeRequests()),
             monitoring=self.monitoring,
             lake=self.lake,
             audit=self.audit,

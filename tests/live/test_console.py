@@ -32,6 +32,7 @@ PAGES = {
     "approval": "/rollouts/bearing-2-w4it",
     "new": "/rollouts/new?model=digits&selector=site+%3D+lyon",
     "wrong": "/rollouts/new?model=digits&selector=site+%3D%3D+lyon+or&soak_seconds=-3",
+    "manifests": "/manifests",
     "cohorts": "/cohorts?selector=site+%3D+lyon",
     "cohort": "/cohorts/lyon",
     "pins": "/pins?selector=site+%3D%3D+lyon+or",
@@ -256,6 +257,86 @@ def test_a_selector_is_counted_while_it_is_typed_then_saved_and_pinned(browser: 
         page.get_by_role("button", name="Unpin it").click()
         expect(page.locator("#rows")).to_contain_text("Nothing is pinned")
         assert fleet.hub.pins.pinned == []
+
+
+MANIFEST = """\
+apiVersion: vedette/v1
+kind: Rollout
+metadata:
+  name: digits-lyon
+spec:
+  model: digits
+  version: 1
+  selector: site = lyon
+"""
+
+
+@pytest.mark.parametrize(("theme", "width"), [*LOOKS, ("dark", 390)])
+def test_a_manifest_is_compared_while_it_is_typed_and_applied_as_it_was_shown(
+    browser: Browser, fleet: Served, tmp_path: Path, theme: str, width: int
+) -> None:
+    with watched(browser, width=width, theme=theme) as seen:
+
+        def looked_at(name: str) -> None:
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "it must not scroll sideways"
+            assert not seen.failures()
+            if folder := os.environ.get("VEDETTE_SCREENSHOTS"):
+                page.screenshot(path=Path(folder) / f"manifest-{name}-{theme}-{width}.png", full_page=True)
+
+        page = seen.open(f"{fleet.url}/rollouts")
+        page.get_by_role("link", name="From a manifest").click()
+        text, plan = page.get_by_role("textbox", name="manifest.yaml"), page.locator("#plan")
+        text.fill(MANIFEST.replace("version: 1", "version: one"))
+        expect(plan).to_contain_text("manifest.yaml:7:3 spec.version", timeout=8000)
+        expect(page.locator(".gutter .wrong")).to_have_text("7")
+        looked_at("wrong")
+        plan.get_by_role("link", name="manifest.yaml:7:3").click()
+        expect(text).to_be_focused()
+        assert text.evaluate("(text) => text.value.slice(text.selectionStart).split('\\n')[0]") == "version: one"
+        text.fill(MANIFEST)
+        expect(plan).to_contain_text("digits-lyon is new: a rollout starts for 14 devices", timeout=8000)
+        expect(page.locator(".gutter .wrong")).to_have_count(0)
+        looked_at("new")
+        page.get_by_label("Your name, for the history").fill("maria")
+        page.get_by_role("button", name="Start 1 rollout").click()
+        expect(page.locator("#top .head")).to_contain_text("from the manifest digits-lyon")
+        ((wanted, origin),) = fleet.hub.rollouts.created
+        assert (wanted.version, wanted.policy.selector, origin.by) == (1, "site = lyon", "maria")
+
+        changed = tmp_path / "lyon.yaml"
+        changed.write_text(f"{MANIFEST}  soak_seconds: 600\n")
+        page.goto(f"{fleet.url}/manifests")
+        page.get_by_label("Or choose files").set_input_files(changed)
+        expect(page.get_by_role("textbox", name="lyon.yaml")).to_have_value(changed.read_text())
+        expect(plan).to_contain_text("spec.soak_seconds60 → 600")
+        plan.get_by_text("As a diff").click()
+        looked_at("changed")
+        fleet.hub.rollouts.decide("digits-new", BecauseView(code="x", sentence="Stopped."), state="stopped")
+        page.get_by_role("button", name="Start 1 rollout").click()
+        expect(plan.get_by_role("alert")).to_contain_text("would do something else than what was shown")
+        expect(plan).to_contain_text("digits-new (version 1, stopped)")
+        looked_at("stale")
+        assert len(fleet.hub.rollouts.created) == 1
+        assert "412" in " ".join(seen.complaints)
+        seen.complaints.clear()
+        page.get_by_role("button", name="Start 1 rollout").click()
+        expect(page).to_have_url(f"{fleet.url}/rollouts/digits-new2")
+
+
+def test_a_manifest_is_applied_without_scripts_after_a_mistake(browser: Browser, fleet: Served) -> None:
+    with watched(browser, scripts=False) as seen:
+        page = seen.open(f"{fleet.url}/manifests")
+        text, show = page.get_by_role("textbox", name="manifest.yaml"), page.get_by_role("button", name="Show what")
+        text.fill(f"{MANIFEST}  soak_second: 5\n")
+        show.click()
+        expect(page.locator("#plan")).to_contain_text("Did you mean 'soak_seconds'?")
+        expect(page.locator(".gutter .wrong")).to_have_text("9")
+        expect(text).to_have_value(f"{MANIFEST}  soak_second: 5\n")
+        text.fill(MANIFEST)
+        show.click()
+        page.get_by_role("button", name="Start 1 rollout").click()
+        expect(page.locator("#top .head")).to_contain_text("from the manifest digits-lyon")
+        assert len(fleet.hub.rollouts.created) == 1
 
 
 def test_the_theme_is_kept_and_charts_follow_it(browser: Browser, fleet: Served) -> None:

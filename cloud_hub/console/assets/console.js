@@ -3,6 +3,7 @@
 import "./globals.js";
 import "htmx.org/dist/ext/hx-sse.js";
 import { startClock } from "./clock.js";
+import { startLines } from "./lines.js";
 
 const DEFAULT_EVERY_MS = 1000;
 const due = new WeakMap();
@@ -59,3 +60,4 @@ document.addEventListener("click", (event) => {
 });
 
 startClock();
+startLines();

@@ -37,6 +37,7 @@ def http(audit: AuditService) -> Iterator[TestClient]:
     def refused() -> None:
         raise Conflict("No.")
 
+    @app.post("/manifests")
     @app.post("/rollouts/new")
     async def wizard(request: Request, start: bool = False) -> Any:
         await request.body()
@@ -81,6 +82,7 @@ def test_what_reads_and_what_was_refused_is_not_there(http: TestClient) -> None:
     http.get("/things/a")
     http.post("/api/v1/lake/query")
     http.post("/rollouts/new")
+    http.post("/manifests")
     assert http.post("/refused").status_code == 409
     assert kept(http) == []
 
@@ -96,6 +98,12 @@ def test_a_form_says_who_acts_and_then_the_browser_remembers(http: TestClient) -
     http.cookies.set("vedette-actor", "grace")
     http.post("/things/a", data={"reason": "x"})
     assert [(one["by"], one["status"]) for one in kept(http)] == [("grace", 200), ("grace", 303)]
+
+
+def test_who_acts_is_found_behind_a_long_text(http: TestClient) -> None:
+    http.post("/things/a", data={"text": "x" * 100_000, "by": "grace"})
+    (one,) = kept(http)
+    assert (one["by"], len(one["body"])) == ("grace", MAX_BODY_CHARACTERS)
 
 
 def test_what_is_long_is_cut_and_what_is_no_text_is_left_out(http: TestClient) -> None:
