@@ -37,22 +37,31 @@ def ask_shares(
     def by_past(treated: Cohort) -> Question:
         return ask(treated.of(treated.known), nobody, concurrent=False)
 
+    def promised(treated: Cohort) -> Question | None:
+        if promise is None:
+            return None
+        correlation = asked.correlation * RAW
+        return Question(treated, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
+
     def beside(treated: Cohort, control: Cohort) -> Question:
-        return ask(treated, control, concurrent=case.controlled)
+        own = by_past(treated) if treated.known.any() else promised(treated)
+        return replace(ask(treated, control, concurrent=case.controlled), own=own)
 
     known, spoke = found.whole.known.any(), found.control.records[:, 0].sum()
-    reference = None
-    if not case.controlled and promise is not None and not known and spoke <= records:
-        # It says more than so small a control; but what the version was cleared of beside that, it is.
-        correlation = asked.correlation * RAW
-        reference = Question(found.whole, nobody, promise, tolerated, both_ways, correlation, True, uncertain, False)
+    # It says more than so small a control; but what the version was cleared of beside that, it is.
+    reference = promised(found.whole) if not case.controlled and not known and spoke <= records else None
     if not spoke:
         question = reference or ask(found.whole, nobody, concurrent=case.controlled)
         alone = None if case.controlled or reference or not known else question
     else:
         question = beside(found.treated, found.control)
-        alone = replace(reference, by_itself=True) if reference else by_past(found.alone)
+        alone = replace(reference, by_itself=True) if reference else by_past(_alone(case, found))
     return _with(question, alone, case, found, _just_after(case, found, by_past, beside), unmistakable=unmistakable)
+
+
+def _alone(case: Case, found: Compared) -> Cohort:
+    """The treated while nobody was a control; where a few go on to be one that says too little, whenever that was."""
+    return found.whole if case.controlled and case.final else found.alone
 
 
 def _just_after(
@@ -83,7 +92,7 @@ def _with(
 ) -> Question:
     question = replace(
         question,
-        final=not case.controlled and not case.exposing,
+        final=case.final,
         just_after=just_after,
         alone_since_seconds=found.alone_since_seconds,
     )
@@ -118,11 +127,14 @@ def ask_thresholds(
         return Question(known, nobody, guess, tolerated, False, correlation, promised=True, concurrent=False)
 
     def beside(ours: Cohort, theirs: Cohort) -> Question:
-        return Question(ours, theirs, guess, tolerated, False, correlation, concurrent=case.controlled, usual=True)
+        own = by_past(ours)
+        return Question(
+            ours, theirs, guess, tolerated, False, correlation, concurrent=case.controlled, own=own, usual=True
+        )
 
     after = _just_after(case, found, by_past, beside)
     if len(found.control.devices):
-        question, alone = beside(found.treated, found.control), by_past(found.alone)
+        question, alone = beside(found.treated, found.control), by_past(_alone(case, found))
         return _with(question, alone, case, found, after, unmistakable=unmistakable)
     if case.controlled:
         return beside(found.whole, nobody)

@@ -10,6 +10,8 @@ from cloud_hub.monitoring.periods import Period
 
 #: A control that is left has spoken within so long, or in one of the last two periods, of when the treated did.
 _LATELY_SECONDS = 120
+#: Of fewer devices than that a control proves nothing by itself: one of them may be odd.
+FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -75,17 +77,26 @@ class Case:
     def control_rows(self) -> Rows:
         return Rows([period.control for period in self.periods], self.past, self.targets)
 
-    @cached_property
+    @property
     def controlled(self) -> bool:
         """Whether there is, or will be, a control to wait for. Who is not exposed yet will be one; after the last wave
         it is whoever still says something."""
-        if not self.concurrent or self.exposing:
-            return self.concurrent
+        return self.concurrent and (self.exposing or self._lately is None or self._lately > 0)
+
+    @property
+    def final(self) -> bool:
+        """Whether nobody is left to be exposed, and too few to be a control that says anything by itself."""
+        return not self.exposing and not (self.concurrent and (self._lately is None or self._lately >= FEWEST))
+
+    @cached_property
+    def _lately(self) -> int | None:
+        """How many of the control have said something lately; None where the treated have not yet."""
         spoke = [period.since_seconds for period in self.periods if period.treated.devices]
         if not spoke:
-            return True
+            return None
         since = min(spoke[-2:][0], spoke[-1] - _LATELY_SECONDS)
-        return any(period.control.devices for period in self.periods if period.since_seconds >= since)
+        late = [period.control.by_device for period in self.periods if period.since_seconds >= since]
+        return len(set[str]().union(*late))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 Each device's share is expected to be what its own past says (`expected`), moved on the logit scale by a change that
 its cohort has in common: `d_t` for the treated, `d_c` for the control, which is the world's own. Around that, devices
-differ by the correlation r of their records (`betabinomial.py`), a nuisance between 0 and `most`: where the control's
-devices agree with each other, r is small, and few treated devices can prove a change; where they do not, it takes many.
+differ by the correlation r of their records (`betabinomial.py`), a nuisance between 0 and `most`. Those of the control
+may differ more than the treated do, and not less: where they agree with each other, few treated devices can prove a
+change; but treated devices that agree do not make a control of one device any better known.
 
 The null hypothesis is that the treated, on average over their devices, rose by at most `tolerated` more than they would
 have by the world's change. Against it stands the e-process
 
-    E = integral of L(d_t, d_c, r) over a prior  /  the largest L(d_t, d_c, r) that the null allows,
+    E = integral of L(d_t, d_c, r_t, r_c) over a prior  /  the largest L(d_t, d_c, r_t, r_c) that the null allows,
 
 with L the likelihood of all counts so far. The prior is fixed beforehand, so the numerator is, under any d and r, a
 nonnegative martingale when divided by L(d, r), and the denominator is at least L of the truth. Hence E is at most a
@@ -28,6 +29,9 @@ from cloud_hub.monitoring.gates.betabinomial import LEAST_CORRELATION, Array, ex
 _SCALES = (0.25, 2.5)
 #: Shares of the largest correlation that are weighed, each alike.
 _CORRELATIONS = np.array([0.0, 0.003, 0.015, 0.06, 0.25, 1.0])
+#: Which of them the treated have, and which the control; half of the weight is on those that are the same.
+_OURS, _THEIRS = np.triu_indices(len(_CORRELATIONS))
+_WEIGHTS = np.where(_OURS == _THEIRS, 0.5 / len(_CORRELATIONS), 0.5 / (len(_OURS) - len(_CORRELATIONS)))
 _SHIFTS = np.linspace(-16.0, 16.0, 129)
 _NODES = np.linspace(-5.0, 5.0, 15)
 _SEARCH, _ZOOM = 11, 5
@@ -95,15 +99,16 @@ def log_evidence(treated: Counted, control: Counted | None, tolerated: float, mo
         return 0.0
     correlation = np.maximum(_CORRELATIONS * most, LEAST_CORRELATION)
     ours = _Cohort(treated)
-    numerator = ours.log_average(correlation)
     if control is None:
         shift = np.full((len(correlation), 1), float(ours.shift_to(ours.mean(np.zeros(1)) + tolerated)[0]))
         allowed = ours.log_likelihood(shift, correlation[:, None])
+        numerator = ours.log_average(correlation) - np.log(len(correlation))
     else:
         theirs = _Cohort(control)
-        numerator = numerator + theirs.log_average(correlation)
+        averages = ours.log_average(correlation)[_OURS], theirs.log_average(correlation)[_THEIRS]
+        numerator = averages[0] + averages[1] + np.log(_WEIGHTS)
         allowed = _allowed(ours, theirs, tolerated, correlation)
-    return float(log_sum(numerator - np.log(len(correlation)), axis=0) - allowed.max())
+    return float(log_sum(numerator, axis=0) - allowed.max())
 
 
 def _allowed(ours: _Cohort, theirs: _Cohort, tolerated: float, correlation: Array) -> Array:
@@ -111,19 +116,24 @@ def _allowed(ours: _Cohort, theirs: _Cohort, tolerated: float, correlation: Arra
     ours_alone = float(ours.shift_to(ours.mean(np.array([ours.shift])) - tolerated)[0])
     ends = sorted((theirs.shift, ours_alone))
     spare = float(theirs.width(correlation[-1:])[0])
+    of_ours, of_theirs = correlation[_OURS], correlation[_THEIRS]
 
-    def at(shifts: Array) -> Array:
-        correlations = np.broadcast_to(correlation[:, None], shifts.shape)
-        both = theirs.log_likelihood(shifts, correlations) + _log_prior(shifts)
-        return both + ours.log_likelihood(ours.shift_to(ours.mean(shifts) + tolerated), correlations)
+    def at(shifts: Array, mine: Array, other: Array) -> tuple[Array, Array]:
+        moved = ours.shift_to(ours.mean(shifts) + tolerated)
+        return (
+            ours.log_likelihood(moved, np.broadcast_to(mine[:, None], shifts.shape)),
+            theirs.log_likelihood(shifts, np.broadcast_to(other[:, None], shifts.shape)) + _log_prior(shifts),
+        )
 
     near = np.broadcast_to(np.linspace(ends[0] - spare, ends[1] + spare, _SEARCH), (len(correlation), _SEARCH))
-    found, rows = at(near), np.arange(len(correlation))
+    mine, other = at(near, correlation, correlation)
+    near, found, rows = near[_OURS], mine[_OURS] + other[_THEIRS], np.arange(len(_OURS))
     for _ in range(2):
         step = (near[:, 1] - near[:, 0])[:, None]
         near = near[rows, found.argmax(axis=1)][:, None] + step * np.linspace(-1.0, 1.0, _ZOOM)
-        found = at(near)
-    width = 1.0 / np.sqrt(ours.width(correlation) ** -2 + theirs.width(correlation) ** -2 + _SCALES[-1] ** -2)
+        mine, other = at(near, of_ours, of_theirs)
+        found = mine + other
+    width = 1.0 / np.sqrt(ours.width(of_ours) ** -2 + theirs.width(of_theirs) ** -2 + _SCALES[-1] ** -2)
     return np.asarray(found.max(axis=1) + np.log(width * np.sqrt(2 * np.pi)))
 
 

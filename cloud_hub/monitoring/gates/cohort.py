@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.case import FEWEST
 from cloud_hub.monitoring.gates.rows import Ints, Names
 
 Flags = NDArray[np.bool_]
@@ -135,7 +136,10 @@ class Question:
     concurrent: bool = True
     """Whether there is, or will be, a control: then its evidence is waited for."""
     final: bool = False
-    """Whether nobody is left to be a control or to be exposed."""
+    """Whether nobody is left to be exposed, and too few to be a control that says anything by itself."""
+    own: "Question | None" = None
+    """The same, asked of the treated alone: against their own past, or else what is promised. What a control of a few
+    devices seems to prove must be proved by this as well."""
     alone: "Question | None" = None
     """The same, asked of what the treated showed while nobody was a control, against their own past alone."""
     just_after: "Question | None" = None
@@ -153,10 +157,23 @@ class Question:
     def shares(self) -> int:
         return len(self.guess)
 
+    @property
+    def few(self) -> bool:
+        """Whether one odd device could be all that the treated differ from."""
+        return 0 < len(self.control.devices) < FEWEST
+
+    @property
+    def strange(self) -> bool:
+        """Whether the control's devices have no past to be known by, and those that it is compared with have."""
+        if self.own is None or not self.own.by_past or self.by_past or not len(self.control.devices):
+            return False
+        return 2 * len(self.own.treated.devices) >= len(self.treated.devices)
+
     def on(self, target: str) -> "Question":
         """The same, asked of the devices of one hardware target."""
         treated, control = (one.of(one.targets == target) for one in (self.treated, self.control))
-        return replace(self, treated=treated, control=control)
+        own = None if self.own is None else self.own.on(target)
+        return replace(self, treated=treated, control=control, own=own)
 
     @property
     def weighable(self) -> bool:

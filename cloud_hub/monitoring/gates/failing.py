@@ -6,19 +6,23 @@ directions and strata (devices with a past and without one, all hardware targets
 up their e-values with weights whose sum is 1. That is an e-value again, however they depend on each other (V. Vovk, R.
 Wang, "E-values: calibration, combination and applications", Ann. Stat. 49, 2021, proposition 3.1).
 
+A control of one device or two may be odd, and one without a past is not known; the treated devices' own past must then
+prove the same (the smaller e-value is taken). An odd device of the treated is another matter: the version touched it.
+
 Long before it is proved of a hardware target, harm can be likely there. Then the version is not cleared either, however
 well it does on all other targets (`doubt`): a wave opens by what is known of each.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, inf, log
 
 import numpy as np
 
 from cloud_hub.monitoring.gates.betabinomial import Array
+from cloud_hub.monitoring.gates.case import FEWEST
 from cloud_hub.monitoring.gates.change import Counted, log_evidence
-from cloud_hub.monitoring.gates.cohort import ALL, RAW, Cohort, Past, Pooled, Question
+from cloud_hub.monitoring.gates.cohort import ALL, RAW, Cohort, Expected, Past, Pooled, Question, past_of
 
 #: Devices of a cohort that harm is weighed on: more add little, and cost time at every look.
 WITNESSES = 48
@@ -50,6 +54,23 @@ class _Stratum:
     past: Past
     correlation: float
     target: str
+    newcomers: bool = False
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What is held against the treated besides a control that says too little: nothing, where nothing is known."""
+
+    question: Question
+    treated: Cohort
+    expected: Expected
+
+    def log_evidence(self, at: int, fell: bool, tolerated: float) -> float:
+        one = Counted(self.treated.hits[:, at], self.treated.records[:, at], self.expected.share[:, at])
+        change = float(self.expected.pooled.change[at])
+        if (-change if fell else change) <= tolerated:
+            return -inf
+        return log_evidence(one.misses if fell else one, None, tolerated, self.question.correlation)
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,11 @@ class _Suspect:
     def log_evidence(self, tolerated: float) -> float:
         return log(self.weight) + log_evidence(self.treated, self.control, tolerated, self.stratum.correlation)
 
+    def log_proof(self, tolerated: float, own: _Own | None) -> float:
+        """The same, as far as the treated alone show it too."""
+        found = self.log_evidence(tolerated)
+        return found if own is None else min(found, log(self.weight) + own.log_evidence(self.at, self.fell, tolerated))
+
 
 def harm(question: Question, past: Past, alpha: float) -> Harm | None:
     """The harm that is proved, if any is; a version without any is blamed with a probability of at most `alpha`,
@@ -74,20 +100,21 @@ def harm(question: Question, past: Past, alpha: float) -> Harm | None:
     enough = log(1 / alpha)
     tolerated = np.full(question.shares, question.tolerated) + question.uncertain
     weighed = [
-        (suspect.log_evidence(float(tolerated[suspect.at])), suspect)
+        (suspect.log_proof(float(tolerated[suspect.at]), own), suspect, own)
         for stratum in _strata(question, past)
+        for own in _besides(question, stratum)
         for suspect in _suspects(question, stratum, tolerated, enough)
     ]
     if not weighed:
         return None
-    top, worst = max(weighed, key=lambda pair: pair[0])
-    if top + log(sum(exp(evidence - top) for evidence, _ in weighed)) < enough:
+    top, worst, own = max(weighed, key=lambda one: one[0])
+    if top == -inf or top + log(sum(exp(evidence - top) for evidence, _, _ in weighed)) < enough:
         return None
     # By how much at the least: the largest tolerance that this share alone would still disprove.
     inside, outside = float(tolerated[worst.at]), worst.value
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2
-        if worst.log_evidence(middle) >= enough:
+        if worst.log_proof(middle, own) >= enough:
             inside = middle
         else:
             outside = middle
@@ -120,7 +147,8 @@ def _strata(question: Question, past: Past) -> Iterator[_Stratum]:
     if not known.all() and len(theirs.devices):
         # Nothing is known of these, nor therefore taken as known of those that they are compared with.
         guess = Past(past.pooled, np.full_like(past.worth, ALL))
-        yield from _by_target(_NEWCOMERS, min(1.0, question.correlation * RAW), ours.of(~known), theirs, guess)
+        for stratum in _by_target(_NEWCOMERS, min(1.0, question.correlation * RAW), ours.of(~known), theirs, guess):
+            yield replace(stratum, newcomers=True)
 
 
 def _by_target(weight: float, correlation: float, treated: Cohort, control: Cohort, past: Past) -> Iterator[_Stratum]:
@@ -176,6 +204,18 @@ def _suspects(question: Question, stratum: _Stratum, tolerated: Array, enough: f
             found.append((float(ceiling[at]), suspect))
     found.sort(key=lambda pair: pair[0], reverse=True)
     return [suspect for _, suspect in found[:_WEIGHED]]
+
+
+def _besides(question: Question, stratum: _Stratum) -> tuple[_Own | None, ...]:
+    """What must prove the same as the stratum: nothing (None), where its control is enough by itself; none at all,
+    where it is not and nothing else is known."""
+    if not question.strange and not 0 < len(stratum.control.devices) < FEWEST:
+        return (None,)
+    own = question.own
+    if own is None or (stratum.newcomers and own.by_past):
+        return ()
+    treated = _witnesses(own.treated.of(own.treated.targets == stratum.target) if stratum.target else own.treated)
+    return (_Own(own, treated, past_of(own).expect(treated)),) if len(treated.devices) else ()
 
 
 def _share_of(question: Question, stratum: _Stratum) -> float:

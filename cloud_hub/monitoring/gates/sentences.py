@@ -29,12 +29,23 @@ def say(found: Weighed, of: str, hit: str, change: str) -> str:
     return what
 
 
+def _by_name(question: Question) -> str:
+    return f" ({', '.join(sorted(question.control.devices))})" if question.few else ""
+
+
 def _missing(found: Weighed) -> str:
+    if found.exhausted and found.question.few:
+        return (
+            ". So small a control may be odd, and no number of records will tell: look at it, and approve the version "
+            "as it is, or abort it"
+        )
     if found.exhausted:
         return (
             ". Nobody is left to tell the version from the world by, and no number of records will: approve it as it "
             "is, or abort it"
         )
+    if found.clear and found.question.few:
+        return ", but so small a control may be odd; another device of it, or more time in later waves, may tell"
     if found.clear:
         return ", but so few devices do not prove that it is the version; more devices are needed"
     more = "devices or records" if found.value > found.question.tolerated else "records"
@@ -64,7 +75,7 @@ def _against(question: Question, found: Weighed) -> str:
         theirs = found.theirs
         against += (
             f", against {percent(float(theirs.share[at]))} of {theirs.records[at]:,.0f} in the control on "
-            f"{devices(len(question.control.devices))}"
+            f"{devices(len(question.control.devices))}{_by_name(question)}"
         )
     if found.by_past:
         against += f", where their pasts lead to expect {percent(float(found.ours.expected[at]))}"

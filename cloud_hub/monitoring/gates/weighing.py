@@ -68,7 +68,7 @@ def weigh(question: Question, alpha: float) -> Weighed:
         if proved := harm(replace(alone, uncertain=_UNMISTAKABLE + moved), past_of(alone), _FAR * alpha):
             return replace(_failed(alone, past_of(alone), proved, _FAR * alpha), alone_since_seconds=since)
     if found is not None and question.concurrent:
-        return found
+        return _beside_few(found, question, _FAR * alpha) if question.final else found
     if found is not None and found.verdict is Verdict.PASS:
         return replace(found, alone_since_seconds=since)
     if (after := question.just_after) and (proved := harm(after, past_of(after), _JUST_AFTER * alpha)):
@@ -81,6 +81,18 @@ def weigh(question: Question, alpha: float) -> Weighed:
     else:
         left = _last(_unproved(alone, past_of(alone), _FAR * alpha), question)
     return replace(left, alone_since_seconds=since)
+
+
+def _beside_few(found: Weighed, question: Question, alpha: float) -> Weighed:
+    """Where a few are left that may be odd, and nobody to be exposed: what differs from them need not have changed."""
+    if found.verdict is not Verdict.NOT_ENOUGH_EVIDENCE or not found.clear:
+        return found
+    alone = question.alone
+    if alone is not None and not alone.by_itself:
+        by_past = _unproved(alone, past_of(alone), alpha)
+        if by_past.verdict is Verdict.PASS:
+            return by_past
+    return replace(found, exhausted=True)
 
 
 def _answered(question: Question, alpha: float) -> Weighed:
