@@ -31,6 +31,9 @@ MOST_BYTES = 16 * 1024 * 1024
 #: How long a call waits for a free core before it is dropped.
 PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
+#: Whether there are cycles to spare shows no sooner, and each look takes the interpreter lock from the answers: who has
+#: none to spare is not asked five hundred times a second.
+_PAUSE_SECONDS = 0.1
 #: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up.
 TRICKLE_SHARE = 0.005
 _SAVED_SECONDS = 20.0
@@ -113,23 +116,24 @@ class Shadow:
             while True:
                 self._changed.wait_for(lambda: self._offers or self._stopped)
                 patient = time.monotonic() + PATIENCE_SECONDS
-                while not self._stopped and not self._may_run() and time.monotonic() < patient:
-                    self._changed.wait(_LOOK_SECONDS)
+                while (pause := self._pause()) and not self._stopped and time.monotonic() < patient:
+                    self._changed.wait(pause)
                 if self._stopped:
                     return None
                 offer = self._offers.popleft()
                 self._bytes -= offer.size_bytes
-                if self._may_run():
+                if not pause:
                     return offer
 
-    def _may_run(self) -> bool:
-        if not self._free():
-            return False
+    def _pause(self) -> float:
+        """How long to wait before it is worth looking whether a run may start; 0: it may."""
         now = time.monotonic()
         self._saved += (now - self._saved_at) * TRICKLE_SHARE
         self._saved, self._saved_at = min(self._saved, _SAVED_SECONDS * TRICKLE_SHARE), now
         self._trickles = not self._spare()
-        return not self._trickles or self._saved > 0
+        if self._trickles and self._saved <= 0:
+            return _PAUSE_SECONDS
+        return 0.0 if self._free() else _LOOK_SECONDS
 
     def _compare(self, offer: _Offer) -> None:
         try:

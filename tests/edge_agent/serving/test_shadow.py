@@ -202,6 +202,26 @@ def test_a_device_with_no_cycles_to_spare_still_says_a_little():
         assert 1 <= len(challenger.batches) <= 7, "0.1 s are saved up, and 5 ms a second come to it"
 
 
+def test_a_device_with_no_cycles_to_spare_is_not_asked_for_them_all_the_time():
+    looks = 0
+
+    def spare() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    with serving(spare=spare) as world:
+        world.runs(FakeSession(1))
+        world.runs(FakeSession(1), a_manifest(2), key=SHADOW)
+        world.engine._shadow._saved = -1.0
+        # As many as may wait: each that comes has it look once.
+        for _ in range(shadow_module.MOST_CALLS):
+            world.ask().wait()
+        before = looks
+        time.sleep(0.5)
+        assert 2 <= looks - before <= 10
+
+
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
