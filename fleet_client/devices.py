@@ -1,5 +1,6 @@
 """The fleet's devices: find them, label them, let new ones join."""
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from urllib.parse import quote
@@ -87,13 +88,13 @@ class Devices:
         labels: Mapping[str, str] | None = None,
         target: str | None = None,
         expires_in_seconds: int = 86_400,
+        key: str | None = None,
     ) -> Token:
-        """A join token that works once, for `device` or for one that the hub names."""
+        """A join token that works once, for `device` or for one that the hub names; one for each `key`."""
         wanted = {"device": device, "target": target, "labels": dict(labels or {})}
-        body = {key: value for key, value in wanted.items() if value is not None}
-        return self._http.send(
-            Token, "POST", f"{API}/devices/tokens", {**body, "expires_in_seconds": expires_in_seconds}
-        )
+        given = {name: value for name, value in wanted.items() if value is not None}
+        body = {**given, "expires_in_seconds": expires_in_seconds}
+        return self._http.send(Token, "POST", f"{API}/devices/tokens", body, key or os.urandom(16).hex())
 
 
 def _path(device: str) -> str:

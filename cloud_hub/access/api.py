@@ -7,6 +7,8 @@ from starlette.concurrency import run_in_threadpool
 
 from cloud_hub.access.audit import AuditService
 from cloud_hub.access.joining import JoinService
+from cloud_hub.access.once import keyed
+from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.access.views import AuditView, TokenOrder, TokenView
 from cloud_hub.errors import Invalid
 from cloud_hub.page import Page, PageQuery
@@ -54,9 +56,12 @@ def router(joining: JoinService) -> APIRouter:
     routes = APIRouter(tags=["joining"])
 
     @routes.post("/devices/tokens", summary="Make a join token", status_code=201)
-    def make_token(order: TokenOrder) -> TokenView:
-        """It works once, for one device. The token is shown now and never again."""
-        return joining.make_token(order.device, order.target, order.labels, order.expires_in_seconds)
+    def make_token(order: TokenOrder, key: RequestKeyHeader = None) -> TokenView:
+        """It works once, for one device. The token is shown now, to the same request if that is sent again, and never
+        after."""
+        return joining.make_token(
+            order.device, order.target, order.labels, order.expires_in_seconds, keyed(key, "devices/tokens", order)
+        )
 
     @routes.post("/join", summary="Join the fleet", openapi_extra={"requestBody": _JOIN_REQUEST})
     async def join(request: Request) -> Response:

@@ -1,7 +1,6 @@
 """The audit: who wrote what, when. Stands before the whole app, and keeps a write before its answer goes out."""
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs
@@ -16,13 +15,12 @@ from cloud_hub.access.guard import MAX_BODY_BYTES
 from cloud_hub.access.tables import AuditRow
 from cloud_hub.access.views import AuditView
 from cloud_hub.database import Database
+from cloud_hub.forgetting import forget
 from cloud_hub.page import Page, PageRequest
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_CHARACTERS = 4_000
-_AT_ONCE = 1_000
-_PAUSE_SECONDS = 0.12
 #: POST, for what they are asked does not fit into an address; they change nothing.
 READS = frozenset({"/api/v1/manifests/diff", "/api/v1/rollouts/preview", "/api/v1/lake/query"})
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -56,14 +54,7 @@ class AuditService:
     def forget_old(self) -> None:
         """Deletes writes that were kept long enough."""
         before = self._now() - self._kept_for
-        # A few at a time: whoever writes meanwhile waits for no more than these.
-        while self._forget(before) == _AT_ONCE:
-            # Who waits for SQLite's one writer asks every 100 ms whether it is its turn.
-            time.sleep(_PAUSE_SECONDS)
-
-    def _forget(self, before: datetime) -> int:
-        with self._database.session() as session:
-            return store.delete_audit_before(session, before, _AT_ONCE)
+        forget(self._database, lambda session, limit: store.delete_audit_before(session, before, limit))
 
 
 class Audit:

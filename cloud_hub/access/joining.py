@@ -1,6 +1,8 @@
 """Join tokens, and what a device gets for one."""
 
+import base64
 import hashlib
+import hmac
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +10,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from cloud_hub.access import store
+from cloud_hub.access import once, store
+from cloud_hub.access.once import RequestKey
 from cloud_hub.access.tables import JoinTokenRow
 from cloud_hub.access.views import TokenView
 from cloud_hub.database import Database
@@ -50,15 +53,21 @@ class JoinService:
         self._now = now
 
     def make_token(
-        self, device: str | None, target: str | None, labels: Mapping[str, str], expires_in_seconds: int
+        self,
+        device: str | None,
+        target: str | None,
+        labels: Mapping[str, str],
+        expires_in_seconds: int,
+        request: RequestKey | None = None,
     ) -> TokenView:
-        """A token for one device: for that id, target and labels where given. Raises `ContractError`, `Invalid`."""
+        """A token for one device: for that id, target and labels where given. A `request` that is sent again gets the
+        one that it made. Raises `ContractError`, `Invalid`."""
         if device is not None:
             check_id(device)
         if target is not None:
             check_id(target, "hardware target")
-        secret, now = secrets.token_urlsafe(32), self._now()
-        expires_at = now + timedelta(seconds=expires_in_seconds)
+        seed, now = secrets.token_hex(32), self._now()
+        secret, expires_at = self._secret(seed), now + timedelta(seconds=expires_in_seconds)
         row = JoinTokenRow(
             secret_hash=_hash(secret),
             device=device,
@@ -68,11 +77,12 @@ class JoinService:
             expires_at=expires_at,
         )
         with self._database.session() as session:
+            if (done := once.begin(session, request, now)) is not None:
+                return self._shown(self._secret(done["seed"]), device, datetime.fromisoformat(done["expires_at"]))
             store.delete_tokens_before(session, now - _REMEMBERED)
             store.add_token(session, row)
-        hub_key, release_key = self._keys.hub.public.fingerprint, self._keys.release.public.fingerprint
-        token = JoinToken(self._place.hub, hub_key, release_key, secret)
-        return TokenView(token=str(token), device=device, expires_at=expires_at)
+            once.finish(session, request, {"seed": seed, "expires_at": expires_at.isoformat()})
+        return self._shown(secret, device, expires_at)
 
     def join(self, asked: JoinRequest) -> bytes:
         """The signed `Identity`, in JSON. The same token with the same key gets the same answer again.
@@ -115,6 +125,16 @@ class JoinService:
             store.put_device(session, joined, token.labels, sentence)
         self._devices.tell_joined(device)
         return answer
+
+    def _secret(self, seed: str) -> str:
+        # Of a seed that is kept, only this hub can tell the secret: it is made again, and never stored.
+        made = hmac.digest(self._keys.url_secret, b"join-token:" + seed.encode(), "sha256")
+        return base64.urlsafe_b64encode(made).decode().rstrip("=")
+
+    def _shown(self, secret: str, device: str | None, expires_at: datetime) -> TokenView:
+        hub_key, release_key = self._keys.hub.public.fingerprint, self._keys.release.public.fingerprint
+        token = JoinToken(self._place.hub, hub_key, release_key, secret)
+        return TokenView(token=str(token), device=device, expires_at=expires_at)
 
     def _identity(self, device: str, target: str, request: Request, now: datetime) -> bytes:
         identity = Identity(

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from sqlmodel import Session
@@ -28,6 +29,7 @@ from cloud_hub.devices.views import (
     SpoolView,
 )
 from cloud_hub.errors import NotFound
+from cloud_hub.forgetting import forget
 from cloud_hub.page import Page, PageRequest
 
 logger = logging.getLogger(__name__)
@@ -119,9 +121,8 @@ class DeviceService:
     def forget_old_events(self) -> None:
         """Deletes history that is older than `EVENT_DAYS`."""
         before = self._now() - timedelta(days=EVENT_DAYS)
-        with self._database.session() as session:
-            store.delete_events_before(session, before)
-            store.delete_runs_before(session, before)
+        for delete in (store.delete_events_before, store.delete_runs_before):
+            forget(self._database, partial(delete, before))
 
     def tell_joined(self, device: str) -> None:
         """Tells listeners and watchers of a device that joined or was relabelled."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Delete, Select, and_, case, delete, exists, func, or_, select, update
 from sqlmodel import Session, col
 
 from cloud_hub.database import upsert
@@ -146,8 +146,10 @@ def page_of_events(session: Session, device: str, request: PageRequest) -> Rows:
     return fetch(session, statement, request, sorts={"number": number}, default_sort="-number", key=number)
 
 
-def delete_events_before(session: Session, at: datetime) -> None:
-    session.execute(delete(DeviceEvent).where(col(DeviceEvent.at) < at))
+def delete_events_before(at: datetime, session: Session, limit: int) -> int:
+    """Deletes what happened before `at`, the oldest `limit` at most. How many these were."""
+    oldest = select(col(DeviceEvent.id)).where(col(DeviceEvent.at) < at).order_by(col(DeviceEvent.at)).limit(limit)
+    return _delete(session, delete(DeviceEvent).where(col(DeviceEvent.id).in_(oldest)))
 
 
 def runs_at(session: Session, device: str, at: datetime, model: str | None) -> list[DeviceRun]:
@@ -200,8 +202,15 @@ def end_runs(session: Session, device: str, at: datetime) -> None:
     session.execute(update(DeviceRun).where(*of).values(until=at).execution_options(synchronize_session=False))
 
 
-def delete_runs_before(session: Session, at: datetime) -> None:
-    session.execute(delete(DeviceRun).where(col(DeviceRun.until) < at))
+def delete_runs_before(at: datetime, session: Session, limit: int) -> int:
+    """Deletes what ended before `at`, the oldest `limit` at most. How many these were."""
+    oldest = select(col(DeviceRun.id)).where(col(DeviceRun.until) < at).order_by(col(DeviceRun.until)).limit(limit)
+    return _delete(session, delete(DeviceRun).where(col(DeviceRun.id).in_(oldest)))
+
+
+def _delete(session: Session, statement: Delete) -> int:
+    done = session.execute(statement.execution_options(synchronize_session=False))
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def count_by_presence(session: Session, silent_before: datetime) -> dict[str, int]:

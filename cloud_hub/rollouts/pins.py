@@ -101,17 +101,17 @@ class PinService:
         return [view(row) for row in rows]
 
     def pin(self, asked: PinIn, by: str = OPERATOR, request: RequestKey | None = None) -> PinView:
-        """From now on rollouts leave it alone. A `request` that is sent again gets the pin that it made. Raises
-        `NotFound`, `Invalid`."""
+        """From now on rollouts leave it alone. A `request` that is sent again gets the pin that it made, also when that
+        has ended. Raises `NotFound`, `Invalid`."""
         now = self._now()
-        if asked.until <= now:
-            raise Invalid(f"The pin would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
-                          "Give a later time.", code="pin-over")  # fmt: skip
         with self._database.session() as session:
             turns.saying(session)
             if (done := once.begin(session, request, now)) is not None:
                 made = session.get(PinRow, done["pin"])
                 return PinView.model_validate(done["view"]) if made is None else view(made)
+            if asked.until <= now:
+                raise Invalid(f"The pin would end at {asked.until:%Y-%m-%d %H:%M:%S} UTC, which is over.",
+                              "Give a later time.", code="pin-over")  # fmt: skip
             if asked.device is not None:
                 self._check(session, asked, _known(session, asked.device))
             elif asked.model is not None and asked.version is not None:

@@ -65,6 +65,7 @@ def hub_command(function: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(function)
     def command(hub_url: str | None, output: str, **options: Any) -> Any:
+        _check_texts(click.get_current_context())
         with connect(hub_url or click.get_current_context().find_root().obj) as client:
             form = Output(json=output == "json", lines=bool(options.get("watch")))
             return function(Session(client, form), **options)
@@ -76,8 +77,34 @@ def connect(hub_url: str | None) -> Client:
     """The hub at `hub_url`, else at VEDETTE_HUB, else on this machine; with the token in VEDETTE_API_TOKEN, in the name
     of VEDETTE_ACTOR, else of who is logged in."""
     # The token is not an option: other users of this machine can read command lines.
-    url = hub_url or os.environ.get("VEDETTE_HUB") or DEFAULT_HUB
-    return Client(url, os.environ.get("VEDETTE_API_TOKEN") or None, actor=os.environ.get("VEDETTE_ACTOR") or _login())
+    url = hub_url or _from_environment("VEDETTE_HUB") or DEFAULT_HUB
+    return Client(url, _from_environment("VEDETTE_API_TOKEN"), actor=_from_environment("VEDETTE_ACTOR") or _login())
+
+
+def _check_texts(context: click.Context) -> None:
+    """Raises `click.BadParameter` for bytes that are no UTF-8: the shell passes on what it gets, and JSON has no way
+    to say them."""
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        for text in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(text, str) and not _is_unicode(text):
+                said = ascii(os.fsencode(text))[1:]
+                raise click.BadParameter(f"{said} is not UTF-8. Write it as such.", param=parameter)
+
+
+def _from_environment(name: str) -> str | None:
+    text = os.environ.get(name) or None
+    if text is not None and not _is_unicode(text):
+        raise click.UsageError(f"{name} is not UTF-8. Set it again.")
+    return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _login() -> str | None:

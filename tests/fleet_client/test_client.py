@@ -175,6 +175,7 @@ def test_a_token_is_asked_for_with_what_was_given_only(hub: FakeHub, client: Cli
     )
     assert client.devices.token(labels={"site": "lyon"}).token == "vdt1.x"
     assert hub.asked[0].json == {"labels": {"site": "lyon"}, "expires_in_seconds": 86_400}
+    assert hub.asked[0].headers["Idempotency-Key"], "it can be sent again when the connection breaks"
 
 
 def test_versions_and_decisions_are_typed(hub: FakeHub, client: Client) -> None:

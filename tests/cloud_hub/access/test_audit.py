@@ -9,9 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 from fastapi.testclient import TestClient
 
-from cloud_hub import problems
+from cloud_hub import forgetting, problems
 from cloud_hub.access import api
-from cloud_hub.access import audit as audit_module
 from cloud_hub.access.audit import MAX_BODY_CHARACTERS, Audit, AuditService
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict
@@ -127,7 +126,7 @@ def test_it_is_asked_for_by_person_and_by_place(http: TestClient) -> None:
 def test_what_was_kept_long_enough_is_forgotten_a_few_at_a_time(
     http: TestClient, audit: AuditService, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "_AT_ONCE", 2)
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
     for thing in "abcde":
         http.post(f"/things/{thing}")
     clock.pass_seconds(30 * 86400)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import text
 
 from cloud_hub.access.joining import JoinService, Place
+from cloud_hub.access.once import RequestKey
 from cloud_hub.access.views import TokenView
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
@@ -77,6 +78,31 @@ def test_a_token_carries_the_hubs_address_and_fingerprints(token: Callable[..., 
     assert parsed.hub == "http://127.0.0.1:8420"
     assert parsed.hub_key == keys.hub.public.fingerprint
     assert parsed.release_key == keys.release.public.fingerprint
+
+
+def test_a_token_that_is_asked_for_again_under_the_same_name_is_the_same_and_works_once(
+    joining: JoinService, database: Database
+) -> None:
+    named = RequestKey("install-7", "digest")
+    first, again = (joining.make_token("gw-1", None, {}, 600, named) for _ in range(2))
+    assert again == first
+    other = joining.make_token("gw-1", None, {}, 600, RequestKey("install-8", "digest"))
+    assert other.token != first.token
+    secret = parse_token(first.token).secret
+    with database.reading() as session:
+        kept = [
+            *session.execute(text("SELECT * FROM join_tokens")),
+            *session.execute(text("SELECT * FROM keyed_requests")),
+        ]
+    assert len(kept) == 4
+    assert not any(secret in str(row) for row in kept), "what is kept is no secret"
+    joining.join(asked(again, new_key()))
+    with pytest.raises(Forbidden) as raised:
+        joining.join(asked(first, new_key()))
+    assert code_of(raised) == "token-used"
+    with pytest.raises(Invalid) as reused:
+        joining.make_token("gw-2", None, {}, 600, RequestKey("install-7", "of something else"))
+    assert code_of(reused) == "request-key-reused"
 
 
 def test_a_device_gets_an_identity_that_its_token_vouches_for(

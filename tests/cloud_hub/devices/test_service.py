@@ -1,14 +1,19 @@
 """Finding devices: filters, sorting and pages, in SQL, the same on both databases."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from sqlmodel import select
 
+from cloud_hub import forgetting
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
+from cloud_hub.devices import store
 from cloud_hub.devices.reports import take
 from cloud_hub.devices.service import EVENT_DAYS, DeviceService
 from cloud_hub.devices.store import DeviceFilter
+from cloud_hub.devices.tables import DeviceRun
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.page import PageRequest
 from fleet_contract.because import Because
@@ -176,6 +181,31 @@ def test_history_is_forgotten_after_its_time(devices: DeviceService, clock: Stop
     devices.forget_old_events()
     assert devices.events("gw-1", PageRequest()).total == 0
     assert devices.events("gw-2", PageRequest()).total == 1
+
+
+def test_history_is_forgotten_a_few_rows_at_a_time(
+    database: Database, devices: DeviceService, clock: StoppedClock, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    monkeypatch.setattr(forgetting, "PAUSE_SECONDS", 0.0)
+    for number in range(5):
+        join(f"gw-{number}")
+        with database.session() as session:
+            session.add(_run(f"gw-{number}", clock(), until=clock()))
+            session.add(_run(f"gw-{number}", clock(), until=None))
+    clock.pass_seconds(EVENT_DAYS * 86400 + 1)
+    sizes = []
+    deleted = store.delete_runs_before
+    monkeypatch.setattr(store, "delete_runs_before", lambda *of: sizes.append(deleted(*of)) or sizes[-1])
+    devices.forget_old_events()
+    assert sizes == [2, 2, 1], "who writes meanwhile waits for no more than these"
+    assert sum(devices.events(f"gw-{number}", PageRequest()).total for number in range(5)) == 0
+    with database.reading() as session:
+        assert [run.until for run in session.exec(select(DeviceRun))] == [None] * 5, "what runs still is kept"
+
+
+def _run(device: str, since: datetime, until: datetime | None) -> DeviceRun:
+    return DeviceRun(device=device, model="digits", version=1, digest="sha256:a", since=since, until=until)
 
 
 def test_the_generation_that_is_wanted_comes_from_the_orders(

@@ -277,6 +277,19 @@ def test_a_pin_that_is_asked_for_again_under_the_same_name_is_made_once(fleet: P
     assert len(api.get("/api/v1/pins").json()) == 2
 
 
+def test_a_pin_that_has_ended_is_answered_again_and_holds_nothing(fleet: PaperGateways, api: TestClient) -> None:
+    fleet.join("a")
+    asked = {"device": "a", "reason": "Under repair.", "until": (fleet.clock() + timedelta(days=1)).isoformat()}
+    named = {"Idempotency-Key": "night-shift-1"}
+    made = api.post("/api/v1/pins", json=asked, headers=named)
+    fleet.clock.pass_seconds(2 * 24 * 3600)
+    again = api.post("/api/v1/pins", json=asked, headers=named)
+    assert (again.status_code, again.json()) == (201, made.json())
+    assert api.get("/api/v1/pins").json() == []
+    late = api.post("/api/v1/pins", json=asked, headers={"Idempotency-Key": "night-shift-2"})
+    assert (late.status_code, late.json()["code"]) == (422, "pin-over")
+
+
 def test_a_pin_is_ended_as_it_was_seen(fleet: PaperGateways, api: TestClient) -> None:
     fleet.join("a")
     asked = {"device": "a", "reason": "Under repair.", "until": (fleet.clock() + WEEK).isoformat()}

@@ -460,3 +460,36 @@ def test_who_wrote_what_is_listed(hub: FakeHub, capsys: Captured) -> None:
     assert main(["audit", "rollouts", "--by", "ada"]) == 0
     assert '7\t2026-11-22 20:00:00\tada\tPOST /api/v1/rollouts\t201\t{"model":"digits"}' in capsys.readouterr().out
     assert hub.asked[0].query == {"by": ["ada"], "q": ["rollouts"], "limit": ["50"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["rollouts", "pause", "r1", "--reason", "caf\udce9"], "--reason"),
+        (["devices", "pin", "gw-1", "--reason", "caf\udce9"], "--reason"),
+        (["freeze", "on", "caf\udce9"], "REASON"),
+        (["devices", "label", "gw-1", "site=caf\udce9"], "KEY=VALUE"),
+        (["devices", "list", "--label", "site=caf\udce9"], "--label"),
+        (["rollouts", "create", "digits", "1", "--select", "site = caf\udce9"], "--select"),
+        (["cohorts", "create", "night", "site = caf\udce9"], "SELECTOR"),
+        (["devices", "list", "--hub", "http://caf\udce9"], "--hub"),
+    ],
+)
+def test_bytes_that_are_no_text_are_told_with_the_option_and_nothing_is_asked(
+    hub: FakeHub, capsys: Captured, words: list[str], named: str
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "caf\\xe9' is not UTF-8" in said
+    assert named in said
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", ["VEDETTE_ACTOR", "VEDETTE_API_TOKEN", "VEDETTE_HUB"])
+def test_so_are_those_of_the_environment(
+    hub: FakeHub, capsys: Captured, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "caf\udce9")
+    assert main(["devices", "list"]) == 2
+    assert f"{name} is not UTF-8" in capsys.readouterr().err
+    assert hub.asked == []
