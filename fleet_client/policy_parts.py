@@ -13,14 +13,15 @@ _WINDOW = re.compile(r"(?:(?P<days>[a-z,-]+)\s+)?(?P<start>\d\d:\d\d)-(?P<end>\d
 def parts_of(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields `rate`, `group`, `approval` and `window` that `given` changes in `base`. Raises `PolicyWrong`.
 
-    {"per_minute": 10.0, "growth": 2.0, "jitter": 30.0, "group": "pair=1", "approval": "all", "second_person": True,
-    "window": "mon-fri 22:00-04:00"}; what is None or False is not given.
+    {"per_minute": 10.0, "growth": 2.0, "until_proven": True, "jitter": 30.0, "group": "pair=1", "approval": "all",
+    "second_person": True, "window": "mon-fri 22:00-04:00"}; what is None or False is not given.
     """
     rate = _over(
         base.get("rate"),
         devices_per_minute=given.get("per_minute"),
         growth_factor=given.get("growth"),
         jitter_seconds=given.get("jitter"),
+        until_proven=given.get("until_proven") or None,
     )
     approval = _over(
         base.get("approval"), waves=given.get("approval"), second_person=given.get("second_person") or None
@@ -28,7 +29,7 @@ def parts_of(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
     if approval is not None and given.get("second_person") and "waves" not in approval:
         approval["waves"] = "all"
     if rate is not None and "devices_per_minute" not in rate:
-        raise PolicyWrong("A growth or a jitter goes with a rate.", "Say --per-minute N, too.")
+        raise PolicyWrong("A growth, a jitter or an end goes with a rate.", "Say --per-minute N, too.")
     parts = {
         "rate": rate,
         "approval": approval,

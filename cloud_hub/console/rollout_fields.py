@@ -119,7 +119,7 @@ SECTIONS = (
             Field("heard_percent", "Heard from", "Of the devices of the wave: silence is no good news.", unit="%"),
             Field("minimum_devices", "Run it, at least", "However few the wave has.", unit="devices"),
             Field("minimum_records", "Records, at least", "That came in while the wave was open.", unit="records"),
-            Field("soak_seconds", "Soak", "How long the devices must have run it.", unit="s"),
+            Field("soak_seconds", "Soak", "How long half of the devices must have run it.", unit="s"),
         ),
     ),
     Section(
@@ -143,6 +143,9 @@ SECTIONS = (
         (
             Field("rate.devices_per_minute", "Rate", "At most so many are offered it in a minute.", unit="devices/min"),
             Field("rate.growth_factor", "Rate grows by", "Each time that a minute's worth succeeded.", unit="×"),
+            Field(
+                "rate.until_proven", "Rate only until proven", "While every gate is passed it holds nobody.", "check"
+            ),
             Field("rate.jitter_seconds", "Jitter", "Each device waits up to so long of its own.", unit="s"),
             Field("max_in_flight", "At once", "At most so many are between their order and their end.", unit="devices"),
             Field("group.label", "Group by label", "Devices with the same value are one group: an HA pair.", "text"),

@@ -56,6 +56,7 @@ _HOLDS = {
     "cap": "Devices in flight",
     "group": "Others of their group",
     "jitter": "Their moment",
+    "turn": "Their turn",
     "away": "Not connected",
     "window": "Maintenance window",
     "unheard": "Not heard from",

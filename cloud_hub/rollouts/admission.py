@@ -14,7 +14,7 @@ from typing import Literal
 from cloud_hub.rollouts.policy import Policy, Rate
 from cloud_hub.rollouts.waves import BUCKETS, bucket
 
-Held = Literal["rate", "cap", "group", "jitter", "away"]
+Held = Literal["rate", "cap", "group", "jitter", "turn", "away"]
 MINUTE = timedelta(minutes=1)
 NEVER = timedelta.max
 _NOISE = 1e-9
@@ -23,12 +23,13 @@ _NOISE = 1e-9
 @dataclass(frozen=True)
 class Flow:
     """A rollout's devices: in flight, offered it within the last minute, succeeded. The last was offered it `since`
-    ago, however long that is."""
+    ago, however long that is. `rate_lifted` is the rollout's: its rate holds nobody."""
 
     in_flight: int = 0
     lately: int = 0
     since: timedelta = NEVER
     succeeded: int = 0
+    rate_lifted: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def devices_per_minute(rate: Rate, succeeded: int) -> float:
 def room(policy: Policy, flow: Flow) -> tuple[int | None, Held]:
     """How many more devices may be offered the version now (None: any number), and what it is that keeps others."""
     cap = None if policy.max_in_flight is None else max(0, policy.max_in_flight - flow.in_flight)
-    if policy.rate is None:
+    if policy.rate is None or flow.rate_lifted:
         return cap, "cap"
     by_rate = _by_rate(devices_per_minute(policy.rate, flow.succeeded), flow)
     return (by_rate, "rate") if cap is None or by_rate < cap else (cap, "cap")

@@ -18,6 +18,8 @@ from cloud_hub.rollouts.waves import place
 
 #: So many devices are looked at in one transaction.
 BATCH = 500
+#: So many are let go before all is looked at and decided anew: harm does not wait until a wave is carried out.
+_A_TURN = 4 * BATCH
 #: Orders devices to what they should run, and gives those that have a new order.
 Bring = Callable[[Sequence[str]], set[str]]
 
@@ -56,14 +58,16 @@ class Carrier:
         queue = self._queues.of(row.id, row.revision) or self._filled(row, policy)
         with self._database.reading() as session:
             left, why = room(policy, offers.flow(session, row.id, policy, self._now()))
+        if left is None or left > _A_TURN:
+            left, why = _A_TURN, "turn"
         for batch in batches(self._to_ask(row, policy, queue)):
-            if left is not None and left <= 0:
+            if left <= 0:
                 queue.hold(batch, why)
                 continue
             queue.ask(batch)
             gone = bring(batch)
             queue.settle(batch)
-            left = None if left is None else left - len(gone)
+            left -= len(gone)
         if not queue.waiting():
             # At once: who is away is no longer owed an order, and must not be forgotten by who decides.
             self._carried_out(row, queue.held(), newest_freeze)

@@ -28,6 +28,7 @@ class Rollout:
     """One rollout, as far as deciding needs it; fields as in `tables.RolloutRow`.
 
     `exposed` waves are open to devices: `wave` + 1, or 0 once it is taken back. `approved` have been approved.
+    `rate_lifted`: its rate holds nobody now, for every gate is passed.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Rollout:
     created_by: str = ""
     wave_started_at: datetime | None = None
     soaking_since: datetime | None = None
+    rate_lifted: bool = False
     cause: Because | None = None
 
 
@@ -149,6 +151,7 @@ _HELD: Mapping[str, str] = {
     "cap": "for one in flight to be done",
     "group": "for another of their group",
     "jitter": "for their moment",
+    "turn": "for their turn",
     AWAY: "to be connected",
 }
 #: What a rollout says that is held by nothing but a person.
@@ -157,6 +160,9 @@ APPROVAL_WANTED = "approval-wanted"
 VERDICT_WANTED = "verdict-wanted"
 #: What it says when it goes on to its next wave.
 WAVE_OPENED = "wave-opened"
+#: A wave soaks from when so many of its devices that were heard from run it, or as many as the policy asks for: the
+#: slowest of a large fleet would add their own time to that of every wave.
+_SOAKING_PERCENT = 50
 
 
 def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
@@ -191,8 +197,9 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
             return _to(rollout, State.PAUSED, Because("paused", sentence))
         case "resume" if rollout.state in (State.PAUSED, State.STOPPED):
             because = Because("resumed", f"Resumed by {by}{said}")
-            # What soaked before was perhaps left to itself for long: it soaks anew.
-            return _to(replace(rollout, soaking_since=None, cause=None), State.RUNNING, because)
+            # What soaked before was perhaps left to itself for long: it soaks, and is proven, anew.
+            again = replace(rollout, soaking_since=None, rate_lifted=False, cause=None)
+            return _to(again, State.RUNNING, because)
         case "abort" if rollout.state in (State.RUNNING, State.PAUSED, State.STOPPED):
             return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by {by}{said}"))
         case "approve" if rollout.state is State.RUNNING and rollout.because.code == APPROVAL_WANTED:
@@ -242,19 +249,21 @@ _REMEDIES: Mapping[State, str] = {
 
 
 def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) -> Decision:
-    soaking_since = rollout.soaking_since
+    soaking_since, rate_lifted = rollout.soaking_since, False
     if rollout.wave < 0:
         held = None if snapshot.waves else Because("nobody-eligible", "No device is eligible for it yet.")
     else:
-        unproven, owed = _unproven(policy, snapshot), _owed(snapshot)
+        unheard, owed = _unheard(policy, snapshot), _owed(snapshot)
+        rate_lifted = _proven(policy, snapshot) and (rollout.rate_lifted or _waiting_for_the_rate(snapshot) > 0)
         # Who is not ordered yet, as one that came back and waits for the rate, takes nothing from those who run it.
-        if unproven is not None:
+        if unheard is not None or snapshot.fresh.success_percent < min(_SOAKING_PERCENT, policy.success_percent):
             soaking_since = None
         elif owed is None:
             soaking_since = rollout.soaking_since or now
-        held = owed or unproven or _unseen(rollout, policy, snapshot, now - (soaking_since or now))
+        held = _rate_lifted(snapshot) if rate_lifted and not rollout.rate_lifted else owed or unheard
+        held = held or _pending(policy, snapshot) or _unseen(rollout, policy, snapshot, now - (soaking_since or now))
     wave = following(rollout, snapshot)
-    rollout = replace(rollout, soaking_since=soaking_since)
+    rollout = replace(rollout, soaking_since=soaking_since, rate_lifted=rate_lifted)
     if held is None:
         held = _frozen(rollout, snapshot)
     if held is None and wave is not None:
@@ -354,8 +363,29 @@ def _owed(snapshot: Snapshot) -> Because | None:
     return Because("orders-owed", f"{ordered} of this wave's devices have their order; {_waits(snapshot)}.")
 
 
-def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
-    """What is missing on devices that were moved before the wave may soak, if anything is."""
+def _proven(policy: Policy, snapshot: Snapshot) -> bool:
+    """Whether so much is, that a rate which holds only until then protects nobody: every gate is passed, by as many
+    devices as say something."""
+    if policy.rate is None or not policy.rate.until_proven or not snapshot.counts.succeeded:
+        return False
+    passed = bool(snapshot.gates) and all(gate.verdict is Verdict.PASS for gate in snapshot.gates)
+    return passed and enough_done(snapshot.counts, policy, snapshot)
+
+
+def _waiting_for_the_rate(snapshot: Snapshot) -> int:
+    return snapshot.held.get("rate", 0)
+
+
+def _rate_lifted(snapshot: Snapshot) -> Because:
+    return Because(
+        "rate-lifted",
+        f"Every gate is passed on the {snapshot.counts.succeeded:,} devices that run it: the "
+        f"{_waiting_for_the_rate(snapshot):,} of this wave that wait for the rate need not, as long as that is so.",
+    )
+
+
+def _unheard(policy: Policy, snapshot: Snapshot) -> Because | None:
+    """Who of the wave must still be heard from, if anybody must."""
     fresh = snapshot.fresh
     # Who is held back for being away has no offer that it could be silent on, and is as silent.
     asked = fresh.offered + snapshot.held.get(AWAY, 0)
@@ -370,6 +400,12 @@ def _unproven(policy: Policy, snapshot: Snapshot) -> Because | None:
             f"{fresh.heard} of the {asked} devices of this wave have been heard from since "
             f"({100 * fresh.heard / asked:.1f} %); {policy.heard_percent:g} % must be, for silence is no good news.",
         )
+    return None
+
+
+def _pending(policy: Policy, snapshot: Snapshot) -> Because | None:
+    """On how many of the devices that were heard from it must still come to run, if on any."""
+    fresh = snapshot.fresh
     for counts in (fresh, snapshot.counts):
         if counts.success_percent < policy.success_percent:
             return Because(
@@ -400,8 +436,8 @@ def _unseen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timede
     if soaked < timedelta(seconds=policy.soak_seconds):
         return Because(
             "soaking",
-            f"{snapshot.fresh.succeeded} of the {snapshot.fresh.heard} devices that this wave adds run it, for "
-            f"{soaked.total_seconds():.0f} s now; {policy.soak_seconds:g} s are asked for.",
+            f"{snapshot.fresh.succeeded} of the {snapshot.fresh.heard} devices that this wave adds run it, half of "
+            f"them for {soaked.total_seconds():.0f} s now; {policy.soak_seconds:g} s are asked for.",
         )
     if snapshot.wave_records < policy.minimum_records:
         return Because(

@@ -64,6 +64,7 @@ def _says(code: str, policy: Policy, snapshot: Snapshot) -> str:
     if code == "rate" and policy.rate is not None:
         now = devices_per_minute(policy.rate, counts.succeeded)
         more = ", and more as they succeed" if policy.rate.growth_factor > 1 else ""
+        more += "; nobody waits for it once every gate is passed" if policy.rate.until_proven else ""
         return f"{now:,.4g} a minute are offered it now{more}."
     if code == "cap":
         under_way = counts.offered - counts.succeeded - counts.failed

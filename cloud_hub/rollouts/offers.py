@@ -285,7 +285,9 @@ def flow(session: Session, rollout: str, policy: Policy, now: datetime, *, lock:
     ).one()
     total = sum(by_wave, Counts())
     since = NEVER if newest is None else now - newest
-    return Flow(total.offered - total.succeeded - total.failed, lately, since, total.succeeded)
+    in_flight = total.offered - total.succeeded - total.failed
+    lifted = select(col(RolloutRow.rate_lifted)).where(col(RolloutRow.id) == rollout)
+    return Flow(in_flight, lately, since, total.succeeded, session.execute(lifted).scalar_one())
 
 
 def groups(session: Session, label: str, devices: Sequence[str] | None = None) -> dict[str, str]:

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud_hub.devices.selectors import EVERYONE, Selector, matches
+from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.wanted import NO_LINE, Candidate, Claim, Given, Place, kept
 from fleet_contract.desired import DEFAULT_SLOT
 
 #: What the ids of pins start with; those of rollouts start with a model's name, which may start so, and its version.
 PIN = "pin-"
+#: Who is pinned to a version waits for nobody.
+_AT_ONCE = Policy(rate=None)
 
 
 def is_pin(name: str) -> bool:
@@ -80,4 +83,5 @@ def _named(pin: Pin, place: Place, device: Candidate) -> Claim | None:
         taking=False,
         selector=EVERYONE,
         artifacts=pin.artifacts or {},
+        policy=_AT_ONCE,
     )

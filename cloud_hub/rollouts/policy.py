@@ -155,12 +155,14 @@ class Gates(_Part):
 
 class Rate(_Part):
     """At most `devices_per_minute` are offered the version in any minute; 0.1 is one device in ten minutes. Each time
-    that a minute's worth of devices has succeeded, the rate grows by `growth_factor`. Within a wave each device waits
-    up to `jitter_seconds` of its own, so that those of one site do not all fetch at once."""
+    that a minute's worth of devices has succeeded, the rate grows by `growth_factor`. With `until_proven` it holds
+    nobody while every gate is passed: then a wave is offered to all its devices at once. Within a wave each device
+    waits up to `jitter_seconds` of its own, so that those of one site do not all fetch at once."""
 
     devices_per_minute: float = Field(ge=0.000_001, le=1_000_000)
     growth_factor: float = Field(default=1, ge=1, le=10)
     jitter_seconds: float = Field(default=0, ge=0, le=86_400)
+    until_proven: bool = False
 
 
 class Group(_Part):
@@ -209,10 +211,10 @@ class MaintenanceWindow(_Part):
 
 class Policy(_Part):
     """A rollout goes on to its next wave once `success_percent` of the devices that it was offered to, and that were
-    heard from, run it, these are at least `minimum_devices` and `heard_percent` of the wave, `soak_seconds` have
-    passed since, `minimum_records` records of it came in during the wave and every gate is passed. It stops when a
-    gate fails, or when more than `stop_failed_percent` of them failed, once `stop_failed_after` are done with it or no
-    other could be.
+    heard from, run it, these are at least `minimum_devices` and `heard_percent` of the wave, half of them have run it
+    for `soak_seconds`, `minimum_records` records of it came in during the wave and every gate is passed. It stops when
+    a gate fails, or when more than `stop_failed_percent` of them failed, once `stop_failed_after` are done with it or
+    no other could be.
 
     A device that is not done `deadline_seconds` after it was offered the version counts as failed; one that rejected
     it is asked to try again up to `retries` times before it does."""
@@ -230,8 +232,9 @@ class Policy(_Part):
     # One harmless failure among the first few is no reason: 1 % of bad luck would stop every fifth rollout.
     stop_failed_percent: float = Field(default=10, ge=0, lt=100)
     stop_failed_after: int = Field(default=20, ge=1, le=MOST_DEVICES)
-    # A percentage of a large fleet is many devices: what 1 % of 100,000 would suffer is seen on the first hundred.
-    rate: Rate | None = Rate(devices_per_minute=20, growth_factor=2)
+    # A percentage of a large fleet is many devices: what 1 % of 100,000 would suffer is seen on the first hundred. Once
+    # these have shown that it is good, to go on slowly protects nobody.
+    rate: Rate | None = Rate(devices_per_minute=20, growth_factor=2, until_proven=True)
     max_in_flight: int | None = Field(default=None, ge=1, le=MOST_DEVICES)
     group: Group | None = None
     approval: Approval = Approval()

@@ -169,6 +169,7 @@ def save(
             "approved": rollout.approved,
             "wave_started_at": rollout.wave_started_at,
             "soaking_since": rollout.soaking_since,
+            "rate_lifted": rollout.rate_lifted,
             "cause": None if rollout.cause is None else asdict(rollout.cause),
             "updated_at": now,
             "revision": row.revision + 1,
@@ -192,7 +193,17 @@ def save(
     return True
 
 
-_DECIDED = ("state", "wave", "exposed", "aborted", "approved", "wave_started_at", "soaking_since", "cause")
+_DECIDED = (
+    "state",
+    "wave",
+    "exposed",
+    "aborted",
+    "approved",
+    "wave_started_at",
+    "soaking_since",
+    "rate_lifted",
+    "cause",
+)
 
 
 def set_held(session: Session, rollout: str, held: Mapping[str, int]) -> None:
@@ -284,6 +295,7 @@ def rollout_of(row: RolloutRow) -> Rollout:
         created_by=row.created_by,
         wave_started_at=row.wave_started_at,
         soaking_since=row.soaking_since,
+        rate_lifted=row.rate_lifted,
         cause=None if row.cause is None else Because(**row.cause),
     )
 

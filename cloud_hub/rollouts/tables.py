@@ -44,6 +44,8 @@ class RolloutRow(SQLModel, table=True):
     """False once nothing can depend on it: it exposes nobody, or a newer one has taken all of its devices."""
     wave_started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     soaking_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    rate_lifted: bool = False
+    """Its rate holds nobody now: every gate is passed."""
     because_code: str
     because_sentence: str
     cause: dict[str, str] | None = Field(default=None, sa_type=JSON)

@@ -28,7 +28,7 @@ class CountsView(_View):
     """Devices: eligible by the selector; offered the version by this rollout; of those, heard from since; of those,
     succeeded, failed and pending, of which `waiting` for their maintenance window. `unheard` are offered and never
     heard from since: they count for nothing. `held` are exposed and have no order yet, by what they wait for: rate,
-    cap, group, jitter, away."""
+    cap, group, jitter, turn, away."""
 
     eligible: int = 0
     offered: int = 0
@@ -155,7 +155,7 @@ class ConditionView(_View):
 
 class HoldView(_View):
     """So many devices are held back for the same reason: its code (frozen, paused, stopped, rate, cap, group, jitter,
-    away, window, unheard, wave, pinned, returning), and what would let them go."""
+    turn, away, window, unheard, wave, pinned, returning), and what would let them go."""
 
     code: str
     devices: int

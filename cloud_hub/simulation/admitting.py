@@ -55,12 +55,12 @@ class Admitting:
             opened = self._opened.setdefault(rollout.wave, world.now_seconds)
             late = self._jitter[ripe] > world.now_seconds - opened
             held["jitter"], ripe = int(np.count_nonzero(late)), ripe[~late]
-        left, why = room(self._policy, self._flow())
+        left, why = room(self._policy, self._flow(rollout))
         if self._group is None:
             chosen = ripe if left is None else ripe[:left]
             held[why] = ripe.size - chosen.size
         else:
-            chosen, by = self._one_by_one(ripe)
+            chosen, by = self._one_by_one(ripe, rollout)
             held.update(by)
             held[why] = held.get(why, 0) + max(0, ripe.size - _ASKED)
         world.offer(chosen, rollout.wave)
@@ -68,7 +68,7 @@ class Admitting:
             self._lately.append((world.now_seconds, int(chosen.size)))
         self.held = {reason: count for reason, count in held.items() if count}
 
-    def _flow(self) -> Flow:
+    def _flow(self, rollout: Rollout) -> Flow:
         now, counts = self._world.now_seconds, self._world.counts
         since = timedelta(seconds=now - self._lately[-1][0]) if self._lately else NEVER
         # The last is remembered for however long it is ago.
@@ -76,9 +76,9 @@ class Admitting:
             self._lately.popleft()
         lately = sum(count for at, count in self._lately if at > now - MINUTE.total_seconds())
         in_flight = counts.offered - counts.succeeded - counts.failed
-        return Flow(in_flight, lately, since, counts.succeeded)
+        return Flow(in_flight, lately, since, counts.succeeded, rollout.rate_lifted)
 
-    def _one_by_one(self, ripe: Ints) -> tuple[Ints, dict[str, int]]:
+    def _one_by_one(self, ripe: Ints, rollout: Rollout) -> tuple[Ints, dict[str, int]]:
         assert self._group is not None
         world, asked = self._world, ripe[:_ASKED]
         ordered = np.flatnonzero(world.ordered)
@@ -87,7 +87,7 @@ class Admitting:
         movers = [Mover(device, rollouts=(_ONLY,)) for device in groups]
         # Moments of their own are kept before.
         moment = datetime.min.replace(tzinfo=UTC)
-        limits = Limits(self._policy, "", moment, self._flow(), groups, busy)
+        limits = Limits(self._policy, "", moment, self._flow(rollout), groups, busy)
         said = admit(movers, {_ONLY: limits}, moment + timedelta(days=1))[_ONLY]
         chosen = [int(device) for device, why in said.items() if why is None]
         by = Counter(str(why) for why in said.values() if why is not None)

@@ -22,8 +22,8 @@ _OPTIONS = (
     click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only devices with this label."),
     click.option("--target", "targets", multiple=True, help="Only devices of this hardware target."),
     click.option("--lab", metavar="EXPR", help="The first wave is exactly the devices that this selector means."),
-    click.option("--soak", "soak_seconds", type=_SECONDS, metavar="SECONDS", help="How long each wave must run. "
-                 "[default: 60]"),
+    click.option("--soak", "soak_seconds", type=_SECONDS, metavar="SECONDS", help="How long half of each wave must "
+                 "run it. [default: 60]"),
     click.option("--minimum-records", type=click.IntRange(0), help="How many records each wave must have answered. "
                  "[default: 200]"),
     click.option("--minimum-devices", type=_COUNT, help="How many devices of each wave must run it. [default: 1]"),
@@ -39,6 +39,8 @@ _OPTIONS = (
                  "a minute ... [default: 20]"),
     click.option("--growth", type=click.FloatRange(1, 10), metavar="FACTOR", help="... growing by this as they "
                  "succeed ... [default: 2]"),
+    click.option("--until-proven", is_flag=True, help="... and holding nobody while every gate is passed, "
+                 "as the default rate does ..."),
     click.option("--jitter", type=_SECONDS, metavar="SECONDS", help="... each waiting up to so long of its own. "
                  "[default: 0]"),
     click.option("--max-in-flight", type=_COUNT, metavar="N", help="At most so many devices are under way at once."),
@@ -99,4 +101,4 @@ _PLAIN = (
     "retries",
     "on_stop",
 )
-_PARTS = ("per_minute", "growth", "jitter", "group", "approval", "second_person", "window")
+_PARTS = ("per_minute", "growth", "until_proven", "jitter", "group", "approval", "second_person", "window")

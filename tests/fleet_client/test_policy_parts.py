@@ -13,6 +13,7 @@ from fleet_client.policy_parts import parts_of, window_of
     [
         ({}, {}),
         ({"second_person": False, "per_minute": None}, {}),
+        ({"per_minute": 9.0, "until_proven": True}, {"rate": {"devices_per_minute": 9.0, "until_proven": True}}),
         ({"per_minute": 10.0, "jitter": 5.0}, {"rate": {"devices_per_minute": 10.0, "jitter_seconds": 5.0}}),
         ({"group": "pair"}, {"group": {"label": "pair"}}),
         ({"group": "rack=3"}, {"group": {"label": "rack", "max_in_flight": 3}}),

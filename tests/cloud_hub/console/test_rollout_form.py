@@ -76,7 +76,7 @@ def test_all_that_a_policy_can_say_can_be_typed() -> None:
         approval=Approval(waves="after-first", second_person=True),
         soak_seconds=90.5,
         on_stop="pause",
-        rate=Rate(devices_per_minute=30, growth_factor=1.5),
+        rate=Rate(devices_per_minute=30, growth_factor=1.5, until_proven=True),
         max_in_flight=12,
         group=Group(label="pair"),
         window=MaintenanceWindow(days=("sat", "sun"), start="22:00", end="04:30"),

@@ -134,6 +134,12 @@ def test_the_rate_of_a_minute_is_spread_over_it() -> None:
     assert room(policy, Flow(lately=60, since=2 * SECOND)) == (0, "rate")
 
 
+def test_a_rate_that_is_lifted_leaves_the_cap() -> None:
+    policy = Policy(rate=Rate(devices_per_minute=60, until_proven=True))
+    assert room(policy, Flow(lately=60, rate_lifted=True))[0] is None
+    assert room(policy.model_copy(update={"max_in_flight": 3}), Flow(1, 60, rate_lifted=True)) == (2, "cap")
+
+
 def test_less_than_one_a_minute_is_one_in_so_many_minutes() -> None:
     policy = Policy(rate=Rate(devices_per_minute=0.5))
     assert room(policy, Flow()) == (1, "rate")

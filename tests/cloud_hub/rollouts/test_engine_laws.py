@@ -143,7 +143,13 @@ POLICIES = st.builds(
             "approval": st.sampled_from([{}, {}, {"waves": "all"}, {"waves": "after-first", "second_person": True}]),
             "on_stop": st.sampled_from(["revert", "pause"]),
             "rate": st.sampled_from(
-                [None, None, {"devices_per_minute": 2, "growth_factor": 2}, {"devices_per_minute": 0.5}]
+                [
+                    None,
+                    None,
+                    {"devices_per_minute": 2, "growth_factor": 2},
+                    {"devices_per_minute": 0.5},
+                    {"devices_per_minute": 1, "until_proven": True},
+                ]
             ),
             "max_in_flight": st.sampled_from([None, None, 1, 3]),
             "group": st.sampled_from([None, None, {"label": "pair"}]),
@@ -351,6 +357,11 @@ class Laws(RuleBasedStateMachine):
             assert snapshot.counts.success_percent >= asked.success_percent
             assert snapshot.wave_records >= asked.minimum_records
             assert all(gate.verdict is Verdict.PASS for gate in snapshot.gates)
+        if after.state is State.RUNNING and after.rate_lifted:
+            # Nor does it rise faster than the rate allows.
+            assert running.policy.rate is not None
+            assert running.policy.rate.until_proven
+            assert [gate.verdict for gate in snapshot.gates] == [Verdict.PASS]
         if after.state is State.RUNNING and after.exposed == before.exposed:
             # Who asks why it is not moving is told.
             assert [one for one in conditions(after, running.policy, snapshot, self.now) if not one.met]
@@ -482,7 +493,8 @@ class Laws(RuleBasedStateMachine):
         offered = [one.offered_at for one in mine]
         lately = [at for at in offered if at > self.now - MINUTE]
         since = self.now - max(offered) if offered else NEVER
-        return Flow(counts.offered - counts.succeeded - counts.failed, len(lately), since, counts.succeeded)
+        in_flight = counts.offered - counts.succeeded - counts.failed
+        return Flow(in_flight, len(lately), since, counts.succeeded, running.rollout.rate_lifted)
 
     def followers(self, running: Running) -> list[Device]:
         return [one for one in self.devices.values() if self.named(one.offer) == running.rollout.id]
@@ -517,7 +529,7 @@ class Laws(RuleBasedStateMachine):
             assert mine <= max(policy.max_in_flight, before[0]) + undone
         if policy.group is not None:
             assert groups[device.group] <= max(policy.group.max_in_flight, before[1].get(device.group, 0)) + undone
-        if policy.rate is not None:
+        if policy.rate is not None and not running.rollout.rate_lifted:
             succeeded = self.count(self.followers(running), running).succeeded
             a_minute = devices_per_minute(policy.rate, succeeded)
             # One in so many minutes, where it is less than one a minute.

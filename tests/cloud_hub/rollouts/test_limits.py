@@ -194,6 +194,48 @@ def test_so_many_a_minute_are_ordered_and_more_as_they_succeed(fleet: PaperGatew
     assert len(ordered(fleet)) == 2 + 4
 
 
+def test_a_rate_that_holds_until_it_is_proven_lets_all_go_then_whatever_the_hub_forgets(fleet: PaperGateways) -> None:
+    ten_connected(fleet)
+    rollout = start(
+        fleet,
+        rate={"devices_per_minute": 2, "until_proven": True},
+        gates={**NO_GATES, "installs": {}},
+        stop_failed_after=2,
+    )
+    for _ in range(2):
+        fleet.rollouts.tick()
+        fleet.clock.pass_seconds(31)
+        connected(fleet)
+    assert len(ordered(fleet)) == 2
+    assert "nobody waits for it once every gate is passed" in fleet.rollouts.explain(rollout).held[0].sentence
+    fleet.obey(*ordered(fleet))
+    fleet.start_hub()
+    connected(fleet)
+    fleet.rollouts.tick()
+    assert ordered(fleet) == set(TEN)
+    codes = [one.because.code for one in fleet.rollouts.decisions(rollout).items]
+    assert codes.count("rate-lifted") == 1
+
+
+def test_a_wave_is_carried_out_turn_by_turn_so_that_harm_does_not_wait_for_its_end(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_hub.rollouts.carrying.BATCH", 2)
+    monkeypatch.setattr("cloud_hub.rollouts.carrying._A_TURN", 4)
+    ten_connected(fleet)
+    fleet.rollouts.tick()
+    rollout = start(fleet, max_in_flight=100)
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 4
+    fleet.rollouts.tick()
+    assert len(ordered(fleet)) == 8
+    assert shown(fleet, rollout).counts.held == {"turn": 6}
+    fleet.rollouts.tick()
+    assert ordered(fleet) == set(TEN)
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.held == {}
+
+
 def test_half_a_device_a_minute_is_one_in_two_minutes(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     start(fleet, rate={"devices_per_minute": 0.5})

@@ -155,6 +155,13 @@ def test_a_device_is_pinned_to_a_version_and_goes_back_to_its_rollout(fleet: Pap
     assert fleet.version("a") == 1
 
 
+def test_whom_a_pin_names_a_version_for_is_ordered_it_at_once(fleet: PaperGateways, pins: PinService) -> None:
+    on_version_1(fleet)
+    pins.pin(a_pin(fleet, selector="site in (lyon, oslo)", model="digits", version=2))
+    fleet.rollouts.tick()
+    assert fleet.versions() == {"a": 2, "b": 2, "c": 2}
+
+
 def test_what_a_pin_put_there_is_told_with_by_whom_and_why_also_when_it_is_over(
     fleet: PaperGateways, pins: PinService
 ) -> None:

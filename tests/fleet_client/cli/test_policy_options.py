@@ -12,6 +12,7 @@ from fleet_client.cli.rollouts import create, preview
 PARTS = {
     "per_minute": "rate.devices_per_minute",
     "growth": "rate.growth_factor",
+    "until_proven": "rate.until_proven",
     "jitter": "rate.jitter_seconds",
     "approval": "approval.waves",
     "group": "group.max_in_flight",
@@ -24,7 +25,8 @@ NARROWING = {"select", "labels", "targets"}
 
 def shown(value: object) -> str | None:
     match value:
-        case None | False:
+        # What a flag is without it, its words say.
+        case None | bool():
             return None
         case tuple():
             return ", ".join(f"{wave.percent:g}%" for wave in value)
