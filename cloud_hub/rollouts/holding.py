@@ -23,21 +23,30 @@ class Hold:
     sentence: str
 
 
-def holds(rollout: Rollout, policy: Policy, snapshot: Snapshot, pinned: int) -> tuple[Hold, ...]:
-    """All that holds devices of `rollout`; `pinned` are those that it would be for, were they not pinned."""
+@dataclass(frozen=True)
+class Pinned:
+    """So many devices that a rollout would be for, were they not pinned. `offered` of them were offered it before: they
+    are still counted among those that it is offered to, and no longer among those that it is for."""
+
+    devices: int = 0
+    offered: int = 0
+
+
+def holds(rollout: Rollout, policy: Policy, snapshot: Snapshot, pinned: Pinned) -> tuple[Hold, ...]:
+    """All that holds devices of `rollout`."""
     return tuple(one for one in _of_state(rollout, policy, snapshot, pinned) if one.devices > 0)
 
 
-def _of_state(rollout: Rollout, policy: Policy, snapshot: Snapshot, pinned: int) -> Iterator[Hold]:
-    by_pins = Hold("pinned", pinned, "Pins keep every rollout from them, and none counts them.")
+def _of_state(rollout: Rollout, policy: Policy, snapshot: Snapshot, pinned: Pinned) -> Iterator[Hold]:
+    by_pins = Hold("pinned", pinned.devices, "Pins keep every rollout from them, and none counts them.")
     match rollout.state:
         case State.RUNNING | State.COMPLETED:
             yield from _before_their_order(rollout, policy, snapshot)
             yield from _after_it(policy, snapshot)
-            yield _later(rollout, snapshot)
+            yield _later(rollout, snapshot, pinned)
             yield by_pins
         case State.PAUSED | State.STOPPED:
-            left = snapshot.eligible - snapshot.counts.offered
+            left = snapshot.eligible - (snapshot.counts.offered - pinned.offered)
             said = f"Nobody new is offered it while it is {rollout.state.value}: resume it, or abort it."
             yield Hold(rollout.state.value, left, said)
             yield from _after_it(policy, snapshot)
@@ -92,12 +101,12 @@ def _when(window: MaintenanceWindow) -> str:
     return f"{days}from {window.start} to {window.end}"
 
 
-def _later(rollout: Rollout, snapshot: Snapshot) -> Hold:
+def _later(rollout: Rollout, snapshot: Snapshot, pinned: Pinned) -> Hold:
     wave, last = following(rollout, snapshot), len(snapshot.waves)
     covers = snapshot.waves[rollout.wave] if rollout.wave >= 0 and snapshot.waves else 0
     # Who came after its line was drawn may stand below it, too.
     covers = max(covers, snapshot.counts.offered + sum(snapshot.held.values()))
-    left, first = (0, last) if wave is None else (snapshot.eligible - covers, wave + 1)
+    left, first = (0, last) if wave is None else (snapshot.eligible - (covers - pinned.offered), wave + 1)
     said = f"They belong to wave {last}." if first == last else f"They belong to waves {first} to {last}."
     return Hold("wave", left, said)
 

@@ -28,6 +28,7 @@ from cloud_hub.devices.selectors import Selector, is_moved, loosened
 from cloud_hub.devices.tables import Device, DeviceLabel, DeviceModel
 from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow
 from cloud_hub.rollouts.engine import Counts, LeftOver
+from cloud_hub.rollouts.holding import Pinned
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
 from cloud_hub.rollouts.pinned import PIN
 from cloud_hub.rollouts.policy import Policy
@@ -103,11 +104,11 @@ def count_by_target(
 
 def count_pinned(
     session: Session, selector: Selector, rollout: str, targets: Iterable[str], pinned: ColumnElement[bool]
-) -> int:
+) -> Pinned:
     """How many devices would be eligible for an artifact on one of `targets`, were they not `pinned`."""
     meant = (eligible(selector, rollout), col(Device.target).in_(list(targets)), pinned)
-    count: int = session.execute(select(func.count()).select_from(Device).where(*meant)).scalar_one()
-    return count
+    counted = select(func.count(), func.count().filter(_offered(rollout))).select_from(Device).where(*meant)
+    return Pinned(*session.execute(counted).one())
 
 
 def standing(

@@ -8,7 +8,7 @@ from typing import Any
 from cloud_hub.because import BecauseView
 from cloud_hub.rollouts.engine import Rollout
 from cloud_hub.rollouts.explain import conditions, earliest
-from cloud_hub.rollouts.holding import holds
+from cloud_hub.rollouts.holding import Pinned, holds
 from cloud_hub.rollouts.outlook import Outlook
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
@@ -148,9 +148,8 @@ def _wave_state(number: int, open_wave: int, state: State) -> str:
 
 
 def explanation_view(
-    row: RolloutRow, decided: Rollout, policy: Policy, outlook: Outlook, pinned: int, now: datetime
+    row: RolloutRow, decided: Rollout, policy: Policy, outlook: Outlook, pinned: Pinned, now: datetime
 ) -> ExplanationView:
-    """`pinned` devices would be its own, were they not pinned."""
     snapshot = outlook.snapshot
     return ExplanationView(
         rollout=row.id,

@@ -36,7 +36,7 @@ from cloud_hub.releases.views import ModelView, VersionView
 from cloud_hub.revisions import check_seen
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.explain import conditions, earliest
-from cloud_hub.rollouts.holding import holds
+from cloud_hub.rollouts.holding import Pinned, holds
 from cloud_hub.rollouts.origin import Origin
 from cloud_hub.rollouts.shown import preview_view
 from cloud_hub.rollouts.states import State
@@ -291,7 +291,10 @@ class FakeRollouts:
                 ConditionView(**asdict(condition)) for condition in conditions(known, one.policy, snapshot, self.now())
             ],
             earliest=earliest(known, one.policy, snapshot, self.now()),
-            held=[HoldView(**asdict(hold)) for hold in holds(known, one.policy, snapshot, self.pinned.get(rollout, 0))],
+            held=[
+                HoldView(**asdict(hold))
+                for hold in holds(known, one.policy, snapshot, Pinned(self.pinned.get(rollout, 0)))
+            ],
             failures=one.failures,
         )
 

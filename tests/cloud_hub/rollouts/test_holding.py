@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloud_hub.rollouts.engine import Counts, LeftOver, Rollout, Snapshot
-from cloud_hub.rollouts.holding import holds
+from cloud_hub.rollouts.holding import Pinned, holds
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 from fleet_contract.because import Because
@@ -18,18 +18,18 @@ SNAPSHOT = Snapshot(eligible=100, waves=(5, 20, 100), counts=Counts(20, 20, 20),
 
 
 def held(
-    snapshot: Snapshot, state: State = State.RUNNING, pinned: int = 0, **policy: Any
+    snapshot: Snapshot, state: State = State.RUNNING, pinned: int = 0, pinned_later: int = 0, **policy: Any
 ) -> Mapping[str, tuple[int, str]]:
-    found = holds(replace(ROLLOUT, state=state), Policy.model_validate(policy), snapshot, pinned)
+    found = holds(replace(ROLLOUT, state=state), Policy.model_validate(policy), snapshot, Pinned(pinned, pinned_later))
     return {one.code: (one.devices, one.sentence) for one in found}
 
 
 def test_those_of_later_waves_are_held_by_their_wave() -> None:
     assert held(SNAPSHOT) == {"wave": (80, "They belong to wave 3.")}
     before = replace(ROLLOUT, wave=-1, exposed=0)
-    (hold,) = holds(before, Policy(), replace(SNAPSHOT, counts=Counts()), 0)
+    (hold,) = holds(before, Policy(), replace(SNAPSHOT, counts=Counts()), Pinned())
     assert (hold.devices, hold.sentence) == (100, "They belong to waves 1 to 3.")
-    assert holds(replace(ROLLOUT, wave=2, exposed=3), Policy(), SNAPSHOT, 0) == ()
+    assert holds(replace(ROLLOUT, wave=2, exposed=3), Policy(), SNAPSHOT, Pinned()) == ()
     # Of a small fleet some waves add nobody.
     assert held(replace(SNAPSHOT, waves=(20, 20, 20, 100)))["wave"] == (80, "They belong to wave 4.")
 
@@ -56,7 +56,10 @@ def test_an_exposed_device_without_an_order_is_held_by_what_its_policy_says(
 
 def test_what_holds_most_of_them_comes_first() -> None:
     found = holds(
-        ROLLOUT, Policy(max_in_flight=9), replace(SNAPSHOT, counts=Counts(13, 13, 13), held={"away": 2, "cap": 5}), 3
+        ROLLOUT,
+        Policy(max_in_flight=9),
+        replace(SNAPSHOT, counts=Counts(13, 13, 13), held={"away": 2, "cap": 5}),
+        Pinned(3),
     )
     assert [(one.code, one.devices) for one in found] == [("cap", 5), ("away", 2), ("wave", 80), ("pinned", 3)]
 
@@ -102,3 +105,11 @@ def test_the_pinned_are_told_and_of_what_is_over_nothing() -> None:
         "away",
         "pinned",
     }
+
+
+def test_those_that_were_pinned_after_their_offer_hide_none_that_wait_for_theirs() -> None:
+    # Of 103 devices 20 were offered it, and 3 of these are pinned: 83 were not.
+    for state in (State.PAUSED, State.STOPPED):
+        assert held(SNAPSHOT, state, pinned=3, pinned_later=3)[state.value][0] == 83
+    assert held(SNAPSHOT, pinned=3, pinned_later=3)["wave"][0] == 83
+    assert held(SNAPSHOT, State.PAUSED, pinned=3)["paused"][0] == 80

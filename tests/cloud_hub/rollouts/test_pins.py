@@ -325,3 +325,29 @@ def test_a_rollout_tells_how_many_it_would_be_for_were_they_not_pinned(fleet: Pa
         pins.unpin(pin.id)
     fleet.rollouts.tick()
     assert "pinned" not in held()
+
+
+@pytest.mark.parametrize("pinned", [{"device": "a"}, {"selector": "line = 1"}, {"device": "a", "model": "digits"}])
+def test_who_is_pinned_after_its_offer_hides_nobody_that_a_paused_rollout_holds(
+    fleet: PaperGateways, pins: PinService, pinned: Any
+) -> None:
+    fleet.join("a", line="1")
+    fleet.join("b", "c", "d", line="2")
+    fleet.register()
+    rollout = roll_out(fleet, 1, lab="line = 1", approval={"waves": "after-first"})
+    fleet.play()
+    assert fleet.versions() == {"a": 1, "b": None, "c": None, "d": None}
+
+    def held() -> dict[str, int]:
+        return {hold.code: hold.devices for hold in fleet.rollouts.explain(rollout).held}
+
+    assert held() == {"wave": 3}
+    pins.pin(a_pin(fleet, **pinned))
+    fleet.rollouts.tick()
+    assert held() == {"wave": 3, "pinned": 1}
+    fleet.rollouts.pause(rollout)
+    assert held() == {"paused": 3, "pinned": 1}
+    for pin in pins.list():
+        pins.unpin(pin.id)
+    fleet.rollouts.tick()
+    assert held() == {"paused": 3}
