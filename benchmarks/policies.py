@@ -116,8 +116,10 @@ def main() -> int:
     """0 when every promise is kept."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few runs, for a look")
-    quick = parser.parse_args().quick
-    runs, some, few = (10, 4, 1) if quick else (200, 30, 5)
+    parser.add_argument("--runs", type=int, default=200, help="so many of each bad version, and others in proportion")
+    asked = parser.parse_args()
+    runs = 10 if asked.quick else asked.runs
+    some, few = max(4, 3 * runs // 20), max(1, runs // 40)
     failing = replace(FLEET, error_rate=0.05)
     spoilt = replace(failing, bad_target=BAD_TARGET)
 

@@ -91,7 +91,10 @@ class DeviceRun(SQLModel, table=True):
     if one did."""
 
     __tablename__ = "device_runs"
-    __table_args__ = (Index("ix_device_runs_device_since", "device", "since"),)
+    __table_args__ = (
+        Index("ix_device_runs_device_since", "device", "since"),
+        Index("ix_device_runs_rollout_since", "rollout", "since"),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     device: str = Field(foreign_key="devices.id", ondelete="CASCADE")

@@ -1,13 +1,15 @@
 """What ran on a device at some time, put there by whom and on what evidence: answered from what devices reported."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import delete, select, text
-from sqlmodel import col
+from sqlalchemy import delete, event, select
+from sqlmodel import Session, col
 
 from cloud_hub.database import Database
+from cloud_hub.devices import store as devices
 from cloud_hub.devices.tables import Device, DeviceRun
 from cloud_hub.errors import NotFound
 from cloud_hub.rollouts.origin import Origin
@@ -88,10 +90,28 @@ def test_a_device_that_is_deleted_takes_its_history_along_and_an_unknown_one_is_
         fleet.rollouts.ran("a")
 
 
-def test_it_is_one_look_into_an_index(database: Database) -> None:
-    query = "SELECT * FROM device_runs WHERE device = 'a' AND since <= '2026' AND (until IS NULL OR until > '2026')"
+@pytest.mark.parametrize(
+    ("asks", "looks"),
+    [
+        (
+            lambda session: devices.runs_at(session, "a", datetime(2026, 11, 1, tzinfo=UTC), None),
+            "SEARCH device_runs USING INDEX ix_device_runs_device_since (device=? AND since<?)",
+        ),
+        (
+            lambda session: devices.first_run_by(session, "digits-v1-0a1b2c"),
+            "SEARCH device_runs USING COVERING INDEX ix_device_runs_rollout_since (rollout=?)",
+        ),
+    ],
+    ids=["what a device ran", "when a rollout's first device did"],
+)
+def test_it_is_one_look_into_an_index(database: Database, asks: Callable[[Session], object], looks: str) -> None:
     if not database.is_sqlite:
         return
     with database.reading() as session:
-        plan = [row[-1] for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
-    assert plan == ["SEARCH device_runs USING INDEX ix_device_runs_device_since (device=? AND since<?)"]
+        connection, asked = session.connection(), []
+        event.listen(connection, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+        asks(session)
+        ((query, values),) = asked
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert plan[0] == looks
+    assert not any("SCAN" in step for step in plan)
