@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -23,6 +23,9 @@ from fleet_contract.topics import check_id
 
 logger = logging.getLogger(__name__)
 
+#: Of all that lock something in a PostgreSQL that we may share, this number is ours.
+_TURN = 0x76656465747467
+
 
 def texts_of(session: Session, selectors: Iterable[Selector]) -> dict[str, str]:
     """What the cohorts that `selectors` refer to say now, and those that these refer to. Raises `Invalid`."""
@@ -36,7 +39,7 @@ def texts_of(session: Session, selectors: Iterable[Selector]) -> dict[str, str]:
                 f"There is no cohort {missing[0]!r}.", "`vedette cohorts list` shows all.", code="cohort-unknown"
             )
         found |= fresh
-        asked = {name for text in fresh.values() for name in cohorts_of(parse(text))} - found.keys()
+        asked = {name for said in fresh.values() for name in cohorts_of(parse(said))} - found.keys()
     return found
 
 
@@ -156,7 +159,7 @@ def _check(session: Session, name: str, selector: str) -> None:
 def _check_others(session: Session, name: str) -> None:
     """Those that refer to `name` must still be small enough to be asked for, with what it says now."""
     texts = dict(session.execute(select(col(CohortRow.name), col(CohortRow.selector))).all())
-    said = {other: parse(text) for other, text in texts.items()}
+    said = {other: parse(saying) for other, saying in texts.items()}
     for other, selector in sorted(said.items()):
         try:
             written_out(selector, said)
@@ -167,8 +170,10 @@ def _check_others(session: Session, name: str) -> None:
 
 
 def _alone(session: Session) -> None:
-    # Cohorts refer to each other: what is checked of some must still be so when one is saved. SQLite has one writer.
-    session.execute(select(col(CohortRow.name)).order_by(col(CohortRow.name)).with_for_update()).all()
+    # Cohorts refer to each other: what is checked of some must still be so when one is saved. SQLite has one writer; of
+    # PostgreSQL's rows the first that are saved could lock none.
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": _TURN})
 
 
 def _view(row: CohortRow, devices: int | None) -> CohortView:
