@@ -82,11 +82,12 @@ def test_what_was_shown_is_applied_in_somebodys_name_and_pressed_twice_once(brow
 
 
 def test_a_field_that_changes_is_told_as_it_is_and_as_it_becomes(browser: TestClient) -> None:
-    applied(browser, shown(browser, ROLLOUT), ROLLOUT)
-    page = shown(browser, SLOWER + "  waves: [{devices: 1}, {percent: 100}]\n  rate: null\n")
+    pairs = ROLLOUT + "  group: {label: ha-pair}\n"
+    applied(browser, shown(browser, pairs), pairs)
+    page = shown(browser, SLOWER + "  waves: [{devices: 1}, {percent: 100}]\n")
     assert "spec.waves 1 %, 5 %, 25 %, 100 % → 1, 100 %" in page.text
     assert "spec.soak_seconds 60 → 600" in page.text
-    assert "spec.rate devices per minute 20, growth factor 2, jitter seconds 0 → none" in page.text
+    assert "spec.group label ha-pair, max in flight 1 → none" in page.text
     assert "it takes over from digits-new (version 3, running)" in page.text
     assert {"plus", "minus"} <= set(page.attributes("class"))
 
@@ -160,6 +161,8 @@ def test_files_are_uploaded_beside_what_is_typed_and_can_be_left_out_again(brows
         "turin.yml",
     ]
     assert "Save 1 cohort and start 1 rollout" in page.text
+    submit = next(a for tag, a in page.tags if tag == "button" and a.get("type") != "button")
+    assert not {"name", "formaction"} & submit.keys(), "Enter only shows: it presses the first button there is"
     page = shown(browser, ROLLOUT, COHORT, without="0")
     assert "1 manifest turin" in page.text
     assert "digits-lyon" not in page.text
