@@ -96,12 +96,9 @@ def ripe_at(policy: Policy, salt: str, device: str, wave_started_at: datetime) -
     return wave_started_at + timedelta(seconds=jitter * bucket(f"{salt}/jitter", device) / BUCKETS)
 
 
-def too_early(policy: Policy, salt: str, waiting: Iterable[str], wave_started_at: datetime, now: datetime) -> set[str]:
-    """Those of `waiting` whose moment is still to come."""
-    jitter = policy.rate.jitter_seconds if policy.rate else 0
-    if now >= wave_started_at + timedelta(seconds=jitter):
-        return set()
-    return {device for device in waiting if now < ripe_at(policy, salt, device, wave_started_at)}
+def all_ripe_at(policy: Policy, wave_started_at: datetime) -> datetime:
+    """From when on no device waits for its moment any more."""
+    return wave_started_at + timedelta(seconds=policy.rate.jitter_seconds if policy.rate else 0)
 
 
 def admit(movers: Sequence[Mover], limits: Mapping[str, Limits], now: datetime) -> dict[str, dict[str, Held | None]]:

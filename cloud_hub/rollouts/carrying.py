@@ -9,9 +9,9 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import freeze, offers, pins, store
-from cloud_hub.rollouts.admission import limited, room, too_early, with_room
+from cloud_hub.rollouts.admission import all_ripe_at, limited, ripe_at, room, with_room
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.queues import Queue, Queues
+from cloud_hub.rollouts.queues import Moment, Queue, Queues
 from cloud_hub.rollouts.states import State
 from cloud_hub.rollouts.tables import RolloutRow
 from cloud_hub.rollouts.waves import place
@@ -68,7 +68,7 @@ class Carrier:
             gone = bring(batch)
             queue.settle(batch)
             left -= len(gone)
-        if not queue.waiting():
+        if queue.idle:
             # At once: who is away is no longer owed an order, and must not be forgotten by who decides.
             self._carried_out(row, queue.held(), newest_freeze)
 
@@ -76,16 +76,14 @@ class Carrier:
         with self._database.reading() as session:
             devices = _moved(session, row, self._now())
             groups = offers.groups(session, policy.group.label) if policy.group else {}
-        return self._queues.fill(row.id, row.revision, devices, groups)
+        moment = _moment(row, policy, self._now())
+        return self._queues.fill(row.id, Queue(row.revision, devices, groups, moment))
 
     def _to_ask(self, row: RolloutRow, policy: Policy, queue: Queue) -> list[str]:
         """Those that wait, but for those whose moment is to come, and those whose group is full: each would ask for all
         of its group."""
-        now, waiting = self._now(), queue.waiting()
-        if row.wave_started_at is not None:
-            early = too_early(policy, row.salt, waiting, row.wave_started_at, now)
-            queue.hold(early, "jitter")
-            waiting = [one for one in waiting if one not in early]
+        now = self._now()
+        waiting = queue.waiting(now)
         if policy.group is None:
             return waiting
         label = policy.group.label
@@ -106,6 +104,14 @@ class Carrier:
             store.set_ordered(session, row.id, row.revision)
             if row.held != held:
                 store.set_held(session, row.id, held)
+
+
+def _moment(row: RolloutRow, policy: Policy, now: datetime) -> Moment | None:
+    """When each device may have its order; None where all may."""
+    started_at = row.wave_started_at
+    if started_at is None or now >= all_ripe_at(policy, started_at):
+        return None
+    return lambda device: ripe_at(policy, row.salt, device, started_at)
 
 
 def batches(devices: Iterable[str]) -> Iterator[list[str]]:

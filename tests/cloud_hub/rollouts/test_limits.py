@@ -1,7 +1,7 @@
 """Rates, caps, groups, windows, deadlines and retries on real databases hold, whether hubs die or devices are away."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -453,6 +453,38 @@ def test_who_waits_for_a_moment_of_its_own_is_not_asked_about_before(
     fleet.rollouts.tick()
     assert asked == []
     assert shown(fleet, rollout).counts.held == {"jitter": 10}
+
+
+def test_the_moment_of_each_device_is_worked_out_once_and_not_at_each_look(
+    fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ten_connected(fleet)
+    fleet.rollouts.tick()
+    moments: list[str] = []
+
+    def ripe_at(policy: Policy, salt: str, device: str, since: datetime) -> datetime:
+        moments.append(device)
+        return since + timedelta(hours=1 + int(device[3:]))
+
+    monkeypatch.setattr("cloud_hub.rollouts.carrying.ripe_at", ripe_at)
+    monkeypatch.setattr("cloud_hub.rollouts.admission.ripe_at", ripe_at)
+    start(fleet, rate={"devices_per_minute": 10_000, "jitter_seconds": 86_400})
+    for _ in range(3):
+        fleet.rollouts.tick()
+    assert set(moments) == set(TEN)
+    moments.clear()
+    for _ in range(5):
+        fleet.rollouts.tick()
+    assert moments == []
+    # Who reports is looked at, and waits on.
+    connected(fleet, "gw-7")
+    fleet.rollouts.tick()
+    moments.clear()
+    fleet.clock.pass_seconds(3 * 3600)
+    connected(fleet, "gw-0", "gw-1", "gw-2")
+    fleet.rollouts.tick()
+    assert ordered(fleet) == {"gw-0", "gw-1", "gw-2"}
+    assert set(moments) == {"gw-0", "gw-1", "gw-2"}
 
 
 def test_who_was_heard_while_the_database_was_away_is_looked_at_afterwards(
