@@ -47,7 +47,7 @@ for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
 _IMPORTS = """
 import sys
 import edge_agent.agent, edge_agent.cli, edge_agent.parity, edge_agent.runtimes.onnx, edge_agent.sources.replay
-import edge_agent.transport.paho
+import edge_agent.transport.paho, edge_agent.uplink
 print(*sys.modules)
 """
 
