@@ -8,7 +8,7 @@ from fleet_contract.because import Because
 from fleet_contract.bounds import Moment, Number
 from fleet_contract.encoding import decode
 from fleet_contract.errors import DeviceWrong, Expired, GenerationStale
-from fleet_contract.signing import PrivateKey, PublicKey, Signed, envelope, sign, verify
+from fleet_contract.signing import Check, PrivateKey, PublicKey, Signed, envelope, sign, verify
 from fleet_contract.topics import Address
 from fleet_contract.window import MaintenanceWindow
 
@@ -52,14 +52,19 @@ def sign_desired(desired: Desired, hub_key: PrivateKey) -> Signed:
 
 
 def open_desired(
-    data: bytes, trusted: tuple[PublicKey, ...], address: Address, generation: int, now: datetime
+    data: bytes,
+    trusted: tuple[PublicKey, ...],
+    address: Address,
+    generation: int,
+    now: datetime,
+    check: Check = verify,
 ) -> Desired:
     """The desired state in `data`, if this device may follow it.
 
     `generation` is the newest that the device has accepted; the same one again is fine, since a message may be
     repeated. Raises `Undecodable`, `SignatureWrong`, `DeviceWrong`, `GenerationStale` or `Expired`.
     """
-    desired = decode(verify("desired", envelope(data), trusted), Desired)
+    desired = decode(check("desired", envelope(data), trusted), Desired)
     if (desired.fleet, desired.device) != address:
         raise DeviceWrong(
             f"Desired state {desired.generation} is for {desired.fleet}/{desired.device}, and this is "

@@ -10,7 +10,7 @@ import msgspec
 from fleet_contract.bounds import Moment, Number
 from fleet_contract.encoding import decode
 from fleet_contract.errors import ManifestWrong
-from fleet_contract.signing import PrivateKey, PublicKey, Signed, sign, verify
+from fleet_contract.signing import Check, PrivateKey, PublicKey, Signed, sign, verify
 from fleet_contract.topics import check_id
 
 
@@ -147,9 +147,9 @@ def sign_manifest(manifest: Manifest, release_key: PrivateKey) -> Signed:
     return sign("manifest", check_manifest(manifest), release_key)
 
 
-def open_manifest(envelope: Signed, trusted: tuple[PublicKey, ...]) -> Manifest:
+def open_manifest(envelope: Signed, trusted: tuple[PublicKey, ...], check: Check = verify) -> Manifest:
     """The manifest, if a `trusted` release key signed it. Raises `SignatureWrong`, `Undecodable`, `ManifestWrong`."""
-    return check_manifest(decode(verify("manifest", envelope, trusted), Manifest))
+    return check_manifest(decode(check("manifest", envelope, trusted), Manifest))
 
 
 def _is_digest(text: str) -> bool:

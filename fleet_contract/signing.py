@@ -1,7 +1,8 @@
 """Ed25519 signatures over canonical JSON. Only who signs or verifies imports `cryptography`: 6 ms of a start."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -73,18 +74,36 @@ def verify(purpose: str, envelope: Signed, trusted: Iterable[PublicKey]) -> byte
 
     text = canonical(envelope.signed)
     keys = {key.fingerprint: key for key in trusted}
-    signers = [one for one in envelope.signatures if one.key in keys]
+    signers = _signers(purpose, envelope, keys)
     for signature in signers:
         try:
             Ed25519PublicKey.from_public_bytes(keys[signature.key].raw).verify(signature.value, _message(purpose, text))
         except InvalidSignature:
             continue
         return text
-    if signers:
-        raise SignatureWrong(
-            f"The {purpose}'s signature by key {signers[0].key[:12]} does not fit its content.",
-            "It was changed on its way, or damaged; fetch it again from its source.",
-        )
+    raise SignatureWrong(
+        f"The {purpose}'s signature by key {signers[0].key[:12]} does not fit its content.",
+        "It was changed on its way, or damaged; fetch it again from its source.",
+    )
+
+
+def recognize(purpose: str, envelope: Signed, trusted: Iterable[PublicKey]) -> bytes:
+    """The canonical bytes of what was let in by `verify` before, if one of the `trusted` keys is named as its signer.
+
+    The signature is not computed again: only for what comes from where nobody else can write. Raises `SignatureWrong`.
+    """
+    _signers(purpose, envelope, {key.fingerprint: key for key in trusted})
+    return canonical(envelope.signed)
+
+
+#: `verify` or `recognize`.
+Check: TypeAlias = Callable[[str, Signed, Iterable[PublicKey]], bytes]
+
+
+def _signers(purpose: str, envelope: Signed, keys: Mapping[str, PublicKey]) -> list[Signature]:
+    """The signatures that name one of `keys`. Raises `SignatureWrong` when there is none."""
+    if signers := [one for one in envelope.signatures if one.key in keys]:
+        return signers
     named = ", ".join(one.key[:12] for one in envelope.signatures) or "nobody"
     raise SignatureWrong(
         f"The {purpose} is signed by {named}, and we trust {', '.join(k[:12] for k in keys) or 'no key'}.",

@@ -1,6 +1,6 @@
 """What a desired state asks of this device, once all its signatures have been checked."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -10,8 +10,10 @@ from fleet_contract.encoding import canonical, decode
 from fleet_contract.errors import ContractError, ManifestWrong, Undecodable
 from fleet_contract.manifest import Manifest, open_manifest
 from fleet_contract.report import Release
-from fleet_contract.signing import PublicKey, envelope
+from fleet_contract.signing import Check, PublicKey, envelope, recognize, verify
 from fleet_contract.topics import Address, check_id
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -66,10 +68,21 @@ def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime)
             f"Desired state {desired.generation} came again with another content.",
             "The hub must count on for a new content.",
         )
-    return Accepted(desired.generation, payload, text, _wanted(desired, trust), desired.issued_at)
+    return Accepted(desired.generation, payload, text, _wanted(desired, trust, verify), desired.issued_at)
 
 
-def _wanted(desired: Desired, trust: Trust) -> dict[str, Order | Refused]:
+def recall(payload: bytes, trust: Trust) -> Accepted:
+    """What `accept` made of `payload`, however long ago, if its signers are still trusted. Raises `ContractError`.
+
+    Their signatures are not computed again, which would cost a start more than all else that it does with an order:
+    whoever can change it where it lies can change the journals beside it.
+    """
+    desired = open_desired(payload, trust.hub_keys, trust.address, 0, _LONG_AGO, recognize)
+    text = canonical(envelope(payload).signed)
+    return Accepted(desired.generation, payload, text, _wanted(desired, trust, recognize), desired.issued_at)
+
+
+def _wanted(desired: Desired, trust: Trust, check: Check) -> dict[str, Order | Refused]:
     wanted: dict[str, Order | Refused] = {}
     for assignment in desired.assignments:
         # It names files on this device.
@@ -78,15 +91,15 @@ def _wanted(desired: Desired, trust: Trust) -> dict[str, Order | Refused]:
         name = key(assignment.model, assignment.slot)
         if name in wanted:
             raise ContractError(f"Desired state {desired.generation} lists {name} twice.", code="model-repeated")
-        wanted[name] = _order(assignment, trust)
+        wanted[name] = _order(assignment, trust, check)
     return wanted
 
 
-def _order(assignment: Assignment, trust: Trust) -> Order | Refused:
+def _order(assignment: Assignment, trust: Trust, check: Check) -> Order | Refused:
     try:
         if assignment.slot not in SLOTS:
             raise SlotUnknown(f"This agent has the slots {', '.join(SLOTS)}, and not {assignment.slot!r}.")
-        manifest = open_manifest(assignment.manifest, trust.release_keys)
+        manifest = open_manifest(assignment.manifest, trust.release_keys, check)
         if (manifest.model, manifest.version) != (assignment.model, assignment.version):
             raise ManifestWrong(
                 f"The manifest is of {manifest.model} version {manifest.version}, and was assigned as "

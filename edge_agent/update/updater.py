@@ -17,16 +17,16 @@ from edge_agent.core.limits import UNLIMITED, Limits
 from edge_agent.core.maintenance import Wall
 from edge_agent.core.steps import Action, Fetch, Trial, Wait
 from edge_agent.core.transitions import resumed, reverts
-from edge_agent.durable import read_again
 from edge_agent.failures import TryLater, disk_trouble
 from edge_agent.live import LiveModel
 from edge_agent.runtimes import open_session
 from edge_agent.store.artifacts import ArtifactStore
 from edge_agent.store.disk import Disk
 from edge_agent.store.journals import JournalStore
+from edge_agent.store.orders import OrderStore
 from edge_agent.store.quota import Quota
 from edge_agent.update.fetcher import Fetcher
-from edge_agent.update.intake import Accepted, Trust, accept
+from edge_agent.update.intake import Accepted, Trust, accept, recall
 from edge_agent.update.overview import Overview
 from edge_agent.update.preflight import OpenSession, Preflight
 from edge_agent.update.reconciler import Reconciler, Surroundings
@@ -52,7 +52,6 @@ EVICTED_SECONDS = 60.0
 MAX_TROUBLES = 20
 _TRIAL = Trial()
 _NO_BOUND = Quota()
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class UpdaterState(msgspec.Struct, frozen=True):
@@ -108,7 +107,7 @@ class Updater:
         self._monotonic = monotonic
         self._disk = disk or Disk()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._document = folder / "desired.json"
+        self._orders = OrderStore(folder / "desired.json", self._disk)
         self._artifacts = ArtifactStore(folder / "artifacts", self._disk, quota)
         self._journals = JournalStore(folder / "journals", self._disk)
         self._blackbox = blackbox or BlackBox(folder)
@@ -244,9 +243,7 @@ class Updater:
     def _recall(self) -> None:
         """Goes on with the desired state of before the reboot, however old: offline it is the newest there is."""
         try:
-            payload = read_again(self._document)
-            # It was in time when it was accepted.
-            self._follow(accept(payload, self._trust, None, _LONG_AGO))
+            self._follow(recall(self._orders.load(), self._trust))
         except FileNotFoundError:
             return
         except (OSError, ContractError) as error:
@@ -303,7 +300,7 @@ class Updater:
             self._unsaved = Because("unsaved", "The desired state is not on disk yet.")
         if self._unsaved is not None and self._following is not None:
             try:
-                self._disk.replace(self._document, self._following.payload)
+                self._orders.save(self._following.payload)
                 self._unsaved = None
             except OSError as error:
                 # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 #: What no answer needs. Each module here costs a millisecond or more of the time that applications wait for the first.
 NOT_FOR_AN_ANSWER = (
     *("pydantic", "fastapi", "sqlalchemy", "sqlmodel", "psutil", "urllib3", "requests", "asyncio", "click", "rich"),
-    *("cryptography.x509", "importlib.metadata", "edge_agent.join", "edge_agent.transport.tls", "dataclasses"),
+    *("cryptography", "importlib.metadata", "edge_agent.join", "edge_agent.transport.tls", "dataclasses"),
     # Of those who tell the hub.
     *("paho", "urllib.request", "http.client", "email", "ssl", "edge_agent.uplink", "edge_agent.reporting"),
     *("edge_agent.telemetry.spool", "fleet_contract.telemetry", "zstandard"),

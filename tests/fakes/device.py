@@ -115,11 +115,16 @@ class Device:
 
 @contextmanager
 def running(
-    folder: Path, server: BlobServer, generation: int = 0, stop: threading.Event | None = None, **more: Any
+    folder: Path,
+    server: BlobServer,
+    generation: int = 0,
+    stop: threading.Event | None = None,
+    trust: Trust = TRUST,
+    **more: Any,
 ) -> Iterator[Device]:
     """A device whose updater runs on a thread until the block ends. Its trials end at once."""
     more.setdefault("trial", Trial(seconds=0.0))
-    device = Device(Updater(folder, TRUST, server.url, **more), server, generation)
+    device = Device(Updater(folder, trust, server.url, **more), server, generation)
     device.updater.on_change = lambda: device.states.append(device.updater.state())
     stop = threading.Event() if stop is None else stop
     thread = threading.Thread(target=device.updater.run, args=(stop,))

@@ -24,7 +24,7 @@ from fleet_contract.errors import (
 )
 from fleet_contract.join import JoinToken, open_identity, parse_token
 from fleet_contract.manifest import Blob, Histogram, Manifest, Tensor, check_manifest, open_manifest, sign_manifest
-from fleet_contract.signing import PrivateKey, PublicKey, envelope, sign, verify
+from fleet_contract.signing import PrivateKey, PublicKey, envelope, recognize, sign, verify
 from fleet_contract.topics import Address
 from tests.fleet_contract.messages import (
     ADDRESS,
@@ -216,6 +216,13 @@ def test_a_manifest_of_a_foreign_key_or_for_another_purpose_is_refused() -> None
             open_manifest(signed, (RELEASE.public,))
     with pytest.raises(Undecodable):
         open_manifest(sign("manifest", DESIRED, RELEASE), (RELEASE.public,))
+
+
+def test_what_was_verified_is_recognized_while_a_signer_of_it_is_trusted() -> None:
+    signed = sign("desired", DESIRED, HUB)
+    assert recognize("desired", signed, (STRANGER.public, HUB.public)) == verify("desired", signed, (HUB.public,))
+    with pytest.raises(SignatureWrong, match="is signed by"):
+        recognize("desired", signed, (STRANGER.public,))
 
 
 def test_a_refused_signature_names_both_the_signer_and_whom_we_trust() -> None:

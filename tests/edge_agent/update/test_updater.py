@@ -1,5 +1,6 @@
 """The updater with everything real around it: ONNX Runtime, sockets, files, threads."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ import pytest
 
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.session import Session
+from edge_agent.store.disk import Disk
 from edge_agent.store.download import Download
+from edge_agent.store.orders import OrderStore
 from fleet_contract.report import Phase
+from fleet_contract.signing import PrivateKey
 from tests.fakes.blob_server import BlobServer, serving
-from tests.fakes.device import a_desired, an_assignment, running
+from tests.fakes.device import TRUST, a_desired, an_assignment, running
 from tests.fakes.tiny_models import a_build, images, scores_of
 
 
@@ -172,9 +176,43 @@ def test_a_repeated_desired_state_changes_nothing(tmp_path: Path, server: BlobSe
         device.order(a_build(1))
         device.until_settled(1)
         before = len(device.states)
-        device.updater.receive((tmp_path / "desired.json").read_bytes())
+        device.updater.receive(OrderStore(tmp_path / "desired.json", Disk()).load())
         time.sleep(0.05)
         assert len(device.states) == before
+
+
+def test_an_order_of_before_binds_nobody_to_a_hub_that_is_trusted_no_more(tmp_path: Path, server: BlobServer) -> None:
+    with running(tmp_path, server, generation=40) as device:
+        device.order(a_build(1))
+        device.until_settled(1)
+    hub = PrivateKey(b"n" * 32)
+    trust = msgspec.structs.replace(TRUST, hub_keys=(hub.public,))
+    with running(tmp_path, server, trust=trust) as device:
+        device.until(lambda: device.running() == 1)
+        assert "desired-unreadable" in {one.code for one in device.updater.state().troubles}
+        server.blobs.update(a_build(2).blobs)
+        device.updater.receive(a_desired(1, an_assignment(a_build(2).manifest), key=hub))
+        device.until_settled(2)
+        assert (device.updater.state().generation, device.updater.state().troubles) == (1, ())
+
+
+def test_a_start_recalls_its_order_without_computing_a_signature_and_refuses_an_older_one(
+    tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = a_desired(1, an_assignment(a_build(1).manifest)), a_desired(2, an_assignment(a_build(2).manifest))
+    server.blobs.update(a_build(1).blobs | a_build(2).blobs)
+    with running(tmp_path, server) as device:
+        device.updater.receive(new)
+        device.until_settled(2)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+        with running(tmp_path, server) as device:
+            device.until(lambda: device.running() == 2)
+            assert (device.updater.state().generation, device.updater.state().troubles) == (2, ())
+    with running(tmp_path, server) as device:
+        device.updater.receive(old)
+        device.until(lambda: device.updater.state().refused)
+        assert device.updater.state().refused.code == "generation-stale"
 
 
 class Watched:
