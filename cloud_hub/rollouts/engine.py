@@ -174,7 +174,7 @@ def decide(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime) 
             return _reverting(rollout, snapshot)
         case State.RUNNING | State.PAUSED | State.STOPPED if snapshot.newer is not None:
             sentence = (
-                f"Rollout {snapshot.newer} is newer, and takes over. The {snapshot.counts.offered} devices that have "
+                f"Rollout {snapshot.newer} is newer, and takes over. The {snapshot.counts.offered:,} devices that have "
                 f"version {rollout.version} keep it until the newer one reaches them; no further wave opens."
             )
             return _to(rollout, State.SUPERSEDED, Because("superseded", sentence))
@@ -276,11 +276,11 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     but = _names(unanswerable(rollout, snapshot))
     passed = f"every other gate than {but} is passed, and a person approved it" if but else "every gate is passed"
     sentence = (
-        f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded} of the "
-        f"{counts.heard} devices heard from, and {passed}."
+        f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded:,} of the "
+        f"{counts.heard:,} devices heard from, and {passed}."
     )
     if counts.unheard:
-        sentence += f" {counts.unheard} more were not heard from, and get it when they come."
+        sentence += f" {counts.unheard:,} more were not heard from, and get it when they come."
     # Later waves would add no device that is here, and so no evidence: they are done with this one.
     done = replace(rollout, wave=last, exposed=last + 1)
     return _to(done, State.COMPLETED, Because("completed", sentence))
@@ -309,7 +309,7 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
         why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
         return Because(
             APPROVAL_WANTED,
-            f"Wave {wave + 1} of {len(snapshot.waves)} ({snapshot.waves[wave]} devices) waits for somebody who "
+            f"Wave {wave + 1} of {len(snapshot.waves)} ({snapshot.waves[wave]:,} devices) waits for somebody who "
             f"approves it{other}.{why}",
         )
     return None
@@ -319,8 +319,8 @@ def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: 
     why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
     because = Because(
         WAVE_OPENED,
-        f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]} of "
-        f"{snapshot.eligible} eligible devices are offered version {rollout.version}.{why}",
+        f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]:,} of "
+        f"{snapshot.eligible:,} eligible devices are offered version {rollout.version}.{why}",
     )
     opened = replace(rollout, wave=wave, exposed=wave + 1, wave_started_at=now, soaking_since=None, because=because)
     return Decision(opened)
@@ -329,7 +329,7 @@ def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: 
 def _evidence(snapshot: Snapshot) -> str:
     counts = snapshot.counts
     return (
-        f"Before: {counts.succeeded} of {counts.heard} devices heard from run it, {counts.failed} failed, "
+        f"Before: {counts.succeeded:,} of {counts.heard:,} devices heard from run it, {counts.failed:,} failed, "
         f"{snapshot.wave_records:,} records, every gate passed."
     )
 
@@ -340,8 +340,8 @@ def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
         if enough_done(counts, policy, snapshot) and counts.failed_percent > policy.stop_failed_percent:
             return Because(
                 "too-many-failed",
-                f"{counts.failed} of {counts.heard} devices heard from failed ({counts.failed_percent:.1f} %), and at "
-                f"most {policy.stop_failed_percent:g} % may.",
+                f"{counts.failed:,} of {counts.heard:,} devices heard from failed ({counts.failed_percent:.1f} %), and "
+                f"at most {policy.stop_failed_percent:g} % may.",
             )
     for gate in snapshot.gates:
         if gate.verdict is Verdict.FAIL:
@@ -360,7 +360,7 @@ def _owed(snapshot: Snapshot) -> Because | None:
     if snapshot.carried_out:
         return None
     ordered = snapshot.fresh.offered
-    return Because("orders-owed", f"{ordered} of this wave's devices have their order; {_waits(snapshot)}.")
+    return Because("orders-owed", f"{ordered:,} of this wave's devices have their order; {_waits(snapshot)}.")
 
 
 def _proven(policy: Policy, snapshot: Snapshot) -> bool:
@@ -392,12 +392,13 @@ def _unheard(policy: Policy, snapshot: Snapshot) -> Because | None:
     if fresh.heard == 0:
         return Because(
             "nobody-heard",
-            f"None of the {asked} devices that this wave adds has been heard from since; no evidence promotes nothing.",
+            f"None of the {asked:,} devices that this wave adds has been heard from since; no evidence promotes "
+            "nothing.",
         )
     if 100 * fresh.heard < policy.heard_percent * asked:
         return Because(
             "quorum-wanted",
-            f"{fresh.heard} of the {asked} devices of this wave have been heard from since "
+            f"{fresh.heard:,} of the {asked:,} devices of this wave have been heard from since "
             f"({100 * fresh.heard / asked:.1f} %); {policy.heard_percent:g} % must be, for silence is no good news.",
         )
     return None
@@ -410,25 +411,27 @@ def _pending(policy: Policy, snapshot: Snapshot) -> Because | None:
         if counts.success_percent < policy.success_percent:
             return Because(
                 "devices-pending",
-                f"{counts.succeeded} of {counts.heard} devices heard from run it ({counts.success_percent:.1f} %), "
-                f"{counts.failed} failed and {counts.pending} are on their way{_windows(counts)}; "
+                f"{counts.succeeded:,} of {counts.heard:,} devices heard from run it ({counts.success_percent:.1f} %), "
+                f"{counts.failed:,} failed and {counts.pending:,} are on their way{_windows(counts)}; "
                 f"{policy.success_percent:g} % must.",
             )
     # A wave that is smaller than the minimum must succeed as a whole: it has no more to show.
     minimum = min(policy.minimum_devices, fresh.offered)
     if fresh.succeeded < minimum:
-        return Because("devices-wanted", f"{fresh.succeeded} of this wave's devices run it; at least {minimum} must.")
+        return Because(
+            "devices-wanted", f"{fresh.succeeded:,} of this wave's devices run it; at least {minimum:,} must."
+        )
     return None
 
 
 def _windows(counts: Counts) -> str:
-    return f", {counts.waiting} of them until their maintenance window" if counts.waiting else ""
+    return f", {counts.waiting:,} of them until their maintenance window" if counts.waiting else ""
 
 
 def _waits(snapshot: Snapshot) -> str:
     if not snapshot.held:
         return "others wait for theirs"
-    return "others wait: " + ", ".join(f"{count} {_HELD[code]}" for code, count in sorted(snapshot.held.items()))
+    return "others wait: " + ", ".join(f"{count:,} {_HELD[code]}" for code, count in sorted(snapshot.held.items()))
 
 
 def _unseen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timedelta) -> Because | None:
@@ -436,8 +439,8 @@ def _unseen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timede
     if soaked < timedelta(seconds=policy.soak_seconds):
         return Because(
             "soaking",
-            f"{snapshot.fresh.succeeded} of the {snapshot.fresh.heard} devices that this wave adds run it, half of "
-            f"them for {soaked.total_seconds():.0f} s now; {policy.soak_seconds:g} s are asked for.",
+            f"{snapshot.fresh.succeeded:,} of the {snapshot.fresh.heard:,} devices that this wave adds run it, at "
+            f"least half of them for {soaked.total_seconds():.0f} s now; {policy.soak_seconds:g} s are asked for.",
         )
     if snapshot.wave_records < policy.minimum_records:
         return Because(
@@ -498,9 +501,9 @@ def _reverting(rollout: Rollout, snapshot: Snapshot) -> Decision:
         sentence = f"{cause.sentence} It goes back once the fleet may move again: {snapshot.frozen}"
         return Decision(replace(rollout, because=Because(cause.code, sentence)))
     left = snapshot.left_over
-    away = f" {left.unreachable} not heard from will be, when they come back." if left.unreachable else ""
+    away = f" {left.unreachable:,} not heard from will be, when they come back." if left.unreachable else ""
     if left.returning or not snapshot.carried_out:
-        sentence = f"{cause.sentence} Reverting: {left.returning} devices still have version {rollout.version}."
+        sentence = f"{cause.sentence} Reverting: {left.returning:,} devices still have version {rollout.version}."
         return Decision(replace(rollout, because=Because(cause.code, sentence + away)))
     gone = f"Reverted: {_keepers(left)}no device heard from has version {rollout.version} any more."
     because = Because(cause.code, f"{cause.sentence} {gone}{away}")
@@ -508,8 +511,8 @@ def _reverting(rollout: Rollout, snapshot: Snapshot) -> Decision:
 
 
 def _keepers(left: LeftOver) -> str:
-    kept = [f"{left.pinned} that pins hold"] if left.pinned else []
-    kept += [f"{left.elsewhere} that have it by another rollout"] if left.elsewhere else []
+    kept = [f"{left.pinned:,} that pins hold"] if left.pinned else []
+    kept += [f"{left.elsewhere:,} that have it by another rollout"] if left.elsewhere else []
     return f"but for {' and '.join(kept)}, " if kept else ""
 
 

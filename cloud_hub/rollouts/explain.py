@@ -64,7 +64,7 @@ def earliest(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
 def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
     fresh, counts = snapshot.fresh, snapshot.counts
     waiting = sum(count for why, count in snapshot.held.items() if why != AWAY)
-    have = "all have theirs" if snapshot.carried_out else f"{waiting or 'some'} wait"
+    have = "all have theirs" if snapshot.carried_out else f"{waiting:,} wait" if waiting else "some wait"
     yield Condition(
         "orders", have, "every exposed device", snapshot.carried_out, "The rate, the cap or a group lets go."
     )
@@ -72,7 +72,7 @@ def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
     heard = 100 * fresh.heard / asked if asked else 0.0
     yield Condition(
         "heard",
-        f"{fresh.heard} of {asked} devices ({heard:.1f} %)",
+        f"{fresh.heard:,} of {asked:,} devices ({heard:.1f} %)",
         f"{policy.heard_percent:g} %, and at least 1",
         fresh.heard > 0 and heard >= policy.heard_percent,
         "Devices of this wave report.",
@@ -80,7 +80,7 @@ def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
     worse = min((fresh, counts), key=lambda one: one.success_percent)
     yield Condition(
         "success",
-        f"{worse.succeeded} of {worse.heard} devices ({worse.success_percent:.1f} %)",
+        f"{worse.succeeded:,} of {worse.heard:,} devices ({worse.success_percent:.1f} %)",
         f"{policy.success_percent:g} %",
         worse.success_percent >= policy.success_percent,
         "Devices that are on their way come to run it.",
@@ -99,7 +99,7 @@ def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
 def _failures(policy: Policy, snapshot: Snapshot, counts: Counts) -> Condition:
     return Condition(
         "failures",
-        f"{counts.failed} of {counts.heard} devices ({counts.failed_percent:.1f} %)",
+        f"{counts.failed:,} of {counts.heard:,} devices ({counts.failed_percent:.1f} %)",
         f"at most {policy.stop_failed_percent:g} %, once {policy.stop_failed_after} or all are done",
         not enough_done(counts, policy, snapshot) or counts.failed_percent <= policy.stop_failed_percent,
         "It is stopped by it.",
@@ -151,4 +151,4 @@ def _approval(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[
 
 
 def _devices(count: int) -> str:
-    return f"{count} device{'' if count == 1 else 's'}"
+    return f"{count:,} device{'' if count == 1 else 's'}"

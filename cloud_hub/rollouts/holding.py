@@ -77,7 +77,7 @@ def _says(code: str, policy: Policy, snapshot: Snapshot) -> str:
         return f"{now:,.4g} a minute are offered it now{more}."
     if code == "cap":
         under_way = counts.offered - counts.succeeded - counts.failed
-        return f"{under_way} are on their way, and at most {policy.max_in_flight} may be."
+        return f"{under_way:,} are on their way, and at most {policy.max_in_flight:,} may be."
     if code == "group" and policy.group is not None:
         most = policy.group.max_in_flight
         return f"At most {most} with the same {policy.group.label} may switch at once, and others of theirs are at it."

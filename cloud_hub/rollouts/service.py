@@ -160,7 +160,7 @@ class RolloutService:
             asked = (parse(wanted.policy.selector), parse(wanted.policy.lab or ""))
             cohorts = texts_of(session, asked)
         eligible = lines[-1].total if lines[-1].everyone else None
-        whom = f"{eligible} devices" if eligible is not None else f"{lines[-1].total} devices at the most"
+        whom = f"{eligible:,} devices" if eligible is not None else f"{lines[-1].total:,} devices at the most"
         row = RolloutRow(
             id=f"{wanted.model}-v{wanted.version}-{secrets.token_hex(3)}",
             model=wanted.model,

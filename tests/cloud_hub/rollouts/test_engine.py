@@ -116,6 +116,14 @@ def test_a_rate_holds_nobody_once_every_gate_is_passed_and_holds_them_again_when
     assert not after(lifted, replace(BY_RATE, gates=(PASSED, UNDECIDED)), OPEN_END).rate_lifted
 
 
+def test_large_numbers_are_told_so_that_they_can_be_read() -> None:
+    large = Counts(offered=73_562, heard=71_204, succeeded=30_358)
+    pending = after(SOAKED, replace(GOOD, counts=large, fresh=large)).because.sentence
+    assert "30,358 of 71,204 devices heard from run it (42.6 %), 0 failed and 40,846 are on their way" in pending
+    owed = after(SOAKED, replace(GOOD, carried_out=False, held={"rate": 73_220})).because.sentence
+    assert owed.endswith("others wait: 73,220 for the rate.")
+
+
 @pytest.mark.parametrize(
     "snapshot",
     [
