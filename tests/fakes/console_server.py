@@ -14,8 +14,8 @@ from cloud_hub import problems
 from cloud_hub.access.guard import Guard
 from cloud_hub.access.sessions import Sessions
 from cloud_hub.console.pages import OPEN_PATHS, Console
-from tests.fakes.console import FakeHub
 from tests.fakes.paper_fleet import busy_hub
+from tests.fakes.paper_hub.hub import FakeHub
 
 #: What it is on the paper fleet's clock, and what a browser asks for.
 NOW = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)

@@ -21,20 +21,13 @@ from cloud_hub.rollouts.views import (
     RolloutView,
     WaveView,
 )
-from tests.fakes.console import (
-    EDGES,
-    KEY,
-    LABELS,
-    FakeDevices,
-    FakeHub,
-    FakeLake,
-    FakeMonitoring,
-    FakeReleases,
-    FakeRollouts,
-    because,
-    decision,
-    digest,
-)
+from tests.fakes.paper_hub.devices import FakeDevices
+from tests.fakes.paper_hub.hub import FakeHub
+from tests.fakes.paper_hub.lake import FakeLake
+from tests.fakes.paper_hub.monitoring import FakeMonitoring
+from tests.fakes.paper_hub.releases import EDGES, KEY, LABELS, FakeReleases, digest
+from tests.fakes.paper_hub.rollouts import FakeRollouts, decision
+from tests.fakes.paper_hub.views import because
 
 
 def empty_hub(now: Callable[[], datetime]) -> FakeHub:

@@ -10,9 +10,9 @@ from jinja2 import BytecodeCache, Environment
 from jinja2.bccache import Bucket
 
 from cloud_hub.console import render
-from tests.fakes.console import FakeHub
 from tests.fakes.console_server import HTML, NOW, app_of
 from tests.fakes.paper_fleet import busy_hub
+from tests.fakes.paper_hub.hub import FakeHub
 
 
 class Remembered(BytecodeCache):

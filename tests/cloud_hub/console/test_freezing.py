@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.cloud_hub.console.test_pages import read
-from tests.fakes.console import FakeHub
 from tests.fakes.console_server import NOW
+from tests.fakes.paper_hub.hub import FakeHub
 
 
 @pytest.mark.parametrize(("hours", "until"), [("", None), (" 6 ", timedelta(hours=6)), ("0.5", timedelta(minutes=30))])

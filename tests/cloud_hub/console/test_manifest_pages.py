@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from tests.cloud_hub.console.test_pages import Reader, read
-from tests.fakes.console import FakeHub
+from tests.fakes.paper_hub.hub import FakeHub
 
 ROLLOUT = """\
 apiVersion: vedette/v1

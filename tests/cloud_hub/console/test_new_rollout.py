@@ -6,9 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.cloud_hub.console.test_pages import Reader, read
-from tests.fakes.console import FakeHub
 from tests.fakes.console_server import HTML, NOW, app_of
 from tests.fakes.paper_fleet import empty_hub
+from tests.fakes.paper_hub.hub import FakeHub
 
 DIGITS = "/rollouts/new?model=digits&version=3"
 

@@ -9,8 +9,8 @@ from cloud_hub.console.pin_form import asked
 from cloud_hub.errors import NotFound
 from cloud_hub.rollouts.views import PinIn
 from tests.cloud_hub.console.test_pages import Reader, read
-from tests.fakes.console import FakeHub
 from tests.fakes.console_server import NOW
+from tests.fakes.paper_hub.hub import FakeHub
 
 GIVEN = {"device": "", "selector": "site = lyon", "days": "2.5", "reason": "The line is rebuilt."}
 

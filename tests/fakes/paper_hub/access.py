@@ -1,0 +1,30 @@
+"""Who wrote what, and which requests came before."""
+
+from dataclasses import dataclass, field
+
+from cloud_hub.access.once import RequestKey
+from cloud_hub.access.views import AuditView
+from cloud_hub.page import Page, PageRequest
+from tests.fakes.paper_hub.views import page_of
+
+
+@dataclass
+class FakeRequests:
+    begun: set[str] = field(default_factory=set)
+
+    def begin(self, request: RequestKey | None) -> bool:
+        first = request is None or request.key not in self.begun
+        self.begun |= {request.key} if request is not None else set()
+        return first
+
+    def forget(self, request: RequestKey | None) -> None:
+        self.begun -= {request.key} if request is not None else set()
+
+
+@dataclass
+class FakeAudit:
+    writes: list[AuditView] = field(default_factory=list)
+
+    def page(self, request: PageRequest, by: str | None = None, q: str | None = None) -> Page[AuditView]:
+        found = [one for one in self.writes if by in (None, one.by) and (q or "") in one.path]
+        return page_of(sorted(found, key=lambda one: -one.number), request)
