@@ -26,7 +26,8 @@ def memory_of(bucket: int) -> float:
 
 
 class Counted(NamedTuple):
-    """What one window counted on one device; fields as in `fleet_contract.telemetry.Window`."""
+    """What one window counted on one device, of that hardware `target`; fields as in
+    `fleet_contract.telemetry.Window`."""
 
     device: str
     digest: str
@@ -43,6 +44,7 @@ class Counted(NamedTuple):
     correct: int = 0
     memory_bytes: int = 0
     temperature: float | None = None
+    target: str = ""
 
 
 @dataclass(frozen=True)

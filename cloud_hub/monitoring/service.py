@@ -3,61 +3,20 @@
 Wiring: `MonitoringService(database, now)`; `now` gives aware UTC datetimes.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-
-from sqlmodel import Session
 
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import Tally, merge
-from cloud_hub.monitoring.store import KEPT, SLICE_SECONDS, Reading, Slice
+from cloud_hub.monitoring.reader import EvidenceReader
+from cloud_hub.monitoring.store import KEPT, SLICE_SECONDS, Slice
 from cloud_hub.monitoring.views import SeriesView, VersionSeries
-from cloud_hub.monitoring.witnessed import WITNESSES, Witnessed
+from cloud_hub.monitoring.witnessed import Witnessed
 from fleet_contract.desired import DEFAULT_SLOT
 
 MAX_MINUTES = int(KEPT.total_seconds() // 60)
 _POINTS = 120
-_READINGS = 64
-_Key = tuple[str, datetime, int | None, int | None, str, int, datetime | None]
-
-
-class EvidenceReader:
-    """Evidence that is asked for again and again, each time with only the new windows read. Thread-safe.
-
-    What a gate looks at every second during a rollout of hundreds of devices would else be read and added up anew
-    each time, and grow with the rollout. Nor does its memory grow with the fleet (`witnessed.py`).
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readings: OrderedDict[_Key, Reading] = OrderedDict()
-
-    def evidence(
-        self,
-        session: Session,
-        model: str,
-        since: datetime,
-        *,
-        version: int | None = None,
-        not_version: int | None = None,
-        slot: str = DEFAULT_SLOT,
-        apart: int = WITNESSES,
-        cut_from: datetime | None = None,
-    ) -> Witnessed:
-        """As `store.evidence`, with so many devices kept apart, in periods that are counted from `cut_from`."""
-        key = (model, since, version, not_version, slot, apart, cut_from)
-        with self._lock:
-            known = self._readings.get(key) or store.nothing_read(apart)
-        reading = store.read_evidence(session, known, model, since, version, not_version, slot, cut_from)
-        with self._lock:
-            self._readings[key] = reading
-            self._readings.move_to_end(key)
-            while len(self._readings) > _READINGS:
-                self._readings.popitem(last=False)
-        return reading.evidence
 
 
 class MonitoringService:
@@ -77,10 +36,12 @@ class MonitoringService:
         not_version: int | None = None,
         slot: str = DEFAULT_SLOT,
     ) -> Witnessed:
-        """What devices have shown with `slot` of `model` since `since`: with `version` only, or with all but
-        `not_version`."""
+        """What devices have shown with `slot` of `model` since `since`, all added up: with `version` only, or with all
+        but `not_version`."""
         with self._database.reading() as session:
-            return self.reader.evidence(session, model, since, version=version, not_version=not_version, slot=slot)
+            return self.reader.evidence(
+                session, model, since, version=version, not_version=not_version, slot=slot, apart=0
+            )
 
     def series(self, model: str, *, device: str | None = None, minutes: int = 15) -> SeriesView:
         """What `model` did in the last `minutes`, on all devices or on `device`, in at most some 120 buckets."""

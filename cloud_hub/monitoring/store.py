@@ -11,9 +11,11 @@ from sqlalchemy import ColumnElement, Row, delete, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
+from cloud_hub.devices.tables import Device
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
+from cloud_hub.monitoring.sampling import WITNESSES, Sample
 from cloud_hub.monitoring.tables import LabelReport, TelemetrySlice, TelemetryWindow
-from cloud_hub.monitoring.witnessed import WITNESSES, Witnessed
+from cloud_hub.monitoring.witnessed import Witnessed
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.telemetry import Window
 
@@ -155,10 +157,14 @@ class Reading:
     number: int
     evidence: Witnessed
 
+    def narrowed(self, apart: int) -> "Reading":
+        """With at most so many devices apart."""
+        return Reading(self.settled.narrowed(apart), self.number, self.evidence.narrowed(apart))
+
 
 def nothing_read(apart: int = WITNESSES) -> Reading:
     """Where reading begins; so many devices will be kept apart."""
-    nothing = Witnessed(apart=apart)
+    nothing = Witnessed(sample=Sample(apart))
     return Reading(nothing, 0, nothing)
 
 
@@ -184,14 +190,16 @@ def read_evidence(
         where.append(col(_W.version) == version)
     if not_version is not None:
         where.append(col(_W.version) != not_version)
-    columns = (_W.number, _W.ingested_at, _W.started_at_ms, *_COUNTED)
-    rows = session.execute(select(*columns).where(*where).order_by(col(_W.number))).all()
+    columns = (_W.number, _W.ingested_at, _W.started_at_ms, Device.target, *_COUNTED)
+    # Of a device that is gone by now the target is not known; what it showed counts all the same.
+    of = select(*columns).outerjoin(Device, col(Device.id) == col(_W.device))
+    rows = session.execute(of.where(*where).order_by(col(_W.number))).all()
     if not rows:
         return Reading(known.settled, known.number, known.settled)
     settled_until = max(row.ingested_at for row in rows) - SETTLED_AFTER
     # Only an unbroken run from the front is settled: what follows a younger row will be read again.
     front = next(at for at, row in enumerate(rows) if row.ingested_at > settled_until)
-    aged = [(_age_seconds(row, cut_from or since), _read(row)) for row in rows]
+    aged = [(_age_seconds(row, cut_from or since), _read(row, row.target or "")) for row in rows]
     settled = known.settled.plus(aged[:front])
     number = rows[front - 1].number if front else known.number
     return Reading(settled, number, settled.plus(aged[front:]))
@@ -302,7 +310,7 @@ def _counted(one: Arrived) -> Counted:
     )
 
 
-def _read(row: Row[Any]) -> Counted:
+def _read(row: Row[Any], target: str = "") -> Counted:
     return Counted(
         row.device,
         row.digest,
@@ -319,6 +327,7 @@ def _read(row: Row[Any]) -> Counted:
         row.correct,
         row.memory_bytes,
         row.temperature_c,
+        target,
     )
 
 

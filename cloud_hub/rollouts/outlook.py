@@ -1,5 +1,6 @@
 """What is known of a rollout now: counted in the database, for the engine to decide on and for people to see."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,7 +11,7 @@ from sqlmodel import Session
 from cloud_hub.devices import store as devices
 from cloud_hub.monitoring.gates import Case, Gate, Outcomes, judge
 from cloud_hub.monitoring.periods import abreast
-from cloud_hub.monitoring.service import EvidenceReader
+from cloud_hub.monitoring.reader import EvidenceReader
 from cloud_hub.monitoring.views import EvidenceView
 from cloud_hub.monitoring.witnessed import Witnessed
 from cloud_hub.releases import store as releases
@@ -29,7 +30,6 @@ from cloud_hub.rollouts.waves import Line, draw
 
 #: A device says that it runs a version somewhat after its first window with it began.
 _HEARD_WITHIN = timedelta(seconds=30)
-_BEGUN = 256
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,18 @@ class Observer:
         )
         return Outlook(snapshot, _seen(snapshot, treated, control, failures), lines)
 
+    def keep(self, rollouts: Collection[str]) -> None:
+        """Forgets what is known of all others."""
+        self._evidence.keep(rollouts)
+        self.pasts.keep_only(rollouts)
+        self._begun = {rollout: begun for rollout, begun in self._begun.items() if rollout in rollouts}
+
     def _telemetry(
         self, session: Session, row: RolloutRow, asked: Gates, outcomes: Outcomes
     ) -> tuple[Witnessed, Witnessed, tuple[Gate, ...], int]:
         if row.wave_started_at is None:
             return Witnessed(), Witnessed(), (), 0
-        read = partial(self._evidence.evidence, session, row.model)
+        read = partial(self._evidence.evidence, session, row.model, of=row.id)
         begun = self._began(session, row, outcomes)
         treated = read(row.created_at, version=row.version, slot=row.slot, cut_from=begun)
         # Who answers is the control, of a shadow too: it sees the same inputs.
@@ -135,8 +141,6 @@ class Observer:
         if begun is None and outcomes.succeeded:
             first = devices.first_run_by(session, row.id)
             begun = max(row.created_at, first - _HEARD_WITHIN) if first else row.created_at
-            while len(self._begun) >= _BEGUN:
-                self._begun.pop(next(iter(self._begun)), None)
             self._begun[row.id] = begun
         return begun or row.created_at
 

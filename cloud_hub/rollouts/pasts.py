@@ -6,7 +6,6 @@ kept beside the rollout, for as long as that is not over.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
@@ -23,7 +22,6 @@ from cloud_hub.rollouts.tables import DevicePast, RolloutRow
 
 #: How far back a past goes: some hundred windows a device.
 _BEFORE = timedelta(hours=1)
-_ROLLOUTS = 32
 _tally = msgspec.msgpack.Decoder(Tally)
 
 
@@ -33,15 +31,12 @@ class Pasts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: dict[str, _Known] = {}
 
     def of(self, session: Session, row: RolloutRow, wanted: Collection[str]) -> Evidence:
         """The pasts of the devices that are `wanted`; the same object for as long as these are the same."""
         with self._lock:
             known = self._known.setdefault(row.id, _Known())
-            self._known.move_to_end(row.id)
-            while len(self._known) > _ROLLOUTS:
-                self._known.popitem(last=False)
             missing = set(wanted) - known.tallies.keys()
             if not missing and known.wanted == set(wanted):
                 return known.evidence
@@ -60,6 +55,11 @@ class Pasts:
                 {device: known.tallies[device] for device in wanted if known.tallies[device].windows}
             )
             return known.evidence
+
+    def keep_only(self, rollouts: Collection[str]) -> None:
+        """Forgets what was read of all others."""
+        with self._lock:
+            self._known = {rollout: known for rollout, known in self._known.items() if rollout in rollouts}
 
     def unkept(self, rollout: str) -> Mapping[str, Tally]:
         """What has been read of `rollout` and not been kept yet."""

@@ -269,6 +269,7 @@ class RolloutService:
         """
         with self._database.reading() as session:
             rows = store.unfinished(session)
+        self._observer.keep({row.id for row in rows})
         failures = []
         for row in rows:
             try:

@@ -12,7 +12,7 @@ from sqlalchemy import delete
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import memory_of
-from cloud_hub.monitoring.service import EvidenceReader
+from cloud_hub.monitoring.reader import EvidenceReader
 from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
 from cloud_hub.monitoring.witnessed import Witnessed

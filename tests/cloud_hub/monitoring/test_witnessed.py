@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
-from cloud_hub.monitoring.witnessed import WITNESSES, Witnessed
+from cloud_hub.monitoring.sampling import WITNESSES, Sample
+from cloud_hub.monitoring.witnessed import Witnessed
 
 
 def window(device: str) -> tuple[float, Counted]:
@@ -43,6 +44,6 @@ def test_a_small_cohort_is_counted_exactly() -> None:
 
 
 def test_who_asks_for_no_devices_gets_the_sum_alone() -> None:
-    shown = Witnessed(apart=0).plus([window("gateway-1")])
+    shown = Witnessed(sample=Sample(0)).plus([window("gateway-1")])
     assert (shown.records, shown.periods.shown) == (10, {})
     assert Witnessed().plus([]).total == Tally()

@@ -1,0 +1,90 @@
+"""What is read again and again is kept in bounded memory, for as long as somebody asks for it."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete
+
+from cloud_hub.database import Database
+from cloud_hub.monitoring import store
+from cloud_hub.monitoring.reader import EvidenceReader
+from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
+from cloud_hub.monitoring.tables import TelemetryWindow
+from cloud_hub.monitoring.witnessed import Witnessed
+from tests.fakes.lake import NOW, window
+
+DEVICES, PERIODS = 40, 6
+SINCE = NOW - timedelta(minutes=5)
+
+
+@pytest.fixture
+def telemetry(database: Database) -> Database:
+    """So many devices in so many periods."""
+    with database.session() as session:
+        store.insert(
+            session,
+            [
+                Arrived(f"gateway-{number}", "b0", at, window(period + 1, started_at=at))
+                for period in range(PERIODS)
+                for at in [NOW - timedelta(seconds=200 - 10 * period)]
+                for number in range(DEVICES)
+            ],
+        )
+    return database
+
+
+def read(reader: EvidenceReader, database: Database, of: str) -> Witnessed:
+    with database.reading() as session:
+        return reader.evidence(session, "digits", SINCE, version=1, of=of)
+
+
+def apart(shown: Witnessed) -> int:
+    return max((evidence.devices for evidence in shown.periods.shown.values()), default=0)
+
+
+def test_many_rollouts_together_take_no_more_than_is_allowed_and_every_record_counts(telemetry: Database) -> None:
+    one = EvidenceReader()
+    assert apart(read(one, telemetry, "r0")) == DEVICES
+    reader = EvidenceReader(most_bytes=5 * one.size_bytes)
+    for _ in range(2):
+        for number in range(10):
+            shown = read(reader, telemetry, f"r{number}")
+            assert (shown.records, shown.devices) == (10 * DEVICES * PERIODS, DEVICES)
+            assert reader.size_bytes <= 5 * one.size_bytes
+    # Whose devices are fewer now are all still read on with, and none anew.
+    assert 0 < min(apart(read(reader, telemetry, f"r{number}")) for number in range(10)) < DEVICES
+
+
+def test_a_reading_that_was_narrowed_is_read_on_with_and_not_anew(telemetry: Database) -> None:
+    with telemetry.session() as session:
+        late = [Arrived("gateway-1", "b0", NOW + 2 * SETTLED_AFTER, window(99, started_at=NOW))]
+        store.insert(session, late)
+    size = EvidenceReader()
+    read(size, telemetry, "r0")
+    reader = EvidenceReader(most_bytes=size.size_bytes * 3 // 2)
+    for name in ("r0", "r1"):
+        read(reader, telemetry, name)
+    with telemetry.session() as session:
+        session.execute(delete(TelemetryWindow))
+    assert read(reader, telemetry, "r0").records == 10 * DEVICES * PERIODS
+
+
+def test_what_is_over_takes_nothing_at_once(telemetry: Database) -> None:
+    reader = EvidenceReader()
+    for name in ("r0", "r1"):
+        read(reader, telemetry, name)
+    both = reader.size_bytes
+    reader.keep({"r1"})
+    assert reader.size_bytes == both // 2
+    reader.keep(())
+    assert reader.size_bytes == 0
+    assert read(reader, telemetry, "r0").records == 10 * DEVICES * PERIODS
+
+
+def test_who_is_read_for_has_one_reading_of_a_kind(telemetry: Database) -> None:
+    reader = EvidenceReader()
+    once = read(reader, telemetry, "r0")
+    size = reader.size_bytes
+    with telemetry.reading() as session:
+        later = reader.evidence(session, "digits", SINCE, version=1, of="r0", cut_from=NOW - timedelta(minutes=4))
+    assert (later.records, reader.size_bytes) == (once.records, size)
