@@ -23,6 +23,13 @@ def hashed(device: str) -> int:
     return int.from_bytes(blake2b(device.encode(), digest_size=8).digest(), "big")
 
 
+def of_a_target(apart: int, targets: int) -> int:
+    """How many devices of each of so many targets are kept beside `apart` of all: as many together, while that is
+    enough for each."""
+    each = apart // max(1, targets)
+    return min(apart, max(_LEAST_OF_A_TARGET, min(_MOST_OF_A_TARGET, each)))
+
+
 @dataclass(frozen=True)
 class Sample:
     """At most `apart` devices of all, and `of_a_target` of each hardware target."""
@@ -33,9 +40,8 @@ class Sample:
 
     @property
     def of_a_target(self) -> int:
-        """So many are kept of each target: as many together as of all, while that is enough for each."""
-        each = self.apart // max(1, len(self._by_target))
-        return min(self.apart, max(_LEAST_OF_A_TARGET, min(_MOST_OF_A_TARGET, each)))
+        """So many are kept of each target."""
+        return of_a_target(self.apart, len(self._by_target))
 
     def plus(self, devices: Iterable[tuple[int, str, str]]) -> "Sample":
         """With devices that were heard, each as its hash, its name and its hardware target."""

@@ -131,6 +131,8 @@ class Observer:
             earlier,
             now.since_seconds,
             exposing=store.exposing(row),
+            treated_for_target=treated.sample.for_target_alone,
+            control_for_target=control.sample.for_target_alone,
         )
         return treated, control, judge(case, tolerances(asked)), of_wave.records
 

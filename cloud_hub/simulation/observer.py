@@ -60,5 +60,7 @@ class Observer:
             earlier=earlier,
             since_seconds=now.since_seconds,
             exposing=world.fleet.ends[rollout.wave] < world.fleet.ends[-1],
+            treated_for_target=self._witnesses.for_target,
+            control_for_target=self._witnesses.for_target,
         )
         return judge(case, self._tolerances)

@@ -1,7 +1,8 @@
 """What models show: telemetry of some devices, drawn as windows would have added it up.
 
 Gates weigh devices, and a few hundred of them decide; so those that the rollout reaches first, and those that it
-reaches last, are drawn one by one, as many of each hardware target. The others only count records.
+reaches last, are drawn one by one, and some of each hardware target besides, as many as a hub keeps apart for it. The
+others only count records.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import numpy as np
 
 from cloud_hub.monitoring.evidence import Evidence, Tally, memory_bucket
 from cloud_hub.monitoring.periods import Period, Periods, abreast, width_of
+from cloud_hub.monitoring.sampling import of_a_target
 from cloud_hub.simulation.fleet import Fleet, Floats, Ints, device_id, target_name
 from cloud_hub.simulation.scenario import LABELS
 from cloud_hub.simulation.world import World
@@ -38,13 +40,15 @@ class Witnesses:
     def __init__(self, world: World, chance: np.random.Generator) -> None:
         self._world = world
         self._chance = chance
-        self._at = _chosen(world.fleet, world.scenario.targets)
+        self._at, for_target = _chosen(world.fleet, world.scenario.targets)
         count, scenario, fleet = len(self._at), world.scenario, world.fleet
         self._ids = [device_id(int(at)) for at in self._at]
         self.targets = {
             name: target_name(of) for name, of in zip(self._ids, fleet.target[self._at].tolist(), strict=True)
         }
         """The hardware target of each, by its name."""
+        self.for_target = frozenset(device_id(at) for at in for_target)
+        """Those that speak for their hardware target alone."""
         spoilt = world.spoilt(self._at)
         unlike = np.exp(chance.normal(0.0, scenario.device_spread, count) - scenario.device_spread**2 / 2)
         new = scenario.control_error_rate if scenario.error_rate is None else scenario.error_rate
@@ -188,14 +192,16 @@ class _Sums:
         self.memory = np.zeros((count, _MEMORY_STEPS), dtype=np.int64)
 
 
-def _chosen(fleet: Fleet, targets: int) -> Ints:
-    each = max(1, WITNESSES // targets)
-    found = set()
+def _chosen(fleet: Fleet, targets: int) -> tuple[Ints, frozenset[int]]:
+    """Who is drawn, and who of them for its target alone."""
+    order, each = range(fleet.devices), of_a_target(WITNESSES, targets)
+    of_all = {*order[:WITNESSES], *order[-WITNESSES:]}
+    found = set(of_all)
     for target in range(targets):
         of = np.flatnonzero(fleet.target == target)
         found.update(of[:each].tolist())
         found.update(of[-each:].tolist())
-    return np.array(sorted(found), dtype=np.int64)
+    return np.array(sorted(found), dtype=np.int64), frozenset(found - of_all)
 
 
 def _moved(shares: Floats, by: Floats, label: int) -> Floats:

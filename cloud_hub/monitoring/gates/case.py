@@ -1,6 +1,6 @@
 """What gates weigh: two cohorts, their past, what became of devices, and what was known beforehand. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -50,7 +50,8 @@ class Case:
     `treated` run it, `control` ran another version in the same time, from `since_seconds` after the rollout's start on;
     `earlier` are the periods before that, the oldest first. `past` is what devices of either did with another version
     before. `concurrent` says whether any device is left that can be a control, and `exposing` whether more are to be
-    exposed. `targets` are hardware targets by device; where they are given, each is weighed by itself too.
+    exposed. `targets` are hardware targets by device; where they are given, each is weighed by itself too, and of each
+    cohort some devices may be there for that alone (`treated_for_target`, `control_for_target`).
     """
 
     treated: Evidence = field(default_factory=Evidence)
@@ -63,6 +64,8 @@ class Case:
     earlier: Sequence[Period] = ()
     since_seconds: int = 0
     exposing: bool = True
+    treated_for_target: Set[str] = frozenset()
+    control_for_target: Set[str] = frozenset()
 
     @cached_property
     def periods(self) -> tuple[Period, ...]:
@@ -71,11 +74,11 @@ class Case:
 
     @cached_property
     def treated_rows(self) -> Rows:
-        return Rows([period.treated for period in self.periods], self.past, self.targets)
+        return Rows([period.treated for period in self.periods], self.past, self.targets, self.treated_for_target)
 
     @cached_property
     def control_rows(self) -> Rows:
-        return Rows([period.control for period in self.periods], self.past, self.targets)
+        return Rows([period.control for period in self.periods], self.past, self.targets, self.control_for_target)
 
     @property
     def controlled(self) -> bool:

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import FEWEST
-from cloud_hub.monitoring.gates.rows import Ints, Names
+from cloud_hub.monitoring.gates.rows import Flags, Ints, Names
 
-Flags = NDArray[np.bool_]
 #: Records of its past from which a device is known.
 KNOWN_AFTER = 30
 _LEAST_SPREAD, _MOST_SPREAD = 1e-4, 0.9
@@ -29,11 +27,13 @@ ALL = 1e12
 @dataclass(frozen=True)
 class Cohort:
     """Shares of devices: a row a device, a column a share. `hits_before` of `records_before` are their own pasts. In
-    order of `rank` some can be chosen, by nothing that they did."""
+    order of `rank` some can be chosen, by nothing that they did; those that were not `drawn` from all speak for their
+    hardware target alone."""
 
     devices: Names
     targets: Names
     rank: Ints
+    drawn: Flags
     hits: Array
     records: Array
     hits_before: Array
@@ -43,7 +43,7 @@ class Cohort:
     def empty(cls, shares: int) -> "Cohort":
         """Nobody's."""
         nobody, nothing = np.zeros(0, object), np.zeros((0, shares))
-        return cls(nobody, nobody, np.zeros(0, np.int64), nothing, nothing, nothing, nothing)
+        return cls(nobody, nobody, np.zeros(0, np.int64), np.zeros(0, np.bool_), nothing, nothing, nothing, nothing)
 
     @cached_property
     def known(self) -> Flags:
@@ -58,6 +58,7 @@ class Cohort:
             self.devices[which],
             self.targets[which],
             self.rank[which],
+            self.drawn[which],
             self.hits[which],
             self.records[which],
             self.hits_before[which],
@@ -169,6 +170,14 @@ class Question:
             return False
         return 2 * len(self.own.treated.devices) >= len(self.treated.devices)
 
+    @property
+    def of_all(self) -> "Question":
+        """The same, asked of those devices that speak for all."""
+        treated, control = (one.of(one.drawn) for one in (self.treated, self.control))
+        if not len(treated.devices) or (len(self.control.devices) and not len(control.devices)):
+            return self
+        return replace(self, treated=treated, control=control)
+
     def on(self, target: str) -> "Question":
         """The same, asked of the devices of one hardware target."""
         treated, control = (one.of(one.targets == target) for one in (self.treated, self.control))
@@ -215,5 +224,5 @@ def world(question: Question) -> Array:
     expected of a control without a past, but where the shares are of what is beyond its devices' usual."""
     if not question.by_past and not question.usual:
         return np.zeros(question.shares)
-    moved = past_of(question).expect(question.control).pooled.change
+    moved = past_of(question).expect(question.of_all.control).pooled.change
     return np.asarray(np.abs(moved) if question.both_ways else np.maximum(moved, 0.0))

@@ -136,6 +136,7 @@ class _Side:
             rows.devices,
             rows.targets,
             rows.rank,
+            rows.drawn,
             hits,
             np.repeat(records[:, None], self._shares, axis=1),
             hits_before,

@@ -156,7 +156,9 @@ def _by_target(weight: float, correlation: float, treated: Cohort, control: Coho
     if len(targets) < 2:
         yield _Stratum(weight, _witnesses(treated), _witnesses(control), past, correlation, "")
         return
-    yield _Stratum(weight / 2, _witnesses(treated), _witnesses(control), past, correlation, "")
+    drawn, drawn_there = treated.of(treated.drawn), control.of(control.drawn)
+    if len(drawn_there.devices) or not len(control.devices):
+        yield _Stratum(weight / 2, _witnesses(drawn), _witnesses(drawn_there), past, correlation, "")
     for target in targets:
         here, there = treated.targets == target, control.targets == target
         if here.any() and (there.any() or not len(control.devices)):
@@ -214,7 +216,8 @@ def _besides(question: Question, stratum: _Stratum) -> tuple[_Own | None, ...]:
     own = question.own
     if own is None or (stratum.newcomers and own.by_past):
         return ()
-    treated = _witnesses(own.treated.of(own.treated.targets == stratum.target) if stratum.target else own.treated)
+    here = own.treated.targets == stratum.target if stratum.target else own.treated.drawn
+    treated = _witnesses(own.treated.of(here))
     return (_Own(own, treated, past_of(own).expect(treated)),) if len(treated.devices) else ()
 
 

@@ -108,7 +108,7 @@ def _answered(question: Question, alpha: float) -> Weighed:
 
 def _unproved(question: Question, past: Past, alpha: float) -> Weighed:
     """No harm is proved of other devices: is it ruled out on these, and is none of their targets in doubt?"""
-    found = _cleared(question, past, alpha)
+    found = _cleared(question.of_all, past, alpha)
     if found.verdict is Verdict.PASS and (target := doubt(question, past)) is not None:
         there = _cleared(question.on(target), past, alpha)
         return replace(there, verdict=Verdict.NOT_ENOUGH_EVIDENCE, target=target)
@@ -147,6 +147,7 @@ def _last(found: Weighed, question: Question) -> Weighed:
 
 
 def _failed(question: Question, past: Past, proved: Harm, alpha: float) -> Weighed:
+    question = question.on(proved.target) if proved.target else question.of_all
     ours, theirs = _pools(question, past)
     found = bounds(question, past, alpha)
     upper = max(float(-found.lower[proved.at] if proved.fell else found.upper[proved.at]), proved.value)

@@ -188,6 +188,34 @@ def test_a_version_that_is_in_doubt_on_one_target_is_not_cleared_by_all_others()
     assert judged(20).verdict is Verdict.PASS
 
 
+def test_devices_that_are_there_for_their_target_alone_speak_for_no_other() -> None:
+    fine, control = cohort("fine", 30, EVEN), cohort("old", 30, EVEN)
+    rare = {"new-rare": {**dict.fromkeys(LABELS, 0), "3": 1_000}, "old-rare": {**dict.fromkeys(LABELS, 0), "5": 1_000}}
+    new, old = (cohort(name, 12, counts) for name, counts in rare.items())
+    targets = {
+        name: "arm" if "rare" in name else "x86" for name in (*(fine + new).by_device, *(control + old).by_device)
+    }
+    whole = replace(
+        case(fine + new, control + old),
+        targets=targets,
+        treated_for_target=frozenset(new.by_device),
+        control_for_target=frozenset(old.by_device),
+    )
+    gate = of("predictions", judge(whole, Tolerances()))
+    assert gate.verdict is Verdict.FAIL
+    assert (
+        "0.0 % of 12,000 predictions are '5', on 12 devices, against 100.0 % of 12,000 in the control" in gate.sentence
+    )
+    assert "arm devices alone weighed" in gate.sentence
+    alike = cohort("old-rare", 12, rare["new-rare"])
+    same = replace(whole, control=control + alike)
+    gate = of("predictions", judge(same, Tolerances()))
+    assert (gate.verdict, gate.value) == (Verdict.PASS, pytest.approx(0.0, abs=1e-9))
+    # Had they spoken for all, more of them in one cohort than in the other would be a shift.
+    more = replace(same, control=control + cohort("old-rare", 4, rare["new-rare"]))
+    assert of("predictions", judge(more, Tolerances())).value == pytest.approx(0.0, abs=1e-9)
+
+
 def test_an_odd_share_of_few_records_on_one_target_casts_no_doubt() -> None:
     lone, odd = cohort("lone", 1, {**dict.fromkeys(LABELS, 3), "3": 9}), cohort("fine", 30, EVEN)
     control = cohort("old", 30, EVEN) + cohort("old-lone", 3, EVEN)

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import delete
 
 from cloud_hub.database import Database
+from cloud_hub.devices.tables import Device
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.reader import EvidenceReader
 from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
@@ -31,6 +32,20 @@ def telemetry(database: Database) -> Database:
             ],
         )
     return database
+
+
+def test_a_rare_target_has_its_own_devices_among_those_that_are_kept_apart(telemetry: Database) -> None:
+    with telemetry.session() as session:
+        session.add_all(
+            Device(id=f"gateway-{n}", fleet="default", target="rare" if n < 3 else "common", key="k", joined_at=NOW)
+            for n in range(DEVICES - 1)
+        )
+    with telemetry.reading() as session:
+        shown = EvidenceReader().evidence(session, "digits", SINCE, version=1, apart=8)
+    assert {f"gateway-{n}" for n in range(3)} <= shown.sample.names
+    assert len(shown.sample.names - shown.sample.for_target_alone) == 8
+    # Nor is what a device showed forgotten with the device.
+    assert shown.records == 10 * DEVICES * PERIODS
 
 
 def read(reader: EvidenceReader, database: Database, of: str) -> Witnessed:
