@@ -49,6 +49,28 @@ def test_one_odd_device_among_few_is_not_what_the_others_are() -> None:
     assert told(Case(shown(NAMES, USUAL), control, past, about=ABOUT)).verdict is not Verdict.FAIL
 
 
+def test_treated_devices_that_agree_tell_nothing_of_a_control_that_does_not() -> None:
+    def control(*shares: float) -> Evidence:
+        many = {f"other-{number}": share for number, share in enumerate(shares)}
+        return Evidence(
+            {
+                name: Tally(
+                    1,
+                    1_200,
+                    1,
+                    {},
+                    {**dict.fromkeys(LABELS, round(1_200 * (1 - share) / 9)), "3": round(1_200 * share)},
+                )
+                for name, share in many.items()
+            }
+        )
+
+    past = PAST + shown([f"other-{number}" for number in range(12)], dict.fromkeys(LABELS, 400))
+    unlike, alike = control(0.25, 0.4, 0.55), control(*[0.4] * 12)
+    assert told(Case(shown(NAMES, USUAL), unlike, past, about=ABOUT)).verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert told(Case(shown(NAMES, USUAL), alike, past, about=ABOUT)).verdict is Verdict.FAIL
+
+
 def test_in_the_last_wave_it_holds_nobody_whose_devices_do_as_they_did_before() -> None:
     last = Case(shown(NAMES, USUAL), shown(["fresh"], ODD), PAST, about=ABOUT, exposing=False)
     assert told(last).verdict is Verdict.PASS
