@@ -45,7 +45,7 @@ def _missing(found: Weighed) -> str:
             "is, or abort it"
         )
     if found.clear and found.question.few:
-        return ", but so small a control may be odd; another device of it, or more time in later waves, may tell"
+        return ", but so small a control may be odd, and nothing else proves the same"
     if found.clear:
         return ", but so few devices do not prove that it is the version; more devices are needed"
     more = "devices or records" if found.value > found.question.tolerated else "records"
