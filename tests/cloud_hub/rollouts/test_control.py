@@ -70,3 +70,26 @@ def test_nor_is_it_where_the_rollout_waited_a_day_before_it_began(fleet: PaperGa
 def test_a_bad_version_is_stopped_then_as_well(fleet: PaperGateways) -> None:
     settled(fleet)
     assert rolled_out(fleet, bad=True, waits_seconds=86_400).state in ("reverting", "reverted")
+
+
+def test_what_no_gate_can_tell_any_more_is_asked_of_a_person_and_ends_with_the_answer(fleet: PaperGateways) -> None:
+    settled(fleet)
+    patient = Policy(waves=(Wave(percent=100),), rate=None, soak_seconds=300)
+    rollout = fleet.rollouts.create(RolloutIn(model="digits", version=2, policy=patient))
+    for look in range(20):
+        fleet.rollouts.tick()
+        fleet.obey()
+        # Whoever had version 1 is asked nothing meanwhile: nobody ever is a control.
+        if fleet.version(NAMES[0]) == 2:
+            fleet.infer(predictions=USUAL if look < 6 else CHANGED)
+        fleet.clock.pass_seconds(31)
+    held = fleet.rollouts.get(rollout.id)
+    assert (held.state, held.because.code) == ("running", "verdict-wanted")
+    assert [gate.name for gate in held.gates if gate.exhausted] == ["predictions"]
+    missing = [one.name for one in fleet.rollouts.explain(rollout.id).conditions if not one.met]
+    assert missing == ["gate predictions", "approval"]
+    fleet.rollouts.approve(rollout.id, "the belt carries other digits", "anna")
+    fleet.rollouts.tick()
+    done = fleet.rollouts.get(rollout.id)
+    assert done.state == "completed"
+    assert "every other gate than predictions is passed, and a person approved it" in done.because.sentence
