@@ -13,6 +13,7 @@ from cloud_hub.console.activity import Activity
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.query import Query
 from cloud_hub.console.render import Renderer
+from cloud_hub.devices.labels import parse_labels
 from cloud_hub.devices.selector_text import SelectorWrong, parse
 from cloud_hub.devices.selectors import EVERYONE, Selector, SelectorTooLarge
 from cloud_hub.devices.store import DeviceFilter
@@ -118,8 +119,11 @@ class Devices:
 class OneDevice(Activity):
     """One device's page."""
 
-    def __init__(self, parts: Parts, device: str, query: Query) -> None:
+    def __init__(self, parts: Parts, device: str, query: Query, labels: str | None = None, by: str = "") -> None:
         self.device = parts.devices.get(device)
+        self.labels_shown = "\n".join(f"{key}={value}" for key, value in sorted(self.device.labels.items()))
+        self.labels_typed, self.by = self.labels_shown if labels is None else labels, by
+        self.refused: Invalid | None = None
         self._query, self.seen = query, query.seen
         self.at, self.at_text = _time(query.text("at")), query.text("at") or ""
         super().__init__(parts.monitoring, list(dict.fromkeys(model.model for model in self.device.models)), device)
@@ -138,6 +142,15 @@ class OneDevice(Activity):
         return self._parts.devices.events(self.device.id, self._query.page(_EVENTS_SHOWN))
 
 
+def _changes(typed: str, shown: str) -> dict[str, str | None]:
+    """What is another in the labels that are `typed` than in those that were `shown`: what somebody else changes
+    meanwhile stays. Raises `Invalid`."""
+    wanted = parse_labels([line.strip() for line in typed.splitlines() if line.strip()])
+    before = {key: value for key, _, value in (line.partition("=") for line in shown.splitlines())}
+    gone: dict[str, str | None] = dict.fromkeys(before.keys() - wanted.keys())
+    return gone | {key: value for key, value in wanted.items() if before.get(key) != value}
+
+
 def _time(text: str | None) -> datetime | None:
     """In UTC where it does not say otherwise; None where it is no time, which is now."""
     try:
@@ -151,21 +164,44 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     """`/devices` and `/devices/ID`."""
     api = APIRouter()
 
+    def subjects_of(device: str) -> tuple[str, ...]:
+        return (f"device:{device}", "telemetry")
+
     @api.get("/devices")
     def devices(request: Request) -> Response:
         return renderer.page(request, "devices.html", view=Devices(parts, Query(request)), subjects=("devices",))
 
     @api.get("/devices/{device}")
     def device(request: Request, device: str) -> Response:
-        subjects = (f"device:{device}", "telemetry")
-        return renderer.page(
-            request, "device.html", view=OneDevice(parts, device, Query(request)), subjects=subjects, charts=True
-        )
+        view = OneDevice(parts, device, Query(request))
+        return renderer.page(request, "device.html", view=view, subjects=subjects_of(device), charts=True)
 
     @api.post("/devices/{device}/models/{model}/retry")
     def retry(device: str, model: str, slot: str = DEFAULT_SLOT) -> Response:
         parts.rollouts.retry(device, model, slot)
         return RedirectResponse(f"/devices/{device}", 303)
+
+    @api.post("/devices/{device}/labels")
+    def relabel(
+        request: Request,
+        device: str,
+        labels: Annotated[str, Form()] = "",
+        shown: Annotated[str, Form()] = "",
+        by: Annotated[str, Form()] = "",
+    ) -> Response:
+        try:
+            who = actor.acting(by)
+            if changes := _changes(labels, shown):
+                parts.devices.relabel(device, changes)
+        except Invalid as error:
+            view = OneDevice(parts, device, Query(request), labels, by)
+            view.refused = error
+            return renderer.whole(
+                request, "device.html", status=422, view=view, subjects=subjects_of(device), charts=True
+            )
+        response = RedirectResponse(f"/devices/{device}", 303)
+        actor.remember(request, response, who)
+        return response
 
     @api.post("/devices/{device}/pins/{pin}/end")
     def unpin(request: Request, device: str, pin: str, by: Annotated[str, Form()] = "") -> Response:

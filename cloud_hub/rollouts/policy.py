@@ -44,7 +44,7 @@ class Wave(_Part):
     @property
     def name(self) -> str:
         if self.devices is not None:
-            return f"{self.devices} device{'s' if self.devices > 1 else ''}"
+            return f"{self.devices:,} device{'s' if self.devices > 1 else ''}"
         return f"{self.percent:g} %"
 
     @property

@@ -371,9 +371,9 @@ def _standing(session: Session, wanted: RolloutIn, targets: list[str], now: date
 def _check_targets(wanted: RolloutIn, targets: list[str], counts: dict[str, int]) -> None:
     missing = {target: count for target, count in sorted(counts.items()) if target not in targets}
     if missing:
-        devices = ", ".join(f"{count} on {target}" for target, count in missing.items())
+        devices = ", ".join(f"{count:,} on {target}" for target, count in missing.items())
         raise Invalid(
-            f"Version {wanted.version} of {wanted.model} has no artifact for {sum(missing.values())} of the devices "
+            f"Version {wanted.version} of {wanted.model} has no artifact for {sum(missing.values()):,} of the devices "
             f"that would be offered it: {devices}. It has artifacts for {', '.join(targets)}.",
             "Compile it for these targets too, or select devices by target.",
             code="artifact-missing",

@@ -1,10 +1,11 @@
 """Devices that exist only on paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cloud_hub.devices.labels import check_labels
 from cloud_hub.devices.selectors import matches
 from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.views import PRESENCES, DeviceEventView, DeviceView, FleetSummary, RunningView
@@ -80,6 +81,11 @@ class FakeDevices:
             running=[RunningView(model=m, version=v, devices=n) for (m, v), n in sorted(running.items())],
             troubled=sum(_troubled(one) for one in all_of),
         )
+
+    def relabel(self, device: str, labels: Mapping[str, str | None]) -> DeviceView:
+        found = {key: value for key, value in {**self.get(device).labels, **labels}.items() if value is not None}
+        self.change(device, labels=check_labels(found))
+        return self.get(device)
 
     def change(self, device: str, **fields: Any) -> None:
         self.devices[device] = self.devices[device].model_copy(update=fields)
