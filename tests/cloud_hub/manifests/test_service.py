@@ -275,6 +275,18 @@ def test_what_would_do_something_else_than_was_shown_does_nothing(http: TestClie
     assert as_seen(http, told(http, *texts, **more)["seen"], *texts, **more).status_code == 200
 
 
+def test_what_came_and_went_meanwhile_is_another_plan(http: TestClient, fleet: Any) -> None:
+    def tried() -> None:
+        (one,) = applied(http, MANIFEST, again=True)
+        fleet.rollouts.abort(one["rollout"]["id"])
+        fleet.rollouts.tick()
+
+    tried()
+    seen = told(http, MANIFEST, again=True)["seen"]
+    tried()
+    assert as_seen(http, seen, MANIFEST, again=True).status_code == 412, "somebody has tried it again, and stopped it"
+
+
 def test_what_only_goes_on_by_itself_is_no_other_plan(http: TestClient, fleet: Any) -> None:
     applied(http, MANIFEST)
     seen = told(http, FASTER)["seen"]
