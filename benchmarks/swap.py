@@ -28,6 +28,8 @@ SWAP_REACH = 2.0
 SHADOW_REACH = 1.1
 _STEADY_SECONDS = 0.7
 _ROUND_SECONDS = 1.0
+#: A challenger comes by an update, which has figures of its own.
+_SETTLE_SECONDS = 0.5
 _CLIENT = Path(__file__).parent / "peers" / "load_versions.py"
 _Span = tuple[float, float]
 
@@ -87,6 +89,7 @@ def _shadow(net: Net) -> list[Figure]:
                 for number in range(ROUNDS):
                     for order, spans in (("1", alone), ("1 2", beside))[:: 1 if number % 2 else -1]:
                         host.order(order)
+                        time.sleep(_SETTLE_SECONDS)
                         spans.append(_rest(_ROUND_SECONDS))
                         compared += host.order("1")
         what = f"with a shadow, {count} client{'s' * (count > 1)}, {net.name}"

@@ -34,8 +34,9 @@ _LOOK_SECONDS = 0.002
 #: Whether there are cycles to spare shows no sooner, and each look takes the interpreter lock from the answers: who has
 #: none to spare is not asked five hundred times a second.
 _PAUSE_SECONDS = 0.1
-#: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up.
-TRICKLE_SHARE = 0.005
+#: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up. A run
+#: that competes may delay two or three answers: a hundredth of them must not be among those.
+TRICKLE_SHARE = 0.002
 _SAVED_SECONDS = 20.0
 #: A tenth of what any other thread gets where they compete. Less, and on a busy device an inference would seem to hang,
 #: or be stopped for long while it holds the interpreter lock that the answers need.
