@@ -45,7 +45,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """`differs` when any of them does. With `seen`, `apply` does only what is told here."""
+    """`differs` when applying the same would do anything. With `seen`, `apply` does only what is told here."""
 
     differs: bool
     manifests: tuple[Difference, ...]

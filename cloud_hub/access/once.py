@@ -69,6 +69,13 @@ class Requests:
         self._database = database
         self._now = now
 
+    def came(self, request: RequestKey | None) -> bool:
+        """Whether one of its key has begun."""
+        if request is None:
+            return False
+        with self._database.reading() as session:
+            return session.get(KeyedRequest, request.key) is not None
+
     def begin(self, request: RequestKey | None) -> bool:
         """Whether `request` is the first of its key, which it then has; one without a key is. Raises `Invalid`."""
         if request is None:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
@@ -23,13 +23,15 @@ Change = Literal["none", "new", "changed"]
 @dataclass(frozen=True)
 class PlannedRollout:
     """A rollout's manifest beside the newest rollout of its name. `again`: one starts even if nothing has changed;
-    `older` are those that it takes over from. `preview` is None while a cohort that it is for is not there yet."""
+    `older` are those that it takes over from; `cohorts` is what those say that it is for. `preview` is None while one
+    of these is not there yet."""
 
     written: Written
     manifest: RolloutManifest
     there: RolloutView | None
     again: bool = False
     older: tuple[RolloutView, ...] = ()
+    cohorts: Mapping[str, str] = field(default_factory=dict)
     preview: PreviewView | None = None
 
     @property
@@ -76,8 +78,8 @@ class PlannedRollout:
         return _view(self, before, label, self.there.id if self.there is not None else None)
 
     def facts(self) -> list[Any]:
-        older = [(one.id, one.state) for one in self.older] if self.starts else None
-        return [self.manifest.model_dump(mode="json"), self.there.id if self.there is not None else None, older]
+        starts = [[(one.id, one.state) for one in self.older], dict(self.cohorts)] if self.starts else None
+        return [self.manifest.model_dump(mode="json"), self.there.id if self.there is not None else None, starts]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,10 @@ class PlannedCohort:
         if self.there is None:
             return "new"
         return "none" if self.there.selector == self.manifest.spec.selector else "changed"
+
+    @property
+    def saves(self) -> bool:
+        return self.change != "none"
 
     @property
     def sentence(self) -> str:
@@ -153,10 +159,21 @@ def moved(planned: PlannedRollout) -> Iterator[Fault]:
 
 def unknown_cohorts(planned: Planned, known: set[str]) -> Iterator[Fault]:
     """Cohorts that it refers to, and that nobody has."""
-    for field, selector in _selectors(planned):
+    for place, selector in _selectors(planned):
         for name in sorted(cohorts_of(parse(selector)) - known):
             what = f"There is no cohort {name!r}. `vedette cohorts list` shows all; a manifest beside it can bring one."
-            yield planned.written.fault(("spec", field), what)
+            yield planned.written.fault(("spec", place), what)
+
+
+def referred_to(spec: RolloutSpec, said: Mapping[str, str]) -> dict[str, str]:
+    """What the cohorts say that `spec` refers to, and those that these refer to, as far as `said` has them."""
+    found: dict[str, str] = {}
+    texts = [spec.selector, spec.lab or ""]
+    while texts:
+        asked = {name for text in texts for name in cohorts_of(parse(text))} & said.keys() - found.keys()
+        found |= {name: said[name] for name in asked}
+        texts = [said[name] for name in asked]
+    return found
 
 
 def in_order(planned: Sequence[PlannedCohort]) -> tuple[list[PlannedCohort], list[Fault]]:

@@ -1,14 +1,13 @@
 """Brings the hub to what manifests say, and tells before what that changes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from cloud_hub.access.actor import OPERATOR
 from cloud_hub.access.once import RequestKey, Requests
 from cloud_hub.devices.cohorts import CohortService
-from cloud_hub.devices.selector_text import parse
-from cloud_hub.devices.selectors import cohorts_of
 from cloud_hub.devices.views import CohortIn
 from cloud_hub.errors import Fault, HubError, Invalid, Stale
 from cloud_hub.manifests.kinds import CohortManifest, RolloutManifest, RolloutSpec
@@ -19,6 +18,7 @@ from cloud_hub.manifests.plan import (
     in_order,
     mark,
     moved,
+    referred_to,
     rivals,
     unknown_cohorts,
 )
@@ -52,8 +52,11 @@ class ManifestService:
     def diff(self, files: Sequence[ManifestFile], *, again: bool = False) -> DiffView:
         """What applying `files`, with the same `again`, would change. Raises `Faulty`, `TooLarge`."""
         planned = self._plan(files, again)
-        views = [one.difference() for one in planned]
-        return DiffView(differs=any(view.change != "none" for view in views), seen=mark(planned), manifests=views)
+        return DiffView(
+            differs=any(_does(one) for one in planned),
+            seen=mark(planned),
+            manifests=[one.difference() for one in planned],
+        )
 
     def apply(
         self,
@@ -75,14 +78,15 @@ class ManifestService:
         request = RequestKey(key, hashlib.sha256(f"{seen}\n{_texts(files)}".encode()).hexdigest()) if key else None
         if seen is None:
             return self._carry_out(planned, by, key)
+        # Before it begins: another of its key that comes meanwhile must not be taken for one that was done.
+        if mark(planned) != seen and not self._requests.came(request):
+            raise Stale(
+                "Applying this now would do something else than what was shown: the hub, or what was to be "
+                "applied, is another by now.",
+                "Look at what would change now, and decide again.",
+            )
         first = self._requests.begin(request)
         try:
-            if first and mark(planned) != seen:
-                raise Stale(
-                    "Applying this now would do something else than what was shown: the hub, or what was to be "
-                    "applied, is another by now.",
-                    "Look at what would change now, and decide again.",
-                )
             return self._carry_out(planned, by, key)
         except HubError:
             # Only what was done may be answered again without another look.
@@ -100,39 +104,44 @@ class ManifestService:
                     cohorts.append(PlannedCohort(one, manifest, there.get(manifest.metadata.name)))
                 case RolloutManifest() as manifest:
                     written.append((one, manifest))
-        coming = {one.manifest.metadata.name for one in cohorts if one.change != "none"}
-        known = there.keys() | coming
+        coming = {one.manifest.metadata.name: one.manifest.spec.selector for one in cohorts if one.saves}
+        said = {name: one.selector for name, one in there.items()} | coming
         cohorts, faults = in_order(cohorts)
-        faults += [fault for cohort in cohorts for fault in unknown_cohorts(cohort, known)]
+        faults += [fault for cohort in cohorts for fault in unknown_cohorts(cohort, set(said))]
         rollouts = []
         for one, manifest in written:
-            planned, wrong = self._planned(one, manifest, again, coming, known)
+            planned, wrong = self._planned(
+                PlannedRollout(one, manifest, self._newest(manifest), again), set(coming), said
+            )
             rollouts.append(planned)
             faults += wrong
         if faults := [*rivals(rollouts), *faults]:
             raise wrong_manifests(faults)
         return [*cohorts, *rollouts]
 
+    def _newest(self, manifest: RolloutManifest) -> RolloutView | None:
+        return self._rollouts.newest_of_manifest(manifest.metadata.name)
+
     def _planned(
-        self, written: Written, manifest: RolloutManifest, again: bool, coming: set[str], known: set[str]
+        self, planned: PlannedRollout, coming: set[str], said: Mapping[str, str]
     ) -> tuple[PlannedRollout, list[Fault]]:
-        """With what it would start, if it starts anything; and what is wrong with it."""
-        there = self._rollouts.newest_of_manifest(manifest.metadata.name)
-        planned = PlannedRollout(written, manifest, there, again)
+        """With what it would start, if it starts anything; and what is wrong with it. `said` is what cohorts say, those
+        that are `coming` with these files included."""
         if faults := list(moved(planned)):
             return planned, faults
         if not planned.starts:
             return planned, []
-        if faults := list(unknown_cohorts(planned, known)):
+        if faults := list(unknown_cohorts(planned, set(said))):
             return planned, faults
-        spec, preview = manifest.spec, None
+        spec, preview = planned.manifest.spec, None
+        cohorts = referred_to(spec, said)
         # What refers to a cohort that these files bring is checked once that is there.
-        if not coming & {*cohorts_of(parse(spec.selector)), *cohorts_of(parse(spec.lab or ""))}:
-            found = self._previewed(spec, written)
+        if not coming & cohorts.keys():
+            found = self._previewed(spec, planned.written)
             if isinstance(found, Fault):
                 return planned, [found]
             preview = found
-        return PlannedRollout(written, manifest, there, again, self._older(spec), preview), []
+        return replace(planned, older=self._older(spec), cohorts=cohorts, preview=preview), []
 
     def _previewed(self, spec: RolloutSpec, written: Written) -> PreviewView | Fault:
         try:
@@ -179,6 +188,10 @@ class ManifestService:
         rollout = self._rollouts.create(manifest.spec.wanted(), origin)
         sentence = f"{name} {planned.why}: {rollout.id} has started{planned.taking_over}."
         return _applied(planned, "created" if there is None else "changed", sentence, rollout)
+
+
+def _does(planned: Planned) -> bool:
+    return planned.saves if isinstance(planned, PlannedCohort) else planned.starts
 
 
 def _part(key: str | None, manifest: CohortManifest | RolloutManifest) -> RequestKey | None:

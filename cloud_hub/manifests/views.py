@@ -52,7 +52,7 @@ class DifferenceView(_View):
 
 
 class DiffView(_View):
-    """`differs` when any of them does. `seen` is another whenever applying the same would do something else."""
+    """`differs` when applying the same would do anything; `seen` is another whenever it would do something else."""
 
     differs: bool
     seen: str = Field(description="The answer's ETag: with it as If-Match, only what is told here is applied")

@@ -13,8 +13,10 @@ from cloud_hub import problems
 from cloud_hub.access.once import Requests
 from cloud_hub.database import Database
 from cloud_hub.devices.cohorts import CohortService
+from cloud_hub.errors import Stale
 from cloud_hub.manifests import api
 from cloud_hub.manifests.service import ManifestService
+from cloud_hub.manifests.views import ManifestFile
 from tests.fakes.clock import StoppedClock
 from tests.fakes.paper_gateways import PaperGateways
 
@@ -275,6 +277,43 @@ def test_what_would_do_something_else_than_was_shown_does_nothing(http: TestClie
     assert as_seen(http, told(http, *texts, **more)["seen"], *texts, **more).status_code == 200
 
 
+def test_a_cohort_that_means_others_by_now_is_another_plan(http: TestClient, fleet: Any) -> None:
+    applied(http, NIGHT, cohort("shift", "cohort:night"))
+    rollout = MANIFEST + "  selector: cohort:shift\n"
+    found = told(http, rollout)
+    assert " for 2 devices, " in found["manifests"][0]["sentence"]
+    applied(http, cohort("night", "all"))
+    assert as_seen(http, found["seen"], rollout).status_code == 412
+    assert fleet.rollouts.page().total == 0
+
+
+def test_how_many_a_cohort_means_that_comes_along_is_not_told_before(http: TestClient) -> None:
+    applied(http, NIGHT, cohort("shift", "cohort:night"))
+    found = told(http, MANIFEST + "  selector: cohort:shift\n", cohort("night", "all"))
+    assert found["manifests"][1]["sentence"] == "digits-lyon is new: a rollout starts.", "2 devices are those of before"
+
+
+def test_pressed_twice_in_one_moment_it_is_still_not_done_when_it_was_not_shown(fleet: PaperGateways) -> None:
+    class Twice(Requests):
+        """The same request comes again as soon as it has begun."""
+
+        again = True
+
+        def begin(self, request: Any) -> bool:
+            first = super().begin(request)
+            if self.again:
+                self.again = False
+                with pytest.raises(Stale):
+                    manifests.apply(wanted, key="k", seen="of-another-plan")
+            return first
+
+    manifests = ManifestService(fleet.rollouts, cohorts_of(fleet), Twice(fleet.database, fleet.clock))
+    wanted = (ManifestFile(name="a.yaml", text=MANIFEST),)
+    with pytest.raises(Stale):
+        manifests.apply(wanted, key="k", seen="of-another-plan")
+    assert fleet.rollouts.page().total == 0
+
+
 def test_what_came_and_went_meanwhile_is_another_plan(http: TestClient, fleet: Any) -> None:
     def tried() -> None:
         (one,) = applied(http, MANIFEST, again=True)
@@ -299,7 +338,7 @@ def test_what_is_started_again_is_told_before(http: TestClient) -> None:
     (first,) = applied(http, MANIFEST)
     found = told(http, MANIFEST, again=True)
     (one,) = found["manifests"]
-    assert (found["differs"], one["change"], one["fields"]) == (False, "none", [])
+    assert (found["differs"], one["change"], one["fields"]) == (True, "none", []), "a rollout would start"
     assert one["sentence"] == (
         "digits-lyon is started again: a rollout starts for 3 devices, 2 of them at once; it takes over from "
         f"{first['rollout']['id']} (version 1, running)."

@@ -12,6 +12,9 @@ from tests.fakes.paper_hub.views import page_of
 class FakeRequests:
     begun: set[str] = field(default_factory=set)
 
+    def came(self, request: RequestKey | None) -> bool:
+        return request is not None and request.key in self.begun
+
     def begin(self, request: RequestKey | None) -> bool:
         first = request is None or request.key not in self.begun
         self.begun |= {request.key} if request is not None else set()
