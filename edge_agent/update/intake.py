@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from edge_agent.core.journal import Order, Refused, key
+from edge_agent.store.orders import Kept
 from fleet_contract.desired import SLOTS, Assignment, Desired, open_desired
 from fleet_contract.encoding import canonical, decode
 from fleet_contract.errors import ContractError, ManifestWrong, Undecodable
@@ -53,6 +54,11 @@ class Accepted(msgspec.Struct, frozen=True):
     wanted: dict[str, Order | Refused]
     issued_at: datetime
 
+    @property
+    def kept(self) -> Kept:
+        """What the next start needs of it."""
+        return Kept(self.payload, not any(isinstance(one, Refused) for one in self.wanted.values()))
+
 
 def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime) -> Accepted:
     """The desired state in `payload`, if this device may follow it after `before`.
@@ -71,15 +77,17 @@ def accept(payload: bytes, trust: Trust, before: Accepted | None, now: datetime)
     return Accepted(desired.generation, payload, text, _wanted(desired, trust, verify), desired.issued_at)
 
 
-def recall(payload: bytes, trust: Trust) -> Accepted:
-    """What `accept` made of `payload`, however long ago, if its signers are still trusted. Raises `ContractError`.
+def recall(kept: Kept, trust: Trust) -> Accepted:
+    """What `accept` made of `kept`, however long ago, if its signers are still trusted. Raises `ContractError`.
 
     Their signatures are not computed again, which would cost a start more than all else that it does with an order:
-    whoever can change it where it lies can change the journals beside it.
+    whoever can change it where it lies can change the journals beside it. But what was refused is refused again: an
+    order is followed although a manifest in it may be forged.
     """
-    desired = open_desired(payload, trust.hub_keys, trust.address, 0, _LONG_AGO, recognize)
-    text = canonical(envelope(payload).signed)
-    return Accepted(desired.generation, payload, text, _wanted(desired, trust, recognize), desired.issued_at)
+    check = recognize if kept.vouched else verify
+    desired = open_desired(kept.payload, trust.hub_keys, trust.address, 0, _LONG_AGO, check)
+    text = canonical(envelope(kept.payload).signed)
+    return Accepted(desired.generation, kept.payload, text, _wanted(desired, trust, check), desired.issued_at)
 
 
 def _wanted(desired: Desired, trust: Trust, check: Check) -> dict[str, Order | Refused]:

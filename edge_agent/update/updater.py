@@ -300,7 +300,7 @@ class Updater:
             self._unsaved = Because("unsaved", "The desired state is not on disk yet.")
         if self._unsaved is not None and self._following is not None:
             try:
-                self._orders.save(self._following.payload)
+                self._orders.save(self._following.kept)
                 self._unsaved = None
             except OSError as error:
                 # It is followed all the same. After a reboot the hub sees an old generation, and sends it again.

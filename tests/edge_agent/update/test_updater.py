@@ -15,8 +15,9 @@ from edge_agent.runtimes.session import Session
 from edge_agent.store.disk import Disk
 from edge_agent.store.download import Download
 from edge_agent.store.orders import OrderStore
+from fleet_contract.manifest import sign_manifest
 from fleet_contract.report import Phase
-from fleet_contract.signing import PrivateKey
+from fleet_contract.signing import PrivateKey, Signature
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import TRUST, a_desired, an_assignment, running
 from tests.fakes.tiny_models import a_build, images, scores_of
@@ -176,7 +177,7 @@ def test_a_repeated_desired_state_changes_nothing(tmp_path: Path, server: BlobSe
         device.order(a_build(1))
         device.until_settled(1)
         before = len(device.states)
-        device.updater.receive(OrderStore(tmp_path / "desired.json", Disk()).load())
+        device.updater.receive(OrderStore(tmp_path / "desired.json", Disk()).load().payload)
         time.sleep(0.05)
         assert len(device.states) == before
 
@@ -194,6 +195,23 @@ def test_an_order_of_before_binds_nobody_to_a_hub_that_is_trusted_no_more(tmp_pa
         device.updater.receive(a_desired(1, an_assignment(a_build(2).manifest), key=hub))
         device.until_settled(2)
         assert (device.updater.state().generation, device.updater.state().troubles) == (1, ())
+
+
+def test_a_forged_manifest_is_refused_by_the_next_start_too(tmp_path: Path, server: BlobServer) -> None:
+    build, release_key = a_build(2), TRUST.release_keys[0].fingerprint
+    server.blobs.update(build.blobs)
+    by_another = sign_manifest(build.manifest, PrivateKey(b"f" * 32))
+    (signature,) = by_another.signatures
+    forged = msgspec.structs.replace(by_another, signatures=(Signature(release_key, signature.value),))
+    with running(tmp_path, server) as device:
+        device.order(a_build(1))
+        device.until_settled(1)
+        device.updater.receive(a_desired(2, an_assignment(build.manifest, signed=forged)))
+        device.until_rejected("signature-wrong")
+    with running(tmp_path, server) as device:
+        device.until(device.updater.at_rest.is_set)
+        assert (device.running(), device.updater.state().generation) == (1, 2)
+        assert device.said("digits") == [(Phase.REJECTED, "signature-wrong")]
 
 
 def test_a_start_recalls_its_order_without_computing_a_signature_and_refuses_an_older_one(
