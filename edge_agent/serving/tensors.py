@@ -62,10 +62,10 @@ def check_shape(name: str, shape: Sequence[int]) -> int:
         raise InputWrong(f"Tensor {name!r} has {len(shape)} dimensions, and {_LARGEST_RANK} may be.")
     if shape and min(shape) < 0:
         raise InputWrong(f"Tensor {name!r} has the shape {list(shape)}.", "A tensor that is sent has no free size.")
-    count = math.prod(shape)
-    if count > sys.maxsize >> 4:
+    # NumPy can address no such tensor, even where one size is 0 and it has no element at all.
+    if math.prod(size or 1 for size in shape) > sys.maxsize >> 4:
         raise InputWrong(f"Tensor {name!r} of the shape {list(shape)} fits into no memory.")
-    return count
+    return math.prod(shape)
 
 
 def check_size(name: str, datatype: str, shape: Sequence[int], size: int) -> None:

@@ -317,6 +317,7 @@ class Connection:
         answer = usual.answer(data, self._terms.crowd.alone(self, now))
         if answer is None:
             return False
+        self._head_only = False
         try:
             if isinstance(answer, bytes):
                 self._send(answer)

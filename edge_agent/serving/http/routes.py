@@ -75,12 +75,11 @@ class Routes:
             if parts[-1] != "infer":
                 return None
             asked = inference.understand(*_named(head.path, parts[:-1]), body, self._engine, self._regions)
-        except (VedetteError, Refused):
-            # Told to whoever asks.
+            standing = None if asked.repeated is None else self._engine.standing(asked.call)
+        except Exception:  # noqa: BLE001
+            # `handle` meets it, too, and tells whoever asks.
             return None
-        if asked.repeated is None or (standing := self._engine.standing(asked.call)) is None:
-            return None
-        return Usual(prefix, asked, standing)
+        return None if standing is None else Usual(prefix, asked, standing)
 
     def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond, patient: bool) -> Ticket | None:
         model, version = _named(head.path, parts[:-1])

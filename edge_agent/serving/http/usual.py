@@ -33,14 +33,14 @@ class Usual:
     def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
         """The answer, as all its bytes where it has the form of the last; None where it is to be found the long way.
         Raises nothing."""
-        # Cut out apart, tensors begin at an address that can be read from.
-        inputs = self._repeated.inputs(data[self._cut :])
-        if inputs is None:
-            return None
-        result = self._standing.run(inputs, patient)
-        if not isinstance(result, Answered):
-            return None if result is None else answer_to(result)
         try:
+            # Cut out apart, tensors begin at an address that can be read from.
+            inputs = self._repeated.inputs(data[self._cut :])
+            if inputs is None:
+                return None
+            result = self._standing.run(inputs, patient)
+            if not isinstance(result, Answered):
+                return None if result is None else answer_to(result)
             return self._repeated.message(result) or self._asked.response(result)
         except Exception as error:  # noqa: BLE001, on the thread that all are served by
             return answer_to(error)

@@ -109,6 +109,7 @@ def test_transposed_and_foreign_byte_orders_are_sent_as_the_protocol_has_them():
         ("FP32", [-1], b"[1]"),
         ("FP32", [1] * 40, b"[1]"),
         ("FP32", [2**40, 2**40], b"[1]"),
+        ("FP32", [0, 2**62], b"[]"),
     ],
 )
 def test_json_that_is_no_such_tensor_is_refused_by_name(datatype, shape, data):

@@ -159,6 +159,52 @@ def test_a_failure_is_told_and_the_next_is_answered(server, engine):
     assert doubled(wire) == 6
 
 
+def test_a_failure_is_told_whole_after_a_request_for_heads_only(server, engine):
+    wire = used(server.wire())
+    assert wire.ask("HEAD", "/v2/health/live").status == 200
+    engine.fails = InferenceFailed("The model could not.")
+    wire.send(asking(5))
+    assert "could not" in wire.reply().error
+
+
+@pytest.mark.parametrize("shape", [[0, 1 << 62], [0, 1 << 70], [1 << 40, 0, 1 << 40]])
+def test_a_shape_that_no_array_can_have_is_refused_however_often_it_is_sent(server, shape):
+    used(server.wire())
+    tensor = {"name": "image", "datatype": "FP32", "shape": shape, "parameters": {"binary_data_size": 0}}
+    header = json.dumps({"inputs": [tensor]}).encode()
+    wire = server.wire()
+    for _ in range(3):
+        reply = wire.ask("POST", "/v2/models/digits/infer", header, f"Inference-Header-Content-Length: {len(header)}")
+        assert reply.status == 400
+        assert "'image'" in reply.error
+
+
+def test_a_fault_of_ours_in_looking_ahead_is_one_clients_and_not_everybodys(server, engine, monkeypatch):
+    wire = server.wire()
+    wire.send(asking(1))
+    assert doubled(wire) == 1
+
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine, "standing", fail)
+    for value in (2, 3, 4):
+        wire.send(asking(value))
+        assert doubled(wire) == value
+
+
+def test_a_fault_of_ours_in_a_standing_call_is_told(server, engine, monkeypatch):
+    wire = used(server.wire())
+
+    def fail(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(engine, "answer", fail)
+    wire.send(asking(5))
+    assert wire.reply().status == 500
+    assert server.wire().get("/v2/health/live").status == 200
+
+
 def test_an_answer_that_cannot_be_told_ends_nothing(server, engine):
     wire = used(server.wire())
     engine.compute = lambda _: {}
