@@ -42,7 +42,8 @@ class StandingCall:
         served = self._served
         slot = served.slot
         if (
-            not (served.quick or (patient and served.bearable(self._rows)))
+            slot.manifest is not self._signature.manifest
+            or not (served.quick or (patient and served.bearable(self._rows)))
             or served.waiting
             or slot.parked
             or not self._inline.acquire(blocking=False)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from edge_agent.runtimes.session import InferenceFailed
-from edge_agent.serving.port import Answered, Call, ModelUnready
+from edge_agent.serving.port import Answered, Call, ModelUnknown, ModelUnready
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import FakeSession, Gate, an_image, serving
 from tests.fakes.waiting import until
@@ -74,7 +74,12 @@ def test_a_model_that_is_gone_answers_nothing():
         world.runs(FakeSession(1))
         call = standing(world)
         world.slot("digits").switch(None)
-        assert isinstance(call.run(an_image(), patient=False), ModelUnready)
+        # Whether it will be back or not, the engine knows.
+        assert call.run(an_image(), patient=False) is None
+        assert isinstance(world.ask().wait()[0], ModelUnready)
+        del world.known["digits"]
+        assert call.run(an_image(), patient=False) is None
+        assert isinstance(world.ask().wait()[0], ModelUnknown)
         assert world.engine.standing(Call("digits", an_image())) is None
 
 
