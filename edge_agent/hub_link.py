@@ -80,7 +80,8 @@ class HubLink:
             uplink.recall(self._changes)
             self._changes = []
             self._spool, self._uplink = spool, uplink
-        self.set(self._settings)
+            # They may have changed meanwhile.
+            self._apply()
         uplink.run(stop)
 
     def wake(self) -> None:
@@ -92,9 +93,7 @@ class HubLink:
         """From now on these hold."""
         with self._lock:
             self._settings = settings
-            if self._spool is not None and self._uplink is not None:
-                self._uplink.heartbeat_seconds = settings.heartbeat_seconds
-                self._spool.max_bytes = settings.spool_max_bytes
+            self._apply()
 
     def troubles(self) -> list[Because]:
         """What is wrong with the spool."""
@@ -109,3 +108,8 @@ class HubLink:
         if self._spool is not None and self._uplink is not None:
             self._uplink.close(timeout_seconds)
             self._spool.close()
+
+    def _apply(self) -> None:
+        if self._spool is not None and self._uplink is not None:
+            self._uplink.heartbeat_seconds = self._settings.heartbeat_seconds
+            self._spool.max_bytes = self._settings.spool_max_bytes

@@ -143,12 +143,12 @@ class ServingEngine:
     def close(self) -> None:
         """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
         self._stopped = True
-        # From now on nothing runs on the thread that asks. What does is given the time that the others have.
-        self._inline.acquire(timeout=_STOP_SECONDS)
+        deadline = time.monotonic() + _STOP_SECONDS
         for job in self._backlog.close():
             job.done(_stopping())
-        deadline = time.monotonic() + _STOP_SECONDS
-        self._shadow.close(_STOP_SECONDS)
+        # From now on nothing runs on the thread that asks.
+        self._inline.acquire(timeout=_STOP_SECONDS)
+        self._shadow.close(max(0.0, deadline - time.monotonic()))
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

@@ -80,12 +80,15 @@ class Execution:
             self.count(served, outcome.seen, job.call.inputs)
 
     def count(self, served: Served, seen: Seen, inputs: Mapping[str, Array]) -> None:
-        """Tells telemetry and the shadow of an answer that its caller has."""
-        if self._tally.wants(seen.manifest, inputs):
-            seen.inputs = inputs
-        self._tally.answered(seen)
-        if self._shadow.wants(served.challenger):
-            self._shadow.offer(served.challenger, seen, inputs)
+        """Tells telemetry and the shadow of an answer that its caller has. Raises nothing."""
+        try:
+            if self._tally.wants(seen.manifest, inputs):
+                seen.inputs = inputs
+            self._tally.answered(seen)
+            if self._shadow.wants(served.challenger):
+                self._shadow.offer(served.challenger, seen, inputs)
+        except Exception:  # noqa: BLE001, such as that no thread can be started; the caller must not be told twice
+            _log.exception("An answer could not be counted.")
 
     def begin(self, served: Served, signature: Signature) -> Lease | VedetteError:
         """A lease of what is live now, for a call that was checked against `signature`. Raises nothing."""

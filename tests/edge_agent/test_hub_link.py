@@ -108,6 +108,21 @@ def test_settings_hold_whether_they_come_before_the_link_or_after(device: Device
     assert (device.uplink.heartbeat_seconds, device.spool.max_bytes) == (20.0, 1 << 24)
 
 
+def test_settings_that_change_while_the_link_is_made_hold(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = device.make
+
+    def making(settings: Settings) -> tuple[Spool, Uplink]:
+        made = make(settings)
+        device.link.set(Settings(10.0, 1 << 22))
+        return made
+
+    monkeypatch.setattr(device.link, "_make", making)
+    device.run()
+    until(lambda: device.uplink is not None and device.uplink.heartbeat_seconds == 10.0)
+    assert device.spool is not None
+    assert device.spool.max_bytes == 1 << 22
+
+
 def test_a_spool_that_cannot_be_read_is_why_there_is_no_link(device: Device, tmp_path: Path) -> None:
     device.folder = tmp_path / "file"
     device.folder.write_text("")

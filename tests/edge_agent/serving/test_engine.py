@@ -306,6 +306,40 @@ def test_an_engine_that_stops_tells_those_who_wait():
         assert not world.engine.ready("digits")
 
 
+def test_an_engine_stops_within_a_second_whatever_hangs():
+    gate = Gate()
+    with serving("digits", "noise") as world:
+        quick = FakeSession(1)
+        world.runs(quick)
+        until(lambda: world.ask().wait() and quick.threads[-1] == threading.current_thread().name)
+        world.runs(FakeSession(1, gate), a_manifest(model="noise"), "noise")
+        quick.instead = gate
+        asking = threading.Thread(target=world.ask)
+        asking.start()
+        world.ask(model="noise")
+        until(lambda: gate.inside == 2)
+        began = time.monotonic()
+        world.engine.close()
+        assert time.monotonic() - began < 1.5
+        gate.open()
+        asking.join(5)
+
+
+def test_an_answer_that_cannot_be_counted_is_told_once(monkeypatch):
+    with serving() as world:
+        session = FakeSession(1)
+        world.runs(session)
+
+        def fail(*_):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(world.tally, "answered", fail)
+        for _ in range(8):
+            assert [type(one) for one in world.ask().wait()] == [Answered]
+        assert session.threads[0].startswith("worker-")
+        assert session.threads[-1] == threading.current_thread().name
+
+
 def test_calls_that_wait_together_go_together_and_get_their_own_rows_back():
     gate = Gate()
     with serving(workers=1, batching={"digits": Bounds(max_rows=8)}) as world:
