@@ -23,6 +23,12 @@ class HubAddressWrong(ClientError):
     code = "hub-address-wrong"
 
 
+class HeaderWrong(ClientError):
+    """A token, a name or a mark that no header can carry."""
+
+    code = "header-wrong"
+
+
 class AnswerWrong(ClientError):
     """Somebody answers at the hub's address, and not as a hub of this release does."""
 

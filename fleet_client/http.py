@@ -9,7 +9,7 @@ import msgspec
 import urllib3
 
 from fleet_client import __version__
-from fleet_client.errors import AnswerWrong, Fault, HubAddressWrong, HubRefused, HubUnreachable
+from fleet_client.errors import AnswerWrong, Fault, HeaderWrong, HubAddressWrong, HubRefused, HubUnreachable
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | list[str] | None]
@@ -64,9 +64,9 @@ class Http:
         self.url = _checked(url)
         headers = {"User-Agent": f"vedette/{__version__}", "Accept": "application/json"}
         if token:
-            headers["Authorization"] = f"Bearer {token}"
+            headers["Authorization"] = f"Bearer {_sendable('The API token', token)}"
         if actor:
-            headers["Vedette-Actor"] = actor
+            headers["Vedette-Actor"] = _sendable("The name of who acts", actor)
         self._pool = urllib3.PoolManager(
             headers=headers,
             retries=_RETRIES,
@@ -87,7 +87,7 @@ class Http:
         sent again when the connection breaks. What was `seen` at a revision is changed only if it is still at that one.
         Raises as `get` does."""
         headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
-        headers |= {} if seen is None else {"If-Match": f'"{seen}"'}
+        headers |= {} if seen is None else {"If-Match": f'"{_sendable("What was seen", str(seen))}"'}
         again: dict[str, Any] = {"retries": _RETRIES.new(allowed_methods=None)} if key else {}
         answer = self._send(method, path, body=msgspec.json.encode(body), headers=headers, **again)
         return self._decode(kind, path, answer.data)
@@ -166,6 +166,13 @@ def _checked(url: str) -> str:
     if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
         raise HubAddressWrong(f"{url!r} is not the address of a hub.", "Write it as http://HOST:PORT.")
     return url.rstrip("/")
+
+
+def _sendable(what: str, text: str) -> str:
+    # Not told as it is: it may be a secret.
+    if not (text.isascii() and text.isprintable()):
+        raise HeaderWrong(f"{what} has characters that no header can carry.", "Use printable ASCII characters only.")
+    return text
 
 
 def _cause(error: Exception) -> str:

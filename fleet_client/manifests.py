@@ -111,7 +111,8 @@ def _of_folder(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> File:
     try:
-        return File(str(path), path.read_text(encoding="utf-8-sig"))
+        # A file's name may be any bytes, and is only told.
+        return File(os.fsencode(path).decode(errors="replace"), path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ManifestUnreadable(
             f"Cannot read {path}: {error.strerror}.", "Name a file, a folder, or - for standard input."

@@ -145,10 +145,16 @@ class OneDevice(Activity):
 def _changes(typed: str, shown: str) -> dict[str, str | None]:
     """What is another in the labels that are `typed` than in those that were `shown`: what somebody else changes
     meanwhile stays. Raises `Invalid`."""
-    wanted = parse_labels([line.strip() for line in typed.splitlines() if line.strip()])
-    before = {key: value for key, _, value in (line.partition("=") for line in shown.splitlines())}
+    there = _lines(shown)
+    wanted = parse_labels([line if line in there else line.strip() for line in _lines(typed) if line.strip()])
+    before = {key: value for key, _, value in (line.partition("=") for line in there)}
     gone: dict[str, str | None] = dict.fromkeys(before.keys() - wanted.keys())
     return gone | {key: value for key, value in wanted.items() if before.get(key) != value}
+
+
+def _lines(text: str) -> list[str]:
+    # Not `splitlines`: a value may hold what that takes for the end of a line. Forms send the ends as in mail.
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def _time(text: str | None) -> datetime | None:

@@ -15,12 +15,14 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
 from cloud_hub import problems
+from cloud_hub.access.guard import MAX_BODY_BYTES
 from cloud_hub.console import actor, words
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
 from cloud_hub.console.rollout_fields import shown
 from cloud_hub.errors import Conflict, Fault, Faulty, HubError, Invalid, NotFound, Stale, TooLarge
 from cloud_hub.manifests.kinds import KINDS
+from cloud_hub.manifests.source import MAX_CHARACTERS
 from cloud_hub.manifests.views import ApplyView, DifferenceView, DiffView, ManifestFile
 
 PASTED = "manifest.yaml"
@@ -48,6 +50,8 @@ class Manifests:
     kinds = tuple(KINDS)
     #: So many lines a text has room for, at the least.
     least = 14
+    #: Of faults no more are shown: who has corrected these sees the next.
+    most_faults = 50
 
     def __init__(self, parts: Parts, sent: Sent) -> None:
         self._parts, self._sent = parts, sent
@@ -87,6 +91,11 @@ class Manifests:
 
     def wrong_lines(self, file: ManifestFile) -> frozenset[int]:
         return frozenset(fault.line for fault in self.faults if fault.file == file.name)
+
+    @staticmethod
+    def pointer(fault: Fault) -> str:
+        """What points at its column, where its excerpt reaches so far."""
+        return f"{' ' * (fault.column - 1)}^" if fault.column <= len(fault.excerpt) + 1 else ""
 
     def lines(self, file: ManifestFile) -> int:
         return max(self.least, file.text.count("\n") + 1)
@@ -175,7 +184,8 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
 
 async def _sent(request: Request) -> Sent:
     """Texts that are blank are none; a file that is uploaded again takes the place of what came before."""
-    form = await request.form()
+    # Whatever comes in at all: what is pasted is shown again, also when it is too much.
+    form = await request.form(max_part_size=MAX_BODY_BYTES)
     texts = {name: value for name, value in form.items() if isinstance(value, str)}
     without = texts.get("without", "")
     files: dict[str, str] = {}
@@ -183,19 +193,34 @@ async def _sent(request: Request) -> Sent:
         # Forms send their lines' ends as in mail.
         if text.strip() and str(index) != without:
             files[_named(name)] = text.replace("\r\n", "\n")
-    refused = None
+    refused: HubError | None = None
     for upload in form.getlist("upload"):
         if not isinstance(upload, UploadFile) or not upload.filename:
             continue
         try:
-            files[_named(upload.filename)] = (await upload.read()).decode("utf-8-sig").replace("\r\n", "\n")
-        except UnicodeDecodeError as error:
-            refused = Invalid(
-                f"{upload.filename} is no text: {error}.", "Save it as YAML in UTF-8.", code="manifest-unreadable"
-            )
+            files[_named(upload.filename)] = _read(upload.filename, await upload.read())
+        except (Invalid, TooLarge) as error:
+            refused = error
     sent = Sent(tuple(ManifestFile(name=name, text=text) for name, text in files.items()), refused=refused)
     again, by, key, seen = "again" in texts, texts.get("by", ""), texts.get("key", ""), texts.get("seen", "")
     return replace(sent, again=again, by=by, key=key, seen=seen)
+
+
+def _read(name: str, data: bytes) -> str:
+    """Raises `Invalid`, `TooLarge`."""
+    try:
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise Invalid(
+            f"{name} is no text: {error}.", "Save it as YAML in UTF-8.", code="manifest-unreadable"
+        ) from error
+    if len(text) > MAX_CHARACTERS:
+        raise TooLarge(
+            f"{name} has {len(text):,} characters, and {MAX_CHARACTERS:,} are taken at once.",
+            "Choose a smaller file.",
+            code="manifests-too-large",
+        )
+    return text
 
 
 def _texts(values: Sequence[object]) -> list[str]:

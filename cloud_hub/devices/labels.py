@@ -40,4 +40,7 @@ def parse_labels(texts: list[str]) -> dict[str, str]:
     for key, equals, _ in pairs:
         if not equals:
             raise Invalid(f"{key!r} is not a label.", "Write it as key=value.", code="label-wrong")
+    keys = [key for key, _, _ in pairs]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise Invalid(f"The label {twice!r} is given twice.", "Keep one of them.", code="label-wrong")
     return check_labels({key: value for key, _, value in pairs})

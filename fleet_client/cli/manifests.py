@@ -28,6 +28,8 @@ files_option = click.option(
     help="A manifest in YAML, a folder of them, or - for standard input; may be given again.",
 )
 
+mark_option = click.option("--seen", metavar="MARK", help="Only if it does what `diff` told, which printed this.")
+
 
 def manifests_of(paths: tuple[Path, ...]) -> list[File]:
     """What --file names. Raises `ManifestUnreadable`, `click.UsageError`."""
@@ -84,7 +86,8 @@ def diff(session: Session, files: tuple[Path, ...], again: bool) -> int:
             _print_diff(session.output, one.diff)
             click.echo(one.sentence, err=True)
         if found.differs and found.seen is not None:
-            click.echo(f"`vedette rollouts apply --seen {found.seen}` does this, or nothing.", err=True)
+            command = "create" if again else "apply"
+            click.echo(f"`vedette rollouts {command} --seen {found.seen}` does this, or nothing.", err=True)
     return DIFFERENT if found.differs else SAME
 
 
@@ -98,7 +101,7 @@ Examples:
 """
 )
 @files_option
-@click.option("--seen", metavar="MARK", help="Only if it does what `diff` told, which printed this.")
+@mark_option
 @hub_command
 def apply(session: Session, files: tuple[Path, ...], seen: str | None) -> None:
     """Bring the hub to what manifests say: one that has not changed changes nothing, another starts a rollout."""

@@ -116,7 +116,8 @@ def complain(error: VedetteError) -> None:
         number = str(fault.line)
         click.echo(f"{bold}{fault.file}:{fault.line}:{fault.column}:{end} {fault.sentence}", err=True)
         click.echo(f"  {number} | {fault.excerpt}", err=True)
-        click.echo(f"  {' ' * len(number)} | {' ' * (fault.column - 1)}^", err=True)
+        if fault.column <= len(fault.excerpt) + 1:
+            click.echo(f"  {' ' * len(number)} | {' ' * (fault.column - 1)}^", err=True)
     told = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     click.echo(f"{bold}Error:{end} {told}. [{error.code}]{remedy}", err=True)
 

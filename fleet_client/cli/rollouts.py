@@ -9,7 +9,7 @@ import click
 from fleet_client.cli.hub_options import Session, hub_command, seen_option
 from fleet_client.cli.lazy import HELP, WordyGroup
 from fleet_client.cli.lists import first, tell_rest
-from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, schema, show_applied
+from fleet_client.cli.manifests import apply, diff, files_option, manifests_of, mark_option, schema, show_applied
 from fleet_client.cli.output import ago
 from fleet_client.cli.policy_options import policy_options
 from fleet_client.cli.program import PASSED_ON, become
@@ -65,6 +65,7 @@ Examples:
     "--shadow", is_flag=True, help="Run it beside the version that answers, on the same inputs, answering nobody."
 )
 @click.option("--salt", metavar="HEX", help="Of a preview: what it showed is what happens.")
+@mark_option
 @click.option("--watch", "-w", is_flag=True, help="Follow it until it ends; exit 0 only when it completed.")
 @hub_command
 def create(
@@ -75,15 +76,18 @@ def create(
     policy: dict[str, Any],
     shadow: bool,
     salt: str | None,
+    seen: str | None,
     watch: bool,
 ) -> int:
     """Roll VERSION of MODEL out, wave by wave; each waits for its evidence."""
     if files:
         if model is not None or policy or shadow or salt:
             raise click.UsageError("With --file, the manifest says all: leave out MODEL, VERSION and other options.")
-        return _create_from(session, files, watch)
+        return _create_from(session, files, seen, watch)
     if model is None or version is None:
         raise click.UsageError("Name MODEL and VERSION, or a manifest with --file FILE.")
+    if seen is not None:
+        raise click.UsageError("--seen goes with --file: `vedette rollouts diff --again` prints it.")
     made = session.client.rollouts.create(model, version, policy, slot=_slot(shadow), salt=salt)
     if watch:
         return follow(session.client, session.output, made.id)
@@ -97,11 +101,11 @@ def _slot(shadow: bool) -> str:
     return "shadow" if shadow else "default"
 
 
-def _create_from(session: Session, files: tuple[Path, ...], watch: bool) -> int:
+def _create_from(session: Session, files: tuple[Path, ...], seen: str | None, watch: bool) -> int:
     manifests = manifests_of(files)
     if watch and (several := len(session.client.manifests.diff(manifests).manifests)) > 1:
         raise click.UsageError(f"One rollout can be watched, and these are {several}: leave out --watch.")
-    applied = session.client.manifests.apply(manifests, again=True)
+    applied = session.client.manifests.apply(manifests, again=True, seen=seen)
     started = [one.rollout.id for one in applied if one.rollout is not None]
     if not watch or not started:
         show_applied(session.output, applied)

@@ -32,11 +32,23 @@ def test_what_somebody_else_changed_meanwhile_stays(browser: TestClient, hub: Fa
     assert hub.devices.get(DEVICE).labels == {"line": "line9", "shift": "night", "site": "oslo"}
 
 
+@pytest.mark.parametrize("value", ["B 12 ", "\u3000", "B\u2028C=12", "B\x85C"])
+def test_values_that_are_odd_stay_as_they_are_beside_what_is_changed(
+    browser: TestClient, hub: FakeHub, value: str
+) -> None:
+    hub.devices.relabel(DEVICE, {"room": value})
+    before = shown(browser)
+    typed = before.replace("site=lyon", "site=oslo").replace("\n", "\r\n")
+    assert browser.post(WHERE, data={"labels": typed, "shown": before}).status_code == 303
+    assert hub.devices.get(DEVICE).labels == {"line": "line1", "room": value, "site": "oslo"}
+
+
 @pytest.mark.parametrize(
     ("typed", "by", "said"),
     [
         ("site", "", "'site' is not a label. Write it as key=value."),
         ("Site=lyon", "", "'Site' cannot be a label's key."),
+        ("site=lyon\nsite=oslo", "", "The label 'site' is given twice. Keep one of them."),
         ("site=lyon", "m\u00e1", "printable ASCII"),
     ],
 )
@@ -47,5 +59,5 @@ def test_what_cannot_be_a_label_is_told_and_stays_typed(
     assert answer.status_code == 422
     page = Reader(answer.text)
     assert said in page.text
-    assert f"as key=value {typed}" in page.text
+    assert f">\n{typed}</textarea>" in answer.text
     assert hub.devices.get(DEVICE).labels == {"line": "line1", "site": "lyon"}

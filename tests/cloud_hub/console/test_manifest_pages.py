@@ -147,6 +147,20 @@ def test_more_than_is_taken_at_once_is_told(browser: TestClient) -> None:
     assert "131,072 are taken at once. Send fewer of them at once." in page.text
 
 
+def test_a_text_of_megabytes_is_told_and_stays(browser: TestClient) -> None:
+    answer = browser.post("/manifests", files=[("name", (None, "a.yaml")), ("text", (None, "# " + "x" * 1_200_000))])
+    assert answer.status_code == 200
+    assert "131,072 are taken at once." in answer.text
+    assert "x" * 1_200_000 in answer.text, "no error loses what was pasted"
+
+
+def test_faults_far_to_the_right_and_thousands_of_them_take_no_page_of_megabytes(browser: TestClient) -> None:
+    answer = browser.post("/manifests", data=typed("[" + "*a, " * 9_000 + "]\n"))
+    assert "9,001 things to put right first" in Reader(answer.text).text
+    assert "And 8,951 more: correct these first." in Reader(answer.text).text
+    assert len(answer.text) < 100_000
+
+
 def upload(browser: TestClient, *files: tuple[str, bytes], **form: Any) -> Reader:
     answer = browser.post("/manifests", data=form, files=[("upload", one) for one in files])
     assert answer.status_code == 200
@@ -179,6 +193,13 @@ def test_a_file_that_is_no_text_is_told_and_the_others_stay(browser: TestClient)
     assert "model.onnx is no text" in page.text
     assert "Save it as YAML in UTF-8." in page.text
     assert "site = lyon" in page.text
+
+
+def test_a_file_that_is_too_large_is_told_and_does_not_come_along(browser: TestClient) -> None:
+    page = upload(browser, ("dump.yaml", b"# " + b"x" * 140_000), **typed(ROLLOUT))
+    assert "dump.yaml has 140,002 characters, and 131,072 are taken at once. Choose a smaller file." in page.text
+    assert "xxx" not in page.text
+    assert "digits-lyon is new" in page.text
 
 
 def test_what_has_not_changed_is_started_again_only_when_that_is_asked_for(browser: TestClient, hub: FakeHub) -> None:

@@ -493,3 +493,15 @@ def test_so_are_those_of_the_environment(
     assert main(["devices", "list"]) == 2
     assert f"{name} is not UTF-8" in capsys.readouterr().err
     assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", ["VEDETTE_ACTOR", "VEDETTE_API_TOKEN"])
+def test_what_no_header_can_carry_is_told_and_no_secret_with_it(
+    hub: FakeHub, capsys: Captured, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "\u0141ukasz")
+    assert main(["devices", "list"]) == 1
+    said = capsys.readouterr().err
+    assert "Use printable ASCII characters only." in said
+    assert "ukasz" not in said
+    assert hub.asked == []

@@ -76,14 +76,46 @@ def test_a_difference_is_printed_and_is_the_exit_code(
     assert hub.asked[0].json == {"files": [{"name": "rollout.yaml", "text": "kind: Rollout\n"}], "again": False}
 
 
-def test_what_diff_told_is_what_is_applied(hub: FakeHub, capsys: Captured, here: Path) -> None:
+def test_a_file_whose_name_is_no_text_is_read_all_the_same(hub: FakeHub, here: Path) -> None:
+    (here / "caf\udce9.yaml").write_text("kind: Rollout\n")
     hub.on("POST /api/v1/manifests/diff", difference("none"))
+    assert main(["rollouts", "diff", "-f", "caf\udce9.yaml"]) == 0
+    assert hub.asked[0].json["files"] == [{"name": "caf\ufffd.yaml", "text": "kind: Rollout\n"}]
+
+
+@pytest.mark.parametrize(("flags", "command"), [([], "apply"), (["--again"], "create")])
+def test_what_diff_told_is_what_is_done(
+    hub: FakeHub, capsys: Captured, here: Path, flags: list[str], command: str
+) -> None:
+    hub.on("POST /api/v1/manifests/diff", difference("none") | {"differs": True})
     hub.on("POST /api/v1/manifests/apply", applied("created"))
-    assert main(["rollouts", "diff", "-f", "rollout.yaml", "--again"]) == 0
-    assert main(["rollouts", "apply", "-f", "rollout.yaml", "--seen", "3f0c6b1e"]) == 0
+    assert main(["rollouts", "diff", "-f", "rollout.yaml", *flags]) == 1
+    assert f"`vedette rollouts {command} --seen 3f0c6b1e` does this, or nothing." in capsys.readouterr().err
+    assert main(["rollouts", command, "-f", "rollout.yaml", "--seen", "3f0c6b1e"]) == 0
     asked, done = hub.asked
-    assert asked.json["again"] is True
+    assert asked.json["again"] == done.json["again"] == bool(flags)
     assert done.headers["If-Match"] == '"3f0c6b1e"'
+
+
+def test_a_mark_goes_with_a_manifest(hub: FakeHub, capsys: Captured) -> None:
+    assert main(["rollouts", "create", "digits", "1", "--seen", "3f0c6b1e"]) == 2
+    assert "--seen goes with --file" in capsys.readouterr().err
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("mark", ["\u20ac", "a\nb"])
+def test_a_mark_that_nothing_can_carry_is_told(hub: FakeHub, capsys: Captured, here: Path, mark: str) -> None:
+    assert main(["rollouts", "apply", "-f", "rollout.yaml", "--seen", mark]) == 1
+    assert "What was seen has characters that no header can carry." in capsys.readouterr().err
+    assert hub.asked == []
+
+
+def test_nothing_points_beyond_what_is_shown_of_a_line(hub: FakeHub, capsys: Captured, here: Path) -> None:
+    body = wrong().body
+    body["errors"][0]["column"] = 90_000
+    hub.on("POST /api/v1/manifests/diff", Answer(body, 422, "application/problem+json"))
+    assert main(["rollouts", "diff", "-f", "rollout.yaml"]) == 2
+    assert len(capsys.readouterr().err) < 1_000
 
 
 def test_what_is_wrong_is_told_at_its_line_and_ends_with_more_than_1(
