@@ -1,6 +1,7 @@
 """What the hub is told does not depend on when the link to it is made."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from edge_agent.errors import StateUnusable
 from edge_agent.hub_link import HubLink, Settings
 from edge_agent.reporting import Reporter
 from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
 from edge_agent.update.updater import UpdaterState
 from edge_agent.uplink import Uplink
@@ -87,6 +89,8 @@ def test_every_phase_that_came_before_the_link_is_told_in_its_order(device: Devi
 
 def test_the_events_of_a_start_have_the_times_at_which_they_happened(device: Device) -> None:
     device.link.changed()
+    changed_at = wall_ms()
+    time.sleep(0.01)
     device.run()
     until(lambda: device.uplink is not None)
     device.end()
@@ -94,7 +98,7 @@ def test_the_events_of_a_start_have_the_times_at_which_they_happened(device: Dev
     started, phase, stopping = with_all.read(ORIGIN.boot, 0, 1 << 20, lane=Lane.EVENTS)
     with_all.close()
     assert started.at_ms == ORIGIN.started_at.timestamp() * 1000
-    assert started.at_ms < phase.at_ms <= stopping.at_ms
+    assert started.at_ms < phase.at_ms <= changed_at < stopping.at_ms
 
 
 def test_settings_hold_whether_they_come_before_the_link_or_after(device: Device) -> None:

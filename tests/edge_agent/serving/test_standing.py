@@ -69,6 +69,21 @@ def test_another_version_answers_nothing_that_was_checked_for_this_one():
         assert again.manifest.version == 2
 
 
+def test_a_version_that_goes_live_between_two_looks_answers_nothing_either(monkeypatch):
+    with serving() as world:
+        world.runs(FakeSession(1))
+        call, slot, other = standing(world), world.slot("digits"), FakeSession(2)
+        begin = slot.begin
+
+        def switched():
+            world.runs(other, a_manifest(2))
+            return begin()
+
+        monkeypatch.setattr(slot, "begin", switched)
+        assert call.run(an_image(), patient=True) is None
+        assert (other.batches, slot.leases) == ([], 0)
+
+
 def test_a_model_that_is_gone_answers_nothing():
     with serving() as world:
         world.runs(FakeSession(1))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.http import crowd
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import image_model, takes
 from tests.fakes.waiting import until
@@ -70,6 +71,21 @@ def test_each_connection_has_a_usual_request_of_its_own(server, engine):
     one.send(asking(8))
     assert doubled(one) == 8
     assert engine.at_once == before + 1
+
+
+def test_who_asks_at_once_is_alone_or_keeps_another_from_being_alone(server, engine, monkeypatch):
+    monkeypatch.setattr(crowd, "ALONE_SECONDS", 0.2)
+    wire, other = used(server.wire()), server.wire()
+    time.sleep(0.3)
+    wire.send(asking(4))
+    assert doubled(wire) == 4
+    assert engine.patient[-1]
+    other.send(asking(5))
+    assert doubled(other) == 5
+    assert not engine.patient[-1]
+    wire.send(asking(6))
+    assert doubled(wire) == 6
+    assert not engine.patient[-1]
 
 
 def test_it_may_come_in_pieces_or_with_the_next(server):
