@@ -1,7 +1,5 @@
 """Do the gates cry wolf, and do they see? Rollouts and model-days on paper, with devices that differ as real ones do.
 
-    python -m benchmarks.gates [--rollouts 2000] [--days 400]
-
 False stops: whole rollouts (1, 5, 25 and 100 % of a fleet of 60) of a version that is no different, looked at every
 10 s with every gate on. Devices differ in what they see, how sure they are, how fast and how hot they run, wander from
 what they did before, and share what the world does, which goes on changing while they pass over; none of that is how
@@ -12,6 +10,7 @@ model-day's: the same without a shift, looked at after every 50 records. The anc
 which fails above 0.1, on the same data: its alarms at 50 records, and what it finds at 1,000.
 """
 
+import argparse
 import math
 import sys
 import time
@@ -330,10 +329,16 @@ def measure(rollouts: int, days: int) -> list[Figure]:
     ]
 
 
-def main(arguments: Sequence[str]) -> int:
-    asked = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    return report(measure(int(asked.get("--rollouts", "2000")), int(asked.get("--days", "400"))))
+def main() -> int:
+    """Prints the figures; 0 when every promise is kept."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gates", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rollouts", type=int, default=2_000, help="whole rollouts to play (default: 2000)")
+    parser.add_argument("--days", type=int, default=400, help="model-days to look at (default: 400)")
+    options = parser.parse_args()
+    return report(measure(options.rollouts, options.days))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
