@@ -320,7 +320,7 @@ def _run_until_told(agent: Agent, load: Callable[[], Config]) -> None:
         _attend(agent, load)
         clean = True
     except PartDied as error:
-        _log.critical("%s", error)
+        _log.critical("%s", error.because)
         # Before the stop, which the manager may not wait for.
         faulthandler.dump_traceback(all_threads=True)
         raise

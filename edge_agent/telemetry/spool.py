@@ -58,7 +58,10 @@ class Spool:
                 for lane, size_bytes in sizes.items()
             }
         except OSError as error:
-            raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
+            raise StateUnusable(
+                f"Cannot read the spool {folder}: {error.strerror}.",
+                "Run as the user who owns it; if the disk is damaged, move it away, which costs only telemetry.",
+            ) from error
         try:
             for queue in self._queues.values():
                 queue.open()

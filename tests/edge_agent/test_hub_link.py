@@ -133,6 +133,7 @@ def test_a_spool_that_cannot_be_read_is_why_there_is_no_link(device: Device, tmp
     device.run()
     until(lambda: device.link.failed is not None)
     assert isinstance(device.link.failed, StateUnusable)
+    assert "move it away" in device.link.failed.remedy
     assert device.link.troubles() == []
 
 
