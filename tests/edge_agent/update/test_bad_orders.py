@@ -217,6 +217,12 @@ class TestADesiredStateIsRefused:
     def test_when_a_foreign_key_signed_it(self, device: Device, good: Assignment) -> None:
         self.refused(device, a_desired(2, good, key=FOREIGN_KEY), "signature-wrong")
 
+    def test_when_it_was_changed_after_signing(self, device: Device, good: Assignment) -> None:
+        signed = envelope(a_desired(2, good))
+        changed = bytes(signed.signed).replace(b'"generation":2', b'"generation":3')
+        assert changed != bytes(signed.signed)
+        self.refused(device, encode(Signed(msgspec.Raw(changed), signed.signatures)), "signature-wrong")
+
     def test_when_it_is_for_another_device(self, device: Device, good: Assignment) -> None:
         self.refused(device, a_desired(2, good, device="gw-2"), "device-wrong")
 
