@@ -61,7 +61,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps, st.integers(1, 4))
 def test_at_any_time_a_device_ran_what_it_had_last_said(
     database: Database, told: list[dict[str, int]], batch: int

@@ -61,7 +61,7 @@ def found(session: Session, selector: Selector) -> list[str]:
     return list(session.execute(statement).scalars())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fleets(), selectors())
 def test_the_database_finds_what_matches(database: Database, fleet: list[PaperDevice], selector: Selector) -> None:
     with database.session() as session:

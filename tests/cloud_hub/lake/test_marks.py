@@ -213,4 +213,4 @@ class KilledAnywhere(RuleBasedStateMachine):
 
 
 TestKilledAnywhere = KilledAnywhere.TestCase
-TestKilledAnywhere.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestKilledAnywhere.settings = settings(max_examples=100, stateful_step_count=40)

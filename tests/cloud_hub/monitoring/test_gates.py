@@ -423,7 +423,7 @@ def gathered(name: str, many: Sequence[tuple[Mapping[str, int], int]]) -> Eviden
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(COHORT, COHORT, COHORT, st.booleans())
 def test_verdict_bounds_and_sentence_agree(
     treated: Sequence[tuple[dict[str, int], int]],

@@ -196,7 +196,7 @@ class TestReadingOn:
             assert reader.evidence(session, "digits", NOW + MINUTE, version=1).total.windows == 0
             assert reader.evidence(session, "digits", NOW, version=1).total.windows == 2
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(
             st.tuples(st.integers(1, 30), st.sampled_from(["gateway-1", "gateway-2"]), st.integers(0, 40)), max_size=30

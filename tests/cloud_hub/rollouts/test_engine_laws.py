@@ -648,7 +648,7 @@ class Laws(RuleBasedStateMachine):
         return claim.rollout if claim else None
 
 
-Laws.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+Laws.TestCase.settings = settings(max_examples=200, stateful_step_count=30)
 TestLaws = Laws.TestCase
 
 

@@ -1,7 +1,7 @@
 """Calls go together as far as the bounds allow, in order, and none waits longer than it may."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.core.batching import ALONE, Bounds, Hold, Take, plan
@@ -34,7 +34,6 @@ def test_there_is_no_plan_for_nothing():
         plan([], 0.0, ALONE)
 
 
-@settings(deadline=None)
 @given(lines, st.floats(0, 2), bounds, st.booleans())
 def test_the_bounds_hold(rows, waited, limits, more):
     step = plan(rows, waited, limits, more=more)
@@ -50,13 +49,11 @@ def test_the_bounds_hold(rows, waited, limits, more):
         assert not more
 
 
-@settings(deadline=None)
 @given(lines, bounds)
 def test_who_has_waited_for_its_time_goes(rows, limits):
     assert isinstance(plan(rows, limits.max_delay_seconds, limits), Take)
 
 
-@settings(deadline=None)
 @given(lines, st.floats(0, 2), bounds)
 def test_everyone_goes_in_the_end(rows, waited, limits):
     left = list(rows)

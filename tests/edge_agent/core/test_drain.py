@@ -376,9 +376,7 @@ class Uplinks(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-Uplinks.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Uplinks.TestCase.settings = settings(max_examples=60, stateful_step_count=50, suppress_health_check=list(HealthCheck))
 TestEveryWindowIsCountedOnce = Uplinks.TestCase
 
 

@@ -1,6 +1,6 @@
 """Who is parked: as few as it takes, the spare and the long unasked first, and never who is wanted or at work."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.core.residency import Resident, to_park
@@ -34,7 +34,6 @@ def test_no_budget_bounds_nothing():
     assert to_park([Resident("a", 10**12, 0.0)], 0, "b", 10**12) == ()
 
 
-@settings(deadline=None)
 @given(residents, st.integers(0, 400), st.sampled_from(["", *"abcdefghi"]), st.integers(0, 100))
 def test_the_laws(found, budget, wanted, size):
     parked = to_park(found, budget, wanted, size)

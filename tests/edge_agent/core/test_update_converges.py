@@ -120,7 +120,7 @@ def told(script: bytes) -> None:
     play(script)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(st.binary(min_size=21, max_size=61))
 def test_it_gets_there_or_says_why_not(script: bytes) -> None:
     told(script)
@@ -130,7 +130,7 @@ def test_it_gets_there_or_says_why_not(script: bytes) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("quarter", range(4))
 def test_it_gets_there_or_says_why_not_in_twenty_thousand_lives(quarter: int) -> None:
-    @settings(max_examples=5_500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=5_500, suppress_health_check=list(HealthCheck), database=None)
     @given(st.binary(min_size=1 + 15 * quarter, max_size=61))
     def lives(script: bytes) -> None:
         told(script)

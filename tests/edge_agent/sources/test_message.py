@@ -114,7 +114,7 @@ def test_a_model_that_no_message_fits_is_told_at_once():
         reading(Mqtt("digits", "a"), of(Tensor("text", "BYTES", (-1, 1))))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=60),

@@ -536,9 +536,7 @@ class Kept(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-Kept.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Kept.TestCase.settings = settings(max_examples=15, stateful_step_count=15, suppress_health_check=list(HealthCheck))
 TestWhatWaitsIsThereAndWhatIsLostIsCounted = Kept.TestCase
 
 

@@ -6,7 +6,7 @@ import time
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.live import LiveModel, Loaded
@@ -48,7 +48,6 @@ def seen(slot: LiveModel, given, inputs=None, latency_us: float = 10.0) -> Seen:
     return Seen(slot, lease, lease.loaded.manifest, len(given), given, inputs, latency_us)
 
 
-@settings(deadline=None)
 @given(calls)
 def test_counting_together_adds_up_to_counting_one_by_one(many):
     recorder, alone = Recorder(10**9), Recorder(10**9)

@@ -151,7 +151,7 @@ def answer(engine, sent, body):
 
 
 @given(st.lists(requests(), min_size=1, max_size=3), st.lists(st.integers(0, 2), min_size=2, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_request_is_mistaken_for_one_before_it(forms, order):
     engine = an_engine()
     for which in order:
@@ -163,7 +163,7 @@ def test_no_request_is_mistaken_for_one_before_it(forms, order):
     st.sampled_from(["all", "by name"]),
     st.lists(st.tuples(st.sampled_from(sorted(ANSWERS)), st.integers(0, 2)), min_size=2, max_size=8),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_answer_is_told_in_the_form_of_another(way, answers):
     """The same request, while the version behind it changes, and what that makes of the request."""
     content = {"inputs": [IMAGE_SENT], "parameters": {"binary_data_output": True}}
@@ -191,7 +191,7 @@ def told(wire, sent, behind: bytes = b""):
 
 
 @given(st.lists(requests(), min_size=1, max_size=2), st.lists(st.integers(0, 5), min_size=4, max_size=10))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_on_one_connection_each_is_answered_as_on_a_connection_of_its_own(server, forms, order):
     engine = server.engine
     usual, judge = server.wire(), server.wire()
