@@ -16,6 +16,7 @@ from cloud_hub.errors import Invalid
 
 #: Nobody sends a request again after so long.
 _KEPT = timedelta(days=7)
+REQUEST_KEY_REUSED = "request-key-reused"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def begin(session: Session, request: RequestKey | None, now: datetime) -> dict[s
         raise Invalid(
             f"The request key {request.key!r} came before, and asked for something else.",
             "Use a new key for each thing that is asked for.",
-            code="request-key-reused",
+            code=REQUEST_KEY_REUSED,
         )
     return before.done
 

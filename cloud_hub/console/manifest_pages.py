@@ -16,6 +16,7 @@ from starlette.datastructures import UploadFile
 
 from cloud_hub import problems
 from cloud_hub.access.guard import MAX_BODY_BYTES
+from cloud_hub.access.once import REQUEST_KEY_REUSED
 from cloud_hub.console import actor, words
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
@@ -139,6 +140,12 @@ class Manifests:
             )
         except _REFUSALS as error:
             self.failed = error
+            if error.code == REQUEST_KEY_REUSED:
+                # Whoever goes back and changes something has a page of before.
+                self.failed = Stale(
+                    "What this page showed is applied already, and what it asks for now was not shown.",
+                    "Look at what would change now, and decide again.",
+                )
             return None
 
     def _doing(self, kind: str) -> list[DifferenceView]:

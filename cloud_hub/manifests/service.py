@@ -75,7 +75,8 @@ class ManifestService:
         nothing.
         """
         planned = self._plan(files, again)
-        request = RequestKey(key, hashlib.sha256(f"{seen}\n{_texts(files)}".encode()).hexdigest()) if key else None
+        asked = f"{seen}\n{again}\n{_texts(files)}"
+        request = RequestKey(key, hashlib.sha256(asked.encode()).hexdigest()) if key else None
         if seen is None:
             return self._carry_out(planned, by, key)
         # Before it begins: another of its key that comes meanwhile must not be taken for one that was done.

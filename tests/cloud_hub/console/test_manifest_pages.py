@@ -115,6 +115,39 @@ def test_a_text_that_was_changed_after_it_was_shown_is_shown_again_first(browser
     assert hub.rollouts.created == []
 
 
+def test_who_goes_back_and_changes_something_is_shown_it_first(browser: TestClient, hub: FakeHub) -> None:
+    page = shown(browser, ROLLOUT)
+    assert applied(browser, page, ROLLOUT).status_code == 303
+    answer = applied(browser, page, SLOWER)
+    assert answer.status_code == 412
+    assert "What this page showed is applied already" in Reader(answer.text).text
+    assert len(hub.rollouts.created) == 1
+    assert applied(browser, Reader(answer.text), SLOWER).status_code == 303
+
+
+HOSTILE = "</textarea><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"kind: '{HOSTILE}'\n",
+        f"'{HOSTILE}': 1\n",
+        f"[ {HOSTILE}\n",
+        ROLLOUT.replace("site = lyon", f"'site = \"{HOSTILE}\"'"),
+        ROLLOUT.replace("site = lyon", f"'cohort:{HOSTILE}'"),
+        ROLLOUT.replace("digits-lyon", f"'{HOSTILE}'"),
+        COHORT.replace("site = turin", f"'site = \"{HOSTILE}\"'"),
+    ],
+)
+def test_whatever_is_written_is_text(browser: TestClient, text: str) -> None:
+    answer = browser.post("/manifests", data={"name": [f"{HOSTILE}.yaml"], "text": [text], "by": HOSTILE})
+    assert answer.status_code == 200
+    assert "&lt;script&gt;" in answer.text
+    assert "<script>alert" not in answer.text
+    assert "<img src=x" not in answer.text
+
+
 def test_what_is_wrong_is_told_at_its_line_and_the_text_stays(browser: TestClient, hub: FakeHub) -> None:
     wrong = ROLLOUT.replace("version: 3", "version: three") + "  lab: site =\n"
     page = shown(browser, wrong, COHORT.replace("turin}\n", "= turin}\n", 1) + "  x: 1\n")

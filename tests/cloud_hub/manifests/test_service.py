@@ -293,6 +293,15 @@ def test_how_many_a_cohort_means_that_comes_along_is_not_told_before(http: TestC
     assert found["manifests"][1]["sentence"] == "digits-lyon is new: a rollout starts.", "2 devices are those of before"
 
 
+def test_the_key_of_what_was_done_starts_nothing_again_that_was_not_shown(http: TestClient, fleet: Any) -> None:
+    applied(http, MANIFEST)
+    seen = told(http, MANIFEST, NIGHT)["seen"]
+    assert as_seen(http, seen, MANIFEST, NIGHT).status_code == 200
+    answer = as_seen(http, seen, MANIFEST, NIGHT, again=True)
+    assert (answer.status_code, answer.json()["code"]) == (422, "request-key-reused")
+    assert fleet.rollouts.page().total == 1
+
+
 def test_pressed_twice_in_one_moment_it_is_still_not_done_when_it_was_not_shown(fleet: PaperGateways) -> None:
     class Twice(Requests):
         """The same request comes again as soon as it has begun."""

@@ -2,26 +2,31 @@
 
 from dataclasses import dataclass, field
 
-from cloud_hub.access.once import RequestKey
+from cloud_hub.access.once import REQUEST_KEY_REUSED, RequestKey
 from cloud_hub.access.views import AuditView
+from cloud_hub.errors import Invalid
 from cloud_hub.page import Page, PageRequest
 from tests.fakes.paper_hub.views import page_of
 
 
 @dataclass
 class FakeRequests:
-    begun: set[str] = field(default_factory=set)
+    begun: dict[str, str] = field(default_factory=dict)
 
     def came(self, request: RequestKey | None) -> bool:
         return request is not None and request.key in self.begun
 
     def begin(self, request: RequestKey | None) -> bool:
-        first = request is None or request.key not in self.begun
-        self.begun |= {request.key} if request is not None else set()
+        if request is None:
+            return True
+        first = request.key not in self.begun
+        if self.begun.setdefault(request.key, request.digest) != request.digest:
+            raise Invalid("The request key came before.", code=REQUEST_KEY_REUSED)
         return first
 
     def forget(self, request: RequestKey | None) -> None:
-        self.begun -= {request.key} if request is not None else set()
+        if request is not None:
+            self.begun.pop(request.key, None)
 
 
 @dataclass
