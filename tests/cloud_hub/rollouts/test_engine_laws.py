@@ -90,8 +90,8 @@ class Running:
     gates: tuple[Gate, ...] = ()
     lines: tuple[Line, ...] = ()
     approvals: set[int] = field(default_factory=set)
-    #: When a device was let go, each time.
-    let_go: list[datetime] = field(default_factory=list)
+    #: When each device was let go last.
+    let_go: dict[str, datetime] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=dict)
     #: What each device would have been offered instead, when it was offered this rollout's version.
     before: dict[str, Claim | None] = field(default_factory=dict)
@@ -441,7 +441,7 @@ class Laws(RuleBasedStateMachine):
         for device, found in let_go:
             running = self.rollouts[found.number - 1]
             if running.claim.running:
-                running.let_go.append(self.now)
+                running.let_go[device.candidate.id] = self.now
                 self.nobody_is_let_go_too_soon(device, running, flying[found.rollout], len(changed) - len(let_go))
 
     def changes(self, device: Device, found: Claim | None) -> None:
@@ -530,10 +530,12 @@ class Laws(RuleBasedStateMachine):
         if policy.group is not None:
             assert groups[device.group] <= max(policy.group.max_in_flight, before[1].get(device.group, 0)) + undone
         if policy.rate is not None and not running.rollout.rate_lifted:
-            succeeded = self.count(self.followers(running), running).succeeded
-            a_minute = devices_per_minute(policy.rate, succeeded)
-            # One in so many minutes, where it is less than one a minute.
-            lately = sum(at > self.now - max(MINUTE, MINUTE / a_minute) for at in running.let_go)
+            followers = self.followers(running)
+            a_minute = devices_per_minute(policy.rate, self.count(followers, running).succeeded)
+            names = {one.candidate.id for one in followers}
+            # One in so many minutes, where it is less than one a minute. Who went over to a newer rollout counts there.
+            since = self.now - max(MINUTE, MINUTE / a_minute)
+            lately = sum(at > since for name, at in running.let_go.items() if name in names)
             assert lately <= max(1, int(a_minute))
 
     def who_is_late_has_failed(self, running: Running, snapshot: Snapshot, after: Rollout) -> None:
