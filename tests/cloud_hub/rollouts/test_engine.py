@@ -216,6 +216,15 @@ def test_what_no_gate_can_tell_any_more_a_person_answers_and_nobody_else() -> No
     assert done.because.sentence.endswith("every other gate than predictions is passed, and a person approved it.")
 
 
+def test_who_approved_the_last_wave_did_not_say_that_what_no_gate_can_tell_stays() -> None:
+    policy = POLICY.model_copy(update={"approval": Approval(waves="all")})
+    waiting = after(replace(SOAKED, wave=1, exposed=2), replace(GOOD, counts=DONE, fresh=DONE), policy)
+    last = after(command(waiting, "approve").rollout, GOOD, policy)
+    assert (last.wave, last.approved) == (2, 3)
+    held = after(replace(last, soaking_since=SOAKED.soaking_since), replace(GOOD, gates=(STUCK,)), policy)
+    assert held.because.code == "verdict-wanted"
+
+
 def test_no_person_is_asked_while_a_gate_may_still_tell_or_more_devices_are_to_be_exposed() -> None:
     waiting = replace(UNDECIDED, name="errors")
     assert after(LAST, replace(GOOD, gates=(STUCK, waiting))).because.code == "gate-predictions-undecided"
@@ -322,8 +331,8 @@ def test_a_person_can_pause_and_resume() -> None:
     assert (paused.state, paused.exposed) == (State.PAUSED, 1)
     assert "Paused by a person: lunch." in paused.because.sentence
     assert after(paused, GOOD) == paused
-    resumed = command(paused, "resume").rollout
-    assert (resumed.state, resumed.soaking_since) == (State.RUNNING, None)
+    resumed = command(replace(paused, rate_lifted=True), "resume").rollout
+    assert (resumed.state, resumed.soaking_since, resumed.rate_lifted) == (State.RUNNING, None, False)
 
 
 def test_a_person_can_resume_what_a_gate_stopped_and_the_gate_stops_it_again() -> None:
