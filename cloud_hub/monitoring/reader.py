@@ -22,12 +22,14 @@ from cloud_hub.monitoring.witnessed import Witnessed
 from fleet_contract.desired import DEFAULT_SLOT
 
 MOST_BYTES = 384 * 1024 * 1024
+#: So many are kept that nobody owns, who would say when they are over.
 _READINGS = 512
 #: No reading is narrowed below so many devices.
 _FEWEST = 16
 #: What one tally takes, and each of its counts; measured with `tracemalloc`.
 _TALLY_BYTES, _COUNT_BYTES = 2_000, 60
-_Key = tuple[str, int | None, int | None, str, int]
+#: Whom it is read for, and what.
+_Key = tuple[str, str, int | None, int | None, str, int]
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class EvidenceReader:
         of: str = "",
     ) -> Witnessed:
         """As `store.evidence`, with so many devices kept apart at the most, in periods that are counted from
-        `cut_from`. Whoever it is read for (`of`) has one reading of each kind, the one that was asked for last."""
-        key = (of or f"{model} {since.isoformat()}", version, not_version, slot, apart)
+        `cut_from`. Whoever it is read for (`of`) has one reading of each kind, the one that was asked for last, until
+        `keep`."""
+        key = (of, model if of else f"{model} {since.isoformat()}", version, not_version, slot, apart)
         with self._lock:
             kept = self._kept.get(key)
         same = kept is not None and (kept.since, kept.cut_from) == (since, cut_from)
@@ -86,8 +89,9 @@ class EvidenceReader:
             return sum(one.size_bytes for one in self._kept.values())
 
     def _bound(self) -> None:
-        while len(self._kept) > _READINGS:
-            self._kept.popitem(last=False)
+        unowned = [key for key in self._kept if not key[0]]
+        for key in unowned[: max(0, len(unowned) - _READINGS)]:
+            del self._kept[key]
         while sum(one.size_bytes for one in self._kept.values()) > self._most_bytes and len(self._kept) > 1:
             key, largest = max(self._kept.items(), key=lambda item: item[1].size_bytes)
             fewer = largest.reading.evidence.sample.apart // 2

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from cloud_hub.database import Database
 from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import freeze, offers, pins, store
-from cloud_hub.rollouts.admission import all_ripe_at, limited, ripe_at, room, with_room
+from cloud_hub.rollouts.admission import all_ripe_at, ripe_at, room, with_room
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.queues import Moment, Queue, Queues
 from cloud_hub.rollouts.states import State
@@ -42,7 +42,7 @@ class Carrier:
         # Another hub has let go who waited here.
         self._queues.keep({row.id for row in owed})
         for row in owed:
-            if limited(store.policy_of(row)) and row.exposed and State(row.state) is State.RUNNING:
+            if row.exposed and State(row.state) is State.RUNNING:
                 self._let_go(row, bring, newest_freeze)
                 continue
             with self._database.reading() as session:

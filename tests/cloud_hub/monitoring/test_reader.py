@@ -103,3 +103,31 @@ def test_who_is_read_for_has_one_reading_of_a_kind(telemetry: Database) -> None:
     with telemetry.reading() as session:
         later = reader.evidence(session, "digits", SINCE, version=1, of="r0", cut_from=NOW - timedelta(minutes=4))
     assert (later.records, reader.size_bytes) == (once.records, size)
+
+
+def test_however_many_rollouts_run_none_is_read_anew_at_the_next_look(
+    telemetry: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloud_hub.monitoring.reader._READINGS", 4)
+    with telemetry.session() as session:
+        late = [Arrived("gateway-1", "b0", NOW + 2 * SETTLED_AFTER, window(99, started_at=NOW))]
+        store.insert(session, late)
+    reader = EvidenceReader()
+    for number in range(6):
+        read(reader, telemetry, f"r{number}")
+    with telemetry.session() as session:
+        session.execute(delete(TelemetryWindow))
+    for number in range(6):
+        assert read(reader, telemetry, f"r{number}").records == 10 * DEVICES * PERIODS
+
+
+def test_what_nobody_owns_is_bounded_by_number(telemetry: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud_hub.monitoring.reader._READINGS", 2)
+    sizes = []
+    reader = EvidenceReader()
+    with telemetry.reading() as session:
+        for minute in range(4):
+            reader.evidence(session, "digits", SINCE - timedelta(minutes=10 * minute), version=1)
+            sizes.append(reader.size_bytes)
+    assert sizes[0] < sizes[1]
+    assert max(sizes) < 3 * sizes[0]

@@ -236,6 +236,21 @@ def test_a_wave_is_carried_out_turn_by_turn_so_that_harm_does_not_wait_for_its_e
     assert shown(fleet, rollout).counts.held == {}
 
 
+def test_so_is_one_that_nothing_limits(fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud_hub.rollouts.carrying.BATCH", 2)
+    monkeypatch.setattr("cloud_hub.rollouts.carrying._A_TURN", 4)
+    ten_connected(fleet)
+    fleet.report("gw-0", "gw-1", presence=Presence.LOST)
+    fleet.rollouts.tick()
+    rollout = start(fleet)
+    for ready in (4, 8, 10):
+        fleet.rollouts.tick()
+        assert len(ordered(fleet)) == ready
+    fleet.rollouts.tick()
+    assert shown(fleet, rollout).counts.held == {}
+    assert shown(fleet, rollout).because.code != "orders-owed"
+
+
 def test_half_a_device_a_minute_is_one_in_two_minutes(fleet: PaperGateways) -> None:
     ten_connected(fleet)
     start(fleet, rate={"devices_per_minute": 0.5})
