@@ -44,7 +44,7 @@ def arrived(hub: Hub, agent: Agent, boot: int, last: int) -> list[Boot]:
     return boots_of(hub, agent)
 
 
-@pytest.mark.parametrize("how", ["kill", "stop"])
+@pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.slow)])
 def test_an_agent_infers_through_an_outage_and_catches_up_with_nothing_lost(
     hub: Hub, agent: AgentFactory, digits: Digits, how: str
 ) -> None:
