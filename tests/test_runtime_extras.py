@@ -13,7 +13,7 @@ from tests.edge_agent.runtimes import files
 from tests.test_edge_extra import pinned
 
 ROOT = Path(__file__).parent.parent
-RUNNER = ("pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-timeout")
+RUNNER = ("pytest", "iniconfig", "packaging", "pluggy", "pygments", "pytest-timeout", "hypothesis", "sortedcontainers")
 #: What needs no broker and writes no models.
 SUITE = ("tests/edge_agent/runtimes/test_conformance.py", "tests/edge_agent/runtimes/test_litert.py")
 INSTALLED = {"litert": "ai_edge_litert", "tflite": "tflite_runtime"}
