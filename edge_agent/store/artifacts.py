@@ -27,11 +27,12 @@ _ETAG = re.compile(rb"[\x20-\x7e]+")
 class Part:
     """The bytes of a blob that have come so far, open for the next. Its methods raise `TryLater`."""
 
-    def __init__(self, path: Path, blob: Blob, disk: Disk) -> None:
+    def __init__(self, path: Path, blob: Blob, disk: Disk, begun: set[str]) -> None:
         self._path = path
         self._tag = path.with_suffix(".etag")
         self._blob = blob
         self._disk = disk
+        self._begun = begun
         try:
             path.touch(mode=0o600)
             self._file: BinaryIO = path.open("r+b")
@@ -39,6 +40,8 @@ class Part:
             self.etag = _noted(self._tag)
         except OSError as error:
             raise disk_trouble(error, f"starting to write {path.name}") from error
+        if not self.size_bytes:
+            begun.add(blob.digest)
 
     def restart(self, etag: str) -> None:
         """Forgets what has come: what comes now is the whole, as the server knows it by `etag`."""
@@ -52,6 +55,7 @@ class Part:
         except OSError as error:
             raise disk_trouble(error, f"writing {self._path.name}") from error
         self.size_bytes, self.etag = 0, etag
+        self._begun.add(self._blob.digest)
 
     def write(self, data: bytes) -> None:
         """Appends."""
@@ -91,6 +95,8 @@ class ArtifactStore:
         self.trouble: Because | None = None
         """Why what must stay is too much already, as of the last `keep`."""
         self._verified: set[str] = set()
+        # All that is there of these has come since this process began: no power cut has taken any of it.
+        self._begun: set[str] = set()
         self._lock = threading.Lock()
         # Guarded by the lock: names of files, without suffixes, and what is to become of them in bytes.
         self._proven: frozenset[str] = frozenset()
@@ -141,11 +147,14 @@ class ArtifactStore:
                 "Free some space; it goes on by itself.",
                 code="disk-full",
             )
-        return Part(self._part(blob), blob, self._disk)
+        return Part(self._part(blob), blob, self._disk, self._begun)
 
     def verify(self, blob: Blob) -> None:
-        """Reads `blob` back from disk. Raises `ArtifactRejected`, "digest-wrong", and keeps nothing, when the bytes
-        are not what the digest names; `TryLater` when the disk fails."""
+        """Reads `blob` back from disk; nothing is kept of bytes that are not what the digest names.
+
+        Raises `ArtifactRejected`, "digest-wrong", when they came so; `TryLater` when they may have come right and were
+        lost before this process began ("artifact-damaged"), or the disk fails.
+        """
         final, part = self.path(blob.digest), self._part(blob)
         path = final if _size(final) == blob.size_bytes else part
         self._verified.discard(blob.digest)
@@ -162,6 +171,12 @@ class ArtifactStore:
                 part.with_suffix(".etag").unlink(missing_ok=True)
         except OSError as error:
             raise disk_trouble(error, f"reading {path.name} back") from error
+        if found != blob.digest and blob.digest not in self._begun:
+            raise TryLater(
+                f"The bytes of {path.name[:12]} on disk have the digest {found[:19]}: a power cut or the disk took some.",
+                "They are fetched again by themselves; check the disk when it happens often.",
+                code="artifact-damaged",
+            )
         if found != blob.digest:
             raise ArtifactRejected(
                 f"The bytes have the digest {found[:19]}, and the manifest names {blob.digest[:19]}.",
@@ -177,6 +192,7 @@ class ArtifactStore:
             self._proven = frozenset(_name(digest) for digest in proven)
             self._promised = {name: size for name, size in self._promised.items() if name in names}
             self._verified &= digests
+            self._begun &= digests
             try:
                 on_disk = self._on_disk()
                 self.trouble = self.quota.exceeded(sum(size for name, size in on_disk.items() if name in self._proven))

@@ -116,6 +116,8 @@ class Process:
     """What a crash forgets."""
 
     verified: set[str] = field(default_factory=set)
+    begun: set[str] = field(default_factory=set)
+    """Digests whose bytes have all come in this process."""
     prepared: Manifest | None = None
     live: Manifest | None = None
     live_since: float = 0.0
@@ -287,6 +289,8 @@ class Device:
                 if not self.whole.get(blob.digest, False):
                     self.whole.pop(blob.digest, None)
                     process.verified.discard(blob.digest)
+                    if blob.digest not in process.begun:
+                        return self.rest(decision, "artifact-damaged")
                     return self.fail(decision, "digest-wrong")
                 process.verified.add(blob.digest)
             case Prepare(manifest, golden):
@@ -321,6 +325,7 @@ class Device:
         if artifact and kind is Kind.SIZE_WRONG:
             return self.fail(decision, "digest-wrong")
         self.whole[digest] = not (artifact and kind is Kind.BYTES_WRONG)
+        self.process.begun.add(digest)
         return None
 
     def load(self, decision: Decision, manifest: Manifest, *, proving: bool) -> None:

@@ -56,6 +56,22 @@ def test_bytes_that_rotted_after_they_were_verified_are_found_when_they_are_read
     assert not store.path(BLOB.digest).exists()
 
 
+@pytest.mark.parametrize("left", [DATA[::-1], DATA[:3][::-1]], ids=["all of it", "some of it"])
+def test_what_a_power_cut_has_left_wrong_is_no_fault_of_the_bytes_that_came(tmp_path: Path, left: bytes) -> None:
+    with ArtifactStore(tmp_path, Disk()).part(BLOB) as part:
+        part.write(left)
+    store = ArtifactStore(tmp_path, Disk())
+    with store.part(BLOB) as part:
+        part.write(DATA[len(left) :])
+    with pytest.raises(TryLater) as caught:
+        store.verify(BLOB)
+    assert caught.value.code == "artifact-damaged"
+    assert not store.is_whole(BLOB), "so it is fetched again"
+    put(store, BLOB, DATA[::-1])
+    with pytest.raises(ArtifactRejected):
+        store.verify(BLOB)
+
+
 def test_another_process_verifies_for_itself(store: ArtifactStore, tmp_path: Path) -> None:
     put(store, BLOB, DATA)
     store.verify(BLOB)
