@@ -173,7 +173,7 @@ class ArtifactStore:
             raise disk_trouble(error, f"reading {path.name} back") from error
         if found != blob.digest and blob.digest not in self._begun:
             raise TryLater(
-                f"The bytes of {path.name[:12]} on disk have the digest {found[:19]}: a power cut or the disk took some.",
+                f"On disk {path.name[:12]} has the digest {found[:19]}: a power cut took some bytes, or the disk did.",
                 "They are fetched again by themselves; check the disk when it happens often.",
                 code="artifact-damaged",
             )
