@@ -20,7 +20,7 @@ from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
 from cloud_hub.console.rollout_fields import FIELDS, SECTIONS, Section
 from cloud_hub.console.rollout_form import Fault, asked, at_first
-from cloud_hub.errors import Conflict, HubError, Invalid, NotFound
+from cloud_hub.errors import Conflict, HubError, Invalid, NotFound, Stale
 from cloud_hub.page import PageRequest
 from cloud_hub.releases.views import VersionView
 from cloud_hub.rollouts.origin import Origin
@@ -44,6 +44,8 @@ class NewRollout:
         self.slot = given.get("slot") if given.get("slot") in _SLOTS else "default"
         self.salt = _salt(given.get("salt", ""))
         self.by = given.get("by", "")
+        self.fits = given.get("of", self.model) == self.model
+        """Whether the form's other fields are of this model: its versions are others than those of the model before."""
         self.started: HubError | None = None
         """What was wrong when it was to be started, if anything was."""
 
@@ -62,7 +64,7 @@ class NewRollout:
     @cached_property
     def version(self) -> int | None:
         numbers = [one.version for one in self.versions]
-        given = self._given.get("version", "")
+        given = self._given.get("version", "") if self.fits else ""
         chosen = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
         return chosen if chosen in numbers else next(iter(numbers), None)
 
@@ -166,6 +168,12 @@ class NewRollout:
         """Starts it; None where something is wrong, which the page then shows."""
         if self.wanted is None:
             return None
+        if not self.fits:
+            self.started = Stale(
+                "It was not started: another model was chosen than the one whose plan was shown.",
+                "Look at what would happen now, and decide again.",
+            )
+            return None
         digest = hashlib.sha256(self.wanted.model_dump_json().encode()).hexdigest()
         # Pressed twice it is started once; changed and pressed again it is another.
         request = RequestKey(f"console-{self.salt}-{digest[:16]}", digest)
@@ -187,7 +195,12 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
 
     @api.get("/rollouts/new")
     def show(request: Request) -> Response:
-        return renderer.page(request, "new_rollout.html", view=NewRollout(parts, request.query_params))
+        view = NewRollout(parts, request.query_params)
+        if view.fits or "part" not in request.query_params:
+            return renderer.page(request, "new_rollout.html", view=view)
+        response = renderer.page(request, "new_rollout.html", part="wizard", view=view)
+        response.headers["HX-Retarget"] = "#wizard"
+        return response
 
     def start(request: Request, given: Mapping[str, str]) -> Response:
         view = NewRollout(parts, given)

@@ -74,9 +74,12 @@ class Renderer:
         # As a global, so that it is there too when only one block of a page is rendered.
         self._environment.globals["p"] = self._environment.get_template("parts.html").module
 
-    def page(self, request: Request, name: str, *, status: int = 200, **shown: Any) -> Response:
-        """The page `name`, or with `?part=BLOCK` only that block of it. Raises `NotFound` for an unknown block."""
-        part = request.query_params.get("part")
+    def page(
+        self, request: Request, name: str, *, status: int = 200, part: str | None = None, **shown: Any
+    ) -> Response:
+        """The page `name`, or with `?part=BLOCK` only that block of it: `part` says one for whatever was asked for.
+        Raises `NotFound` for an unknown block."""
+        part = part or request.query_params.get("part")
         if part is None:
             return self.whole(request, name, status=status, **shown)
         template = self._environment.get_template(name)

@@ -323,39 +323,6 @@ def test_a_manifest_is_compared_while_it_is_typed_and_applied_as_it_was_shown(
         expect(page).to_have_url(f"{fleet.url}/rollouts/digits-new2")
 
 
-#: What is fetched comes late, and is noted.
-SLOW = """() => {
-    const fetched = window.fetch;
-    window.asked = [];
-    window.fetch = async (...of) => {
-        window.asked.push([String(of[0]), ...(of[1].body?.values() ?? [])].join(" "));
-        await new Promise((go) => setTimeout(go, 1500));
-        return fetched(...of);
-    };
-}"""
-TYPED = {
-    "/manifests": "textarea[name=text]",
-    "/rollouts/new?model=digits": "form [name=selector]",
-    "/cohorts": "form [name=selector]",
-    "/pins": "form [name=selector]",
-    "/devices": "input[name=q]",
-}
-
-
-@pytest.mark.parametrize("path", TYPED)
-def test_what_was_typed_last_is_what_is_answered_however_slow_the_hub(
-    browser: Browser, fleet: Served, path: str
-) -> None:
-    with watched(browser) as seen:
-        page = seen.open(fleet.url + path)
-        page.evaluate(SLOW)
-        for text in ("first", "second", "third"):
-            page.locator(TYPED[path]).first.fill(text)
-            page.wait_for_timeout(450)
-        page.wait_for_timeout(1500)
-        assert "third" in page.evaluate("window.asked.at(-1)")
-
-
 def test_a_manifest_is_applied_without_scripts_after_a_mistake(browser: Browser, fleet: Served) -> None:
     with watched(browser, scripts=False) as seen:
         page = seen.open(f"{fleet.url}/manifests")

@@ -4,34 +4,8 @@ import "./globals.js";
 import "htmx.org/dist/ext/hx-sse.js";
 import { startClock } from "./clock.js";
 import { startLines } from "./lines.js";
-
-const DEFAULT_EVERY_MS = 1000;
-const due = new WeakMap();
-
-// Fragments that one event touches are fetched at most every `data-every` milliseconds, and never twice at a time.
-function refresh(fragment) {
-  const every = Number(fragment.dataset.every ?? DEFAULT_EVERY_MS);
-  const state = due.get(fragment) ?? { last: 0, timer: 0 };
-  due.set(fragment, state);
-  if (state.timer) return;
-  const wait = Math.max(0, state.last + every - performance.now());
-  state.timer = setTimeout(() => {
-    state.timer = 0;
-    state.last = performance.now();
-    if (fragment.isConnected) window.htmx.trigger(fragment, "refresh", {}, false);
-  }, wait);
-}
-
-function concerns(fragment, changed) {
-  return fragment.dataset.live.split(" ").some((subject) => changed.has(subject));
-}
-
-document.addEventListener("changed", (event) => {
-  const changed = new Set(JSON.parse(event.detail.data));
-  for (const fragment of document.querySelectorAll("[data-live]")) {
-    if (concerns(fragment, changed)) refresh(fragment);
-  }
-});
+import { startLive } from "./live.js";
+import { startTyping } from "./typing.js";
 
 function showConnection(state) {
   for (const sign of document.querySelectorAll("[data-connection]")) {
@@ -61,3 +35,5 @@ document.addEventListener("click", (event) => {
 
 startClock();
 startLines();
+startLive();
+startTyping();

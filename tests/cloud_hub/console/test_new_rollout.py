@@ -152,3 +152,22 @@ def test_a_wave_that_waits_is_approved_by_a_button_that_says_what_it_opens(brows
     browser.post("/rollouts/bearing-2-w4it/approve", data={"by": "otto"})
     assert hub.rollouts.asked == [("bearing-2-w4it", "approve", "")]
     assert hub.rollouts.by == ["otto"]
+
+
+def test_another_model_brings_its_own_versions_before_anything_is_started(browser: TestClient, hub: FakeHub) -> None:
+    asked = "model=digits&of=bearing&version=1&selector=site+%3D+lyon&salt=00112233aabbccdd"
+    answer = browser.get(f"/rollouts/new?part=plan&{asked}")
+    assert answer.headers["HX-Retarget"] == "#wizard"
+    page = Reader(answer.text)
+    assert page.text.startswith("What Model")
+    assert "What would happen digits v3" in page.text, "the newest, not the number that the other model had"
+    assert fields(page)["of"] == "digits"
+    assert fields(page)["selector"] == "site = lyon"
+    again = browser.get(f"/rollouts/new?part=plan&{asked.replace('bearing', 'digits')}")
+    assert "HX-Retarget" not in again.headers
+    assert Reader(again.text).text.startswith("What would happen digits v1")
+
+    refused = browser.post("/rollouts/new", data=dict(pair.split("=") for pair in asked.split("&")[:3]))
+    assert refused.status_code == 422
+    assert "another model was chosen than the one whose plan was shown" in refused.text
+    assert hub.rollouts.created == []
