@@ -22,6 +22,7 @@ PARTS = {
     "environment",
     "figure",
     "host",
+    "load",
     "nets",
     "relay",
     "releases",

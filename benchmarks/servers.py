@@ -1,4 +1,4 @@
-"""The servers that `benchmarks.serving` compares, and their clients: processes, each in its own environment."""
+"""The servers that `benchmarks.serving` compares, and a client of each: processes, each in its own environment."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environment import environment
+from benchmarks.load import Request
 from benchmarks.nets import NETS, Net
 from benchmarks.standalone import StandaloneAgent, build_of
 from fleet_client.demo.programs import free_port
@@ -36,6 +37,8 @@ class Client:
     def __init__(self, server: Server) -> None:
         program, script, *given = server.client
         self._name = server.name
+        self.requests: dict[str, Request] = {}
+        """By net: what it sends."""
         self._process = subprocess.Popen(
             [str(part) for part in (program, PEERS / str(script), *given, *_ALL)],
             stdin=subprocess.PIPE,
@@ -46,18 +49,22 @@ class Client:
         )
 
     def ready(self) -> None:
-        """Returns once it has been answered for all nets."""
-        self._line()
+        """Returns once it has been answered rightly for all nets."""
+        self.requests = {net: Request(**one) for net, one in json.loads(self._line()).items()}
 
-    def start(self, net: Net, seconds: float, at: float = 0.0) -> "Client":
-        """Has it ask for `net`, for `seconds` from the Unix time `at` on."""
+    def latency_us(self, net: Net, seconds: float) -> float:
+        """The median of what its requests take, one after the other for `seconds`."""
+        found: float = self._told(f"{net.name} {seconds}")["p50_us"]
+        return found
+
+    def check(self, net: Net) -> None:
+        """Raises AssertionError unless it is answered rightly once more."""
+        self._told(net.name)
+
+    def _told(self, line: str) -> dict[str, float]:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{net.name} {seconds} {at}\n")
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
-        return self
-
-    def result(self) -> dict[str, float]:
-        """What it has counted since `start`."""
         found: dict[str, float] = json.loads(self._line())
         return found
 
@@ -74,16 +81,14 @@ class Client:
 
 
 @contextmanager
-def clients(server: Server, count: int) -> Iterator[list[Client]]:
-    """`count` clients that wait to be told to ask."""
-    found = [Client(server) for _ in range(count)]
+def client(server: Server) -> Iterator[Client]:
+    """A client that has been answered, and waits to be told what to ask."""
+    found = Client(server)
     try:
-        for client in found:
-            client.ready()
+        found.ready()
         yield found
     finally:
-        for client in found:
-            client.stop()
+        found.stop()
 
 
 @contextmanager
@@ -94,7 +99,7 @@ def agent(folder: Path, models: Path) -> Iterator[list[Server]]:
         agent.until_serving()
 
         servers = [
-            Server(name, (sys.executable, "load_agent.py", agent.socket, way))
+            Server(name, (sys.executable, "load_agent.py", agent.socket, way, folder))
             for name, way in (("agent", "binary"), ("agent, shared memory", "shared"))
         ]
         _until_answering(servers[0])
@@ -108,7 +113,7 @@ def kserve(folder: Path, models: Path) -> Iterator[list[Server]]:
     programs, ports = environment("kserve"), (free_port(), free_port())
     stubs = ",".join(f"kserve.protocol.grpc.grpc_predict_v2_{one}" for one in ("pb2", "pb2_grpc"))
     with _process(folder, "kserve", programs / "python", PEERS / "kserve_server.py", models, *ports):
-        yield [_over_grpc("kserve", programs, ports[1], stubs)]
+        yield _both_ways(folder, "kserve", programs, ports, stubs, "binary")
 
 
 @contextmanager
@@ -116,7 +121,8 @@ def mlserver(folder: Path, models: Path) -> Iterator[list[Server]]:
     programs, ports = environment("mlserver"), (free_port(), free_port())
     stubs = "mlserver.grpc.dataplane_pb2,mlserver.grpc.dataplane_pb2_grpc"
     with _process(folder, "mlserver", programs / "python", PEERS / "mlserver_runtime.py", models, *ports):
-        yield [_over_grpc("mlserver", programs, ports[1], stubs)]
+        # It knows no binary tensors over HTTP.
+        yield _both_ways(folder, "mlserver", programs, ports, stubs, "v2")
 
 
 @contextmanager
@@ -125,7 +131,7 @@ def bentoml(folder: Path, models: Path) -> Iterator[list[Server]]:
     options = ["serve", "bentoml_service:Nets", "--working-dir", PEERS, "--host", "127.0.0.1", "--port", port]
     more = {"FOLDER": str(models), "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(folder / "bentoml")}
     with _process(folder, "bentoml", programs / "bentoml", *options, **more):
-        server = Server("bentoml", (programs / "python", "load_json.py", port, "/raw/{net}/infer", "raw"))
+        server = Server("bentoml", (programs / "python", "load_http.py", port, "/raw/{net}/infer", "raw", folder))
         _until_answering(server)
         yield [server]
 
@@ -134,15 +140,20 @@ def bentoml(folder: Path, models: Path) -> Iterator[list[Server]]:
 def litserve(folder: Path, models: Path) -> Iterator[list[Server]]:
     programs, port = environment("litserve"), free_port()
     with _process(folder, "litserve", programs / "python", PEERS / "litserve_server.py", models, port):
-        server = Server("litserve", (programs / "python", "load_json.py", port, "/{net}/infer", "base64"))
+        server = Server("litserve", (programs / "python", "load_http.py", port, "/{net}/infer", "base64", folder))
         _until_answering(server)
         yield [server]
 
 
-def _over_grpc(name: str, programs: Path, port: int, stubs: str) -> Server:
-    server = Server(name, (programs / "python", "load_grpc.py", port, stubs))
-    _until_answering(server)
-    return server
+def _both_ways(folder: Path, name: str, programs: Path, ports: tuple[int, int], stubs: str, way: str) -> list[Server]:
+    python, path = programs / "python", "/v2/models/{net}/infer"
+    servers = [
+        Server(name, (python, "load_grpc.py", ports[1], stubs, folder)),
+        Server(f"{name}, HTTP", (python, "load_http.py", ports[0], path, way, folder)),
+    ]
+    for server in servers:
+        _until_answering(server)
+    return servers
 
 
 def _until_answering(server: Server) -> None:
@@ -150,7 +161,7 @@ def _until_answering(server: Server) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with clients(server, 1):
+            with client(server):
                 return
         except AssertionError:
             if time.monotonic() > deadline:

@@ -2,9 +2,9 @@
 
 Each peer runs in an environment of its own (`benchmarks/peers`), the agent as it is on a gateway, all with one thread
 an inference. One client asks one after the other for the latency that is added over `session.run` in a process that
-does nothing else; eight client processes ask at once for the rate. All clients are there before the first round. A
-round is short and goes round all servers, and what is compared is compared within it: whatever else the machine does
-hits both. The median of the rounds counts.
+does nothing else. For the rate, a compiled load generator sends the very bytes of that client over eight connections
+at once, by gRPC and by HTTP where a server has both. A round is short and goes round all servers, and what is compared
+is compared within it: whatever else the machine does hits both. The median of the rounds counts.
 """
 
 import argparse
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, report
+from benchmarks.load import program, rate
 from benchmarks.nets import NETS, Net, session
-from benchmarks.servers import Client, Server, agent, bentoml, clients, kserve, litserve, mlserver
+from benchmarks.servers import Client, Server, agent, bentoml, client, kserve, litserve, mlserver
 
 STARTS = (agent, kserve, mlserver, bentoml, litserve)
 CLIENTS = 8
@@ -32,8 +33,6 @@ RATE_OF_BARE = {"small": 0.35, "middle": 0.7, "large": 0.9}
 SHARED_OVER_BARE = 0.02
 _LATENCY_SECONDS = 0.6
 _RATE_SECONDS = 1.0
-#: For all clients to be there when they begin.
-_GATHER_SECONDS = 0.3
 
 #: By net and then by server.
 _Rounds = dict[str, dict[str, list[float]]]
@@ -45,54 +44,55 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15, help="how often each server is measured (default: 15)")
     parser.add_argument("--only", nargs="*", help="measure these servers only, beside bare; no promise is judged")
     options = parser.parse_args()
+    program()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         models = folder / "models"
         models.mkdir()
         for net in NETS:
             (models / f"{net.name}.onnx").write_bytes(net.onnx())
+            session(net.onnx()).run(None, {"x": net.record()})[0].tofile(folder / f"{net.name}.scores")
         servers = []
         for start in STARTS:
             if not options.only or start.__name__ in options.only:
                 servers += stack.enter_context(start(folder, models))
-        latency, rate = _measured(servers, options.rounds)
-    return 0 if options.only else report(_figures(latency, rate))
+        measured = _measured(servers, options.rounds)
+    return 0 if options.only else report(_figures(*measured))
 
 
 def _measured(servers: Sequence[Server], rounds: int) -> tuple[_Rounds, _Rounds]:
     """Microseconds added over bare, and answers a second, both by net and then by server, of each round."""
     latency: _Rounds = {}
-    rate: _Rounds = {}
+    rates: _Rounds = {}
     with ExitStack() as stack:
-        asking = [(server.name, stack.enter_context(clients(server, CLIENTS))) for server in servers]
+        asking = [(server.name, stack.enter_context(client(server))) for server in servers]
         for net in NETS:
-            added, done = latency.setdefault(net.name, {}), rate.setdefault(net.name, {})
+            added, done = latency.setdefault(net.name, {}), rates.setdefault(net.name, {})
             bare = session(net.onnx())
             for turn in range(rounds):
                 sys.stderr.write(f"{net.name}: round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}\n")
-                for name, (one, *_) in asking:
+                for name, one in asking:
                     # The bare runtime before each: the machine may be another from one moment to the next.
                     alone = _bare_latency(bare, net)
-                    found = one.start(net, _LATENCY_SECONDS).result()["p50_us"]
+                    found = one.latency_us(net, _LATENCY_SECONDS)
                     added.setdefault("bare", []).append(alone)
                     added.setdefault(name, []).append(found - alone)
                 done.setdefault("bare", []).append(_bare_rate(bare, net))
-                for name, all_of_them in asking:
+                for name, one in asking:
                     if name != "agent, shared memory":
-                        done.setdefault(name, []).append(_rate(all_of_them, net))
+                        done.setdefault(name, []).append(_rate(one, net))
             _table(net, added, done)
-    return latency, rate
+    return latency, rates
 
 
-def _rate(together: Sequence[Client], net: Net) -> float:
-    at = time.time() + _GATHER_SECONDS
-    for one in together:
-        one.start(net, _RATE_SECONDS, at)
-    answers = [one.result() for one in together]
-    return sum(one["count"] / one["seconds"] for one in answers)
+def _rate(one: Client, net: Net) -> float:
+    one.check(net)
+    found = rate(one.requests[net.name], CLIENTS, _RATE_SECONDS)
+    one.check(net)
+    return found
 
 
-def _figures(latency: _Rounds, rate: _Rounds) -> list[Figure]:
+def _figures(latency: _Rounds, rates: _Rounds) -> list[Figure]:
     figures = []
     for net in NETS:
         added = latency[net.name]
@@ -104,8 +104,8 @@ def _figures(latency: _Rounds, rate: _Rounds) -> list[Figure]:
     what = "added p50, shared memory, beside bare"
     figures.append(_beside(what, added["agent, shared memory"], bare, SHARED_OVER_BARE, "us"))
     for net in NETS:
-        by, what = rate[net.name], f"{CLIENTS} clients, {net.name}, beside"
-        best = max((by[peer] for peer in ("kserve", "mlserver", "bentoml", "litserve")), key=statistics.median)
+        by, what = rates[net.name], f"{CLIENTS} clients, {net.name}, beside"
+        best = max((by[peer] for peer in by if peer not in ("agent", "bare")), key=statistics.median)
         for theirs, reach, whose in (
             (best, RATE_OF_BEST_PEER[net.name], "best peer's"),
             (by["bare"], RATE_OF_BARE[net.name], "bare's"),

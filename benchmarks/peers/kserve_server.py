@@ -18,7 +18,7 @@ class Net(Model):
         scores = self._session.run(None, {"x": payload.inputs[0].as_numpy()})[0]
         output = InferOutput("scores", list(scores.shape), "FP32")
         output.set_data_from_numpy(scores, binary_data=True)
-        return InferResponse(payload.id or "", self.name, [output])
+        return InferResponse(payload.id or "", self.name, [output], use_binary_outputs=payload.use_binary_outputs)
 
 
 if __name__ == "__main__":

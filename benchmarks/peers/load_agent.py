@@ -1,4 +1,4 @@
-"""A client of the agent: SOCKET WAY NET:SHAPE..., where the way is "binary" or "shared" memory.
+"""A client of the agent: SOCKET WAY FOLDER NET:SHAPE..., where the way is "binary" or "shared" memory.
 
 The Open Inference Protocol over HTTP on a Unix socket, as any client would speak it, on one connection.
 """
@@ -71,14 +71,15 @@ def binary(agent, model, record):
     parameters = {"binary_data_size": record.nbytes}
     tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape), "parameters": parameters}
     header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    first, second = head(_url(model), header, record.nbytes), memoryview(record).cast("B")
+    first, second = head(_path(model), header, record.nbytes), memoryview(record).cast("B")
 
     def ask():
         answer, body = agent.ask(first, second)
         assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-        assert np.frombuffer(body[-40:], np.float32).size == 10
+        return np.frombuffer(body[-40:], np.float32), len(body)
 
-    return ask
+    headers = {"Inference-Header-Content-Length": str(len(header))}
+    return {"url": f"http://localhost{_path(model)}", "http": 1, "headers": headers}, header + record.tobytes(), ask
 
 
 def shared(agent, model, record):
@@ -100,7 +101,8 @@ def shared(agent, model, record):
     taken = {"shared_memory_region": name, "shared_memory_byte_size": 40, "shared_memory_offset": record.nbytes}
     output = {"name": "scores", "parameters": taken}
     tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape), "parameters": given}
-    request = head(_url(model), json.dumps({"inputs": [tensor], "outputs": [output]}).encode(), 0)
+    sent = json.dumps({"inputs": [tensor], "outputs": [output]}).encode()
+    request = head(_path(model), sent, 0)
     source = np.frombuffer(memory, np.float32, record.size).reshape(record.shape)
     scores = np.frombuffer(memory, np.float32, 10, record.nbytes)
 
@@ -109,16 +111,22 @@ def shared(agent, model, record):
         np.copyto(source, record)
         answer, body = agent.ask(request)
         assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-        assert scores.any()
+        return scores, len(body)
 
-    return ask
+    return {"url": f"http://localhost{_path(model)}", "http": 1, "headers": {}}, sent, ask
 
 
-def _url(model):
+def _path(model):
     return f"/v2/models/{model}/infer"
 
 
 if __name__ == "__main__":
-    path, way, *nets = sys.argv[1:]
+    path, way, *more = sys.argv[1:]
     agent = Connection(path)
-    pace.run(partial({"binary": binary, "shared": shared}[way], agent), nets)
+    asking = partial({"binary": binary, "shared": shared}[way], agent)
+
+    def over_socket(model, record):
+        request, body, ask = asking(model, record)
+        return {**request, "socket": path}, body, ask
+
+    pace.run(over_socket, more)
