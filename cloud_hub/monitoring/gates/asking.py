@@ -10,6 +10,7 @@ from cloud_hub.monitoring.gates.betabinomial import Array
 from cloud_hub.monitoring.gates.case import Case, Tolerances
 from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question, world
 from cloud_hub.monitoring.gates.counting import Compared, Count, Counts
+from cloud_hub.monitoring.gates.rows import Flags
 from cloud_hub.monitoring.gates.usual import Usual
 
 
@@ -25,6 +26,7 @@ def ask_shares(
     both_ways: bool = False,
     records: float = 0.0,
     unmistakable: bool = False,
+    apart: Flags | None = None,
 ) -> Question:
     """Against what the control showed in the same time, as far as it did; else against the treated devices' own past;
     else against what is promised, by `records` of the reference."""
@@ -56,7 +58,8 @@ def ask_shares(
     else:
         question = beside(found.treated, found.control)
         alone = replace(reference, by_itself=True) if reference else by_past(_alone(case, found))
-    return _with(question, alone, case, found, _just_after(case, found, by_past, beside), unmistakable=unmistakable)
+    after = _just_after(case, found, by_past, beside)
+    return _with(question, alone, case, found, after, unmistakable=unmistakable, apart=apart)
 
 
 def _alone(case: Case, found: Compared) -> Cohort:
@@ -89,9 +92,12 @@ def _with(
     just_after: Question | None,
     *,
     unmistakable: bool,
+    apart: Flags | None,
 ) -> Question:
     question = replace(
         question,
+        # Once nobody is left to be exposed, no target's share can grow.
+        apart=apart if case.exposing else None,
         final=case.final,
         just_after=just_after,
         alone_since_seconds=found.alone_since_seconds,
@@ -111,6 +117,7 @@ def ask_thresholds(
     correlation: float,
     *,
     unmistakable: bool,
+    apart: Flags | None = None,
 ) -> Question | None:
     """On what is beyond each device's own threshold; None where nothing sets one, and nothing ever will."""
     found = Compared(
@@ -135,11 +142,11 @@ def ask_thresholds(
     after = _just_after(case, found, by_past, beside)
     if len(found.control.devices):
         question, alone = beside(found.treated, found.control), by_past(_alone(case, found))
-        return _with(question, alone, case, found, after, unmistakable=unmistakable)
+        return _with(question, alone, case, found, after, unmistakable=unmistakable, apart=apart)
     if case.controlled:
         return beside(found.whole, nobody)
     alone = by_past(found.whole)
     if not len(alone.treated.devices):
         return None
     question = replace(alone, treated=found.whole)
-    return _with(question, question, case, found, after, unmistakable=unmistakable)
+    return _with(question, question, case, found, after, unmistakable=unmistakable, apart=apart)

@@ -153,6 +153,8 @@ class Question:
     """Whether shares are of what is beyond each device's own usual: then `guess` is what to expect of the control."""
     unmistakable: bool = False
     """Whether a large enough rise can only be the version, and never the world."""
+    apart: Flags | None = None
+    """The shares that each hardware target must be cleared of by itself; None where it need not."""
 
     @property
     def shares(self) -> int:

@@ -28,6 +28,8 @@ from fleet_contract.histogram import LATENCY_RELATIVE_ERROR, latency_of, latency
 #: A device's windows hardly differ in memory and temperature: it is one witness, however many it sends.
 _WINDOWS_CORRELATION = 0.9
 _WINDOWS_KNOWN, _USUALLY_BEYOND = 5, 0.05
+#: Each hardware target answers for itself up to this quantile: to know more of the tail takes a single canary minutes.
+_KNOWN_SOON = 0.95
 _CONFIDENCE_EDGES, _FEATURE_EDGES = 12, 5
 _Key = TypeVar("_Key")
 _BUCKET = log((1 + LATENCY_RELATIVE_ERROR) / (1 - LATENCY_RELATIVE_ERROR))
@@ -40,7 +42,10 @@ def errors(case: Case, asked: Tolerances, tolerated: float) -> Gate:
         return (tally.errors,), tally.records + tally.errors
 
     of = Count("errors", None, count)
-    question = ask_shares(case, asked, of, np.array([0.002]), tolerated, promise=np.zeros(1), unmistakable=True)
+    each = np.array([True])
+    question = ask_shares(
+        case, asked, of, np.array([0.002]), tolerated, promise=np.zeros(1), unmistakable=True, apart=each
+    )
     found = weigh(question, asked.alpha)
     return _gate("errors", found, say(found, "inferences", "failed", "a rise"))
 
@@ -165,8 +170,17 @@ def latency(case: Case, asked: Tolerances, ratios: Mapping[float, float]) -> Gat
         counted = [above(tally.latency, limit + by) for limit, by in zip(limits, more, strict=True)]
         return counted, sum(tally.latency.values())
 
+    at = np.array(quantiles)
     question = ask_thresholds(
-        case, usual, slower, at_least, 1.0 - np.array(quantiles), 0.0, asked.correlation * RAW, unmistakable=True
+        case,
+        usual,
+        slower,
+        at_least,
+        1.0 - at,
+        0.0,
+        asked.correlation * RAW,
+        unmistakable=True,
+        apart=at <= _KNOWN_SOON,
     )
     if question is None:
         return None

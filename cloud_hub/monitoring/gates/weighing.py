@@ -14,6 +14,7 @@ from math import inf
 
 import numpy as np
 
+from cloud_hub.monitoring.gates.apart import unproved
 from cloud_hub.monitoring.gates.cohort import Past, Pooled, Question, past_of, world
 from cloud_hub.monitoring.gates.failing import Harm, doubt, harm
 from cloud_hub.monitoring.gates.passing import bounds
@@ -107,12 +108,22 @@ def _answered(question: Question, alpha: float) -> Weighed:
 
 
 def _unproved(question: Question, past: Past, alpha: float) -> Weighed:
-    """No harm is proved of other devices: is it ruled out on these, and is none of their targets in doubt?"""
+    """No harm is proved of other devices: is it ruled out on these, is none of their targets in doubt, and has each
+    shown enough by itself?"""
     found = _cleared(question.of_all, past, alpha)
-    if found.verdict is Verdict.PASS and (target := doubt(question, past)) is not None:
+    if found.verdict is not Verdict.PASS:
+        return found
+    if (target := doubt(question, past)) is not None:
+        return _held(_cleared(question.on(target), past, alpha), target)
+    for target in unproved(question, past):
         there = _cleared(question.on(target), past, alpha)
-        return replace(there, verdict=Verdict.NOT_ENOUGH_EVIDENCE, target=target)
+        if there.verdict is not Verdict.PASS:
+            return _held(there, target)
     return found
+
+
+def _held(there: Weighed, target: str) -> Weighed:
+    return replace(there, verdict=Verdict.NOT_ENOUGH_EVIDENCE, target=target)
 
 
 def _cleared(question: Question, past: Past, alpha: float) -> Weighed:

@@ -143,6 +143,15 @@ def test_a_version_that_fails_on_one_target_only_is_stopped_before_it_gets_far_t
     assert offered / devices < 0.05
 
 
+@pytest.mark.parametrize("seed", [1, 7])
+def test_in_a_small_fleet_it_stays_with_the_canaries_of_its_target(seed: int) -> None:
+    small = Scenario(devices=1_000, targets=6, bad_target=2, error_rate=0.05)
+    result = played(small, Policy(), seed)
+    assert not result.completed
+    offered, devices = result.exposed_by_target[1]
+    assert offered / devices < 0.02
+
+
 def test_a_rate_is_kept_in_any_minute() -> None:
     result = played(replace(FLEET, devices=400), POLICY.model_copy(update={"rate": Rate(devices_per_minute=12)}))
     assert result.completed
