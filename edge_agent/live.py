@@ -163,6 +163,21 @@ class LiveModel:
             lease.loaded = tenure.loaded
         return lease
 
+    def again(self, lease: Lease) -> bool:
+        """Begins `lease`, which has ended, once more. False when what it is of is not live any more, or is parked or
+        was meanwhile: then it has not begun, and never will. To be called as `begin` is."""
+        with self._lock:
+            tenure = lease._tenure
+            if tenure is not self._tenure or tenure.session is None or tenure.loaded is not lease.loaded:
+                return False
+            now = time.monotonic()
+            tenure.leases += 1
+            tenure.used_at = now
+            lease.began_at = now
+            lease._place = tenure.mark.enter()
+            self._leases[lease] = None
+        return True
+
     def end(self, lease: Lease, *, answered: int = 0, failed: int = 0) -> None:
         """Gives `lease` back, once, with as many records answered and failed."""
         tenure = lease._tenure

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from edge_agent.failures import ArtifactRejected
-from edge_agent.runtimes.session import Array, Session
+from edge_agent.runtimes.session import Array, Binds, Bound, Session
 from edge_agent.runtimes.verdicts import Verdicts
 from fleet_contract.because import Because
 from fleet_contract.manifest import Tensor
@@ -52,6 +52,9 @@ class ChosenSession:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return self._session.run(inputs)
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bound | None:
+        return self._session.bind(inputs, outputs) if isinstance(self._session, Binds) else None
 
     def close(self) -> None:
         self._session.close()

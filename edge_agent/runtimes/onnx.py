@@ -1,6 +1,7 @@
 """ONNX Runtime on a gateway: one thread, no spinning, memory given back on close."""
 
 import logging
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ _DTYPES = {
     "tensor(bfloat16)": "BF16",
     "tensor(string)": "BYTES",
 }
+_HOST = state.OrtDevice(state.OrtDevice.cpu(), state.OrtDevice.default_memory(), 0)
 # They have no base of their own below Exception.
 _FAILURES = (
     state.EPFail,
@@ -91,6 +93,8 @@ class OnnxSession:
         # What `InferenceSession.run` puts around it costs as much as a small model, and where a provider fails it would
         # go on with another without a word.
         self._run: Any = self._session._sess.run
+        self._host_memory = provider == CPU
+        self._bound: weakref.WeakSet[OnnxBound] = weakref.WeakSet()
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._strings_in:
@@ -105,9 +109,48 @@ class OnnxSession:
             answer[name] = as_bytes(answer[name])
         return answer
 
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> "OnnxBound | None":
+        if not self._host_memory:
+            return None
+        try:
+            bound = OnnxBound(self._session._sess, inputs, outputs)
+        except (*_FAILURES, TypeError) as error:
+            _log.debug("A call of this kind is not bound: %s", error)
+            return None
+        self._bound.add(bound)
+        return bound
+
     def close(self) -> None:
+        # Each of them keeps the session from being given back, and whoever has it may keep it for long.
+        for bound in self._bound:
+            bound.close()
         self._session = self._run = None
         memory.give_back()
+
+
+class OnnxBound:
+    """A `Bound` of a session on the CPU. `session` is what ONNX Runtime's own is made of."""
+
+    def __init__(self, session: Any, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        binding = state.SessionIOBinding(session)
+        for name, array in inputs.items():
+            binding.bind_input(name, _HOST, array.dtype.type, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, _HOST, array.dtype.type, array.shape, array.ctypes.data)
+        # Only their addresses are bound.
+        self._arrays = inputs, outputs
+        self._binding: Any = binding
+        self._run: Any = session.run_with_iobinding
+
+    def run(self) -> None:
+        try:
+            self._run(self._binding, None)
+        except _FAILURES as error:
+            raise InferenceFailed(f"The model could not answer: {str(error).strip()}") from error
+
+    def close(self) -> None:
+        """After the last run."""
+        self._binding = self._run = None
 
 
 def _load(path: Path, provider: str, settings: Runtime) -> Any:

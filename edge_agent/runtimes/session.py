@@ -1,7 +1,7 @@
 """What every model runtime gives: a session that maps named arrays to named arrays."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Tensor
@@ -42,4 +42,23 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Gives the memory back."""
+        ...
+
+
+class Bound(Protocol):
+    """A run that always reads the same arrays and writes the same. For one thread at a time."""
+
+    def run(self) -> None:
+        """Writes the outputs for what the inputs hold now. Raises `InferenceFailed`, also when outputs of other shapes
+        would come of them; then nothing is promised of what the arrays hold."""
+        ...
+
+
+@runtime_checkable
+class Binds(Protocol):
+    """A `Session` that can be told once which arrays its runs read and write."""
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bound | None:
+        """A run that reads `inputs` and writes `outputs`, which are all that the session has, of numbers, each in one
+        piece. It may be used for as long as the session. None where that cannot be had."""
         ...

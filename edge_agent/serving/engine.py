@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from edge_agent.core.batching import ALONE, Bounds
 from edge_agent.core.journal import key, split
@@ -32,6 +32,10 @@ from edge_agent.telemetry.tally import Tally
 from fleet_contract.desired import SHADOW_SLOT
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
+
+if TYPE_CHECKING:
+    # It brings NumPy, which comes with the first model.
+    from edge_agent.serving.packed import Packed
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +114,7 @@ class ServingEngine:
             self._start_worker()
         return job
 
-    def standing(self, call: Call) -> StandingCall | None:
+    def standing(self, call: Call, packed: "Packed") -> StandingCall | None:
         try:
             served = self._find(call.model)
             signature = self._signature(served, call.version)
@@ -118,7 +122,7 @@ class ServingEngine:
         except VedetteError:
             # Told to whoever submits it.
             return None
-        return StandingCall(served, signature, call, self._execution, self._inline)
+        return StandingCall(served, signature, call, packed, self._execution, self._inline)
 
     def models(self) -> tuple[str, ...]:
         return tuple(sorted(one for one in self._known() if split(one)[0] == one and self._slot(one).manifest))

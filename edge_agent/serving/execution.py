@@ -15,6 +15,7 @@ from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
 from edge_agent.serving.signature import Signature
+from edge_agent.telemetry.streak import Streak
 from edge_agent.telemetry.tally import Seen, Tally
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
@@ -84,11 +85,37 @@ class Execution:
         try:
             if self._tally.wants(seen.manifest, inputs):
                 seen.inputs = inputs
-            self._tally.answered(seen)
-            if self._shadow.wants(served.challenger):
-                self._shadow.offer(served.challenger, seen, inputs)
+            self._tell(served, seen, inputs)
         except Exception:  # noqa: BLE001, such as that no thread can be started; the caller must not be told twice
             _log.exception("An answer could not be counted.")
+
+    def count_alike(
+        self,
+        served: Served,
+        lease: Lease,
+        rows: int,
+        streak: Streak | None,
+        inputs: Mapping[str, Array],
+        scores: Array | None,
+        latency_us: float,
+    ) -> Streak | None:
+        """The same for a call that is like the one before, whose arrays will be written to again. `streak` is what the
+        one before came back with. Raises nothing."""
+        try:
+            manifest = lease.loaded.manifest
+            wanted = self._tally.wants(manifest, inputs)
+            if not wanted and not self._shadow.wants(served.challenger):
+                if streak is None:
+                    streak = self._tally.streak(served.slot, lease, rows, scores)
+                if streak is not None and streak.add(scores, latency_us):
+                    return streak
+            kept = {name: one.copy() for name, one in inputs.items()}
+            seen = Seen(served.slot, lease, manifest, rows, None if scores is None else scores.copy(), None, latency_us)
+            seen.inputs = kept if wanted else None
+            self._tell(served, seen, kept)
+        except Exception:  # noqa: BLE001, as above
+            _log.exception("An answer could not be counted.")
+        return streak
 
     def begin(self, served: Served, signature: Signature) -> Lease | VedetteError:
         """A lease of what is live now, for a call that was checked against `signature`. Raises nothing."""
@@ -104,25 +131,44 @@ class Execution:
     def alone(self, served: Served, checked: Checked, lease: Lease, began_ns: int) -> Outcome:
         """The outcome of one call, which was checked against what `lease` is of. Ends the lease. Raises nothing."""
         manifest, rows, asked_ns = checked.signature.manifest, checked.rows, checked.asked_ns
-        ledger = served.ledger
         run_ns = time.perf_counter_ns()
         try:
             outputs = lease.loaded.session.run(checked.call.inputs)
-        except Exception as error:  # noqa: BLE001, see `_told`
-            ended_ns = time.perf_counter_ns()
-            served.slot.end(lease, failed=rows)
-            if ended_ns - run_ns > served.typical_ns:
-                # It may fail slowly, too; that it fails fast says nothing.
-                served.took(manifest, ended_ns - run_ns)
-            told = _told(error)
-            ledger.failed(manifest.version, began_ns - asked_ns, ended_ns - asked_ns)
-            self._tally.failed(manifest, told.code, records=rows)
-            return Outcome(told)
+        except Exception as error:  # noqa: BLE001, see `failed`
+            return Outcome(self.failed(served, checked.signature, rows, lease, asked_ns, began_ns, run_ns, error))
         ended_ns = time.perf_counter_ns()
         served.slot.end(lease, answered=rows)
         served.took(manifest, ended_ns - run_ns)
-        ledger.ran_alone(manifest.version, rows, asked_ns, began_ns, run_ns, ended_ns)
+        served.ledger.ran_alone(manifest.version, rows, asked_ns, began_ns, run_ns, ended_ns)
         return _answered(served, checked, lease, outputs, (ended_ns - run_ns) / 1000)
+
+    def failed(
+        self,
+        served: Served,
+        signature: Signature,
+        rows: int,
+        lease: Lease,
+        asked_ns: int,
+        began_ns: int,
+        run_ns: int,
+        error: Exception,
+    ) -> VedetteError:
+        """Counts a run under `lease` that ended in `error`, and ends it. What is to be told."""
+        ended_ns = time.perf_counter_ns()
+        manifest = signature.manifest
+        served.slot.end(lease, failed=rows)
+        if ended_ns - run_ns > served.typical_ns:
+            # It may fail slowly, too; that it fails fast says nothing.
+            served.took(manifest, ended_ns - run_ns)
+        told = _told(error)
+        served.ledger.failed(manifest.version, began_ns - asked_ns, ended_ns - asked_ns)
+        self._tally.failed(manifest, told.code, records=rows)
+        return told
+
+    def _tell(self, served: Served, seen: Seen, inputs: Mapping[str, Array]) -> None:
+        self._tally.answered(seen)
+        if self._shadow.wants(served.challenger):
+            self._shadow.offer(served.challenger, seen, inputs)
 
     def _shared(self, served: Served, jobs: Sequence[Job], lease: Lease, began_ns: int) -> list[Outcome] | None:
         """The outcomes of one run for all, or None when there are none."""
@@ -157,7 +203,7 @@ def _answered(
     served: Served, checked: Checked, lease: Lease, outputs: Mapping[str, Array], latency_us: float
 ) -> Outcome:
     call, signature = checked.call, checked.signature
-    given = {name: outputs[name] for name in call.outputs or signature.outputs if name in outputs}
+    given = signature.given(outputs, call.outputs)
     manifest, scores = signature.manifest, signature.scores(outputs)
     seen = Seen(served.slot, lease, manifest, checked.rows, scores, None, latency_us, truth=call.truth)
     return Outcome(Answered(manifest, given), seen)

@@ -1,13 +1,17 @@
 """What lies between a protocol (HTTP, gRPC) and the models: one call in, one answer or one error out."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
 from edge_agent.runtimes.session import Array
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
+
+if TYPE_CHECKING:
+    # It brings NumPy, which comes with the first model.
+    from edge_agent.serving.packed import Packed
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -97,13 +101,17 @@ class Ticket(Protocol):
 class Standing(Protocol):
     """A call that is made again and again, with other numbers in the same tensors. One thread uses it."""
 
-    def run(self, inputs: Mapping[str, Array], patient: bool) -> Answered | VedetteError | None:
-        """The answer for `inputs`, on this thread and at once. None where it is to be submitted instead, and made a
-        standing call anew: another version answers, it takes too long, or others wait."""
+    def run(self, data: bytes, patient: bool) -> Answered | VedetteError | None:
+        """The answer for the tensors in `data`, on this thread and at once. None where it is to be submitted instead,
+        and made a standing call anew: another version answers, it takes too long, or others wait.
+
+        The next run may write over the outputs. Where it does, the same `Answered` comes back, with other numbers in
+        the same arrays, each of which lies in one piece.
+        """
         ...
 
     def sent(self) -> None:
-        """The answer of the last `run` is on its way: whatever is left to do may be done now."""
+        """The answer of the last `run` is on its way: it is to be counted. Until then the model counts as at work."""
         ...
 
 
@@ -118,9 +126,9 @@ class Engine(Protocol):
         """
         ...
 
-    def standing(self, call: Call) -> Standing | None:
-        """`call` as one that will be made again, with tensors of the same names, dtypes and shapes; None where it
-        cannot be answered now."""
+    def standing(self, call: Call, packed: "Packed") -> Standing | None:
+        """`call` as one that will be made again, with tensors of the same names, dtypes and shapes, as `packed` has
+        them; None where it cannot be answered now."""
         ...
 
     def models(self) -> tuple[str, ...]:

@@ -89,6 +89,10 @@ class Signature:
         shape = inputs[self._inputs[0].name].shape
         return shape[0] if shape and self.batched else 1
 
+    def given(self, outputs: Mapping[str, Array], names: Iterable[str]) -> dict[str, Array]:
+        """Those of `outputs` that were asked for: `names`, or without any the manifest's."""
+        return {name: outputs[name] for name in names or self.outputs if name in outputs}
+
     def scores(self, outputs: Mapping[str, Array]) -> Array | None:
         """The output that says what a record is."""
         return outputs.get(self._scores)

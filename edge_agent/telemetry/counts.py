@@ -47,7 +47,7 @@ def together(manifest: Manifest, scores: Sequence[Array | None]) -> Answers:
     return answers(manifest, {name: joined})
 
 
-def count(manifest: Manifest, given: Answers, latencies_us: Sequence[float], rows: Sequence[int]) -> Counts:
+def count(manifest: Manifest, given: Answers, latencies_us: Sequence[float] | Array, rows: Sequence[int]) -> Counts:
     """The counts of the answers `given`, to calls of as many `rows` each, which took as long as `latencies_us` says."""
     edges, bins = manifest.reference.confidence.edges, len(manifest.reference.confidence.counts)
     places = np.bincount(given.best).tolist()
@@ -94,12 +94,12 @@ def accuracy(named: Sequence[str], truths: Sequence[tuple[Sequence[str], int]]) 
     return labelled, correct
 
 
-def count_calls(latencies_us: Sequence[float]) -> Counts:
+def count_calls(latencies_us: Sequence[float] | Array) -> Counts:
     """The counts of calls whose answers name no labels."""
     return Counts(len(latencies_us), _latencies(latencies_us, None))
 
 
-def _latencies(latencies_us: Sequence[float], rows: Sequence[int] | None) -> Counter[int]:
+def _latencies(latencies_us: Sequence[float] | Array, rows: Sequence[int] | None) -> Counter[int]:
     """What `latency_bucket` says of each, for as many rows each; None for one each."""
     logarithms = np.log(np.maximum(np.asarray(latencies_us), 1.0))
     buckets = np.ceil(np.minimum(logarithms / LOG_GAMMA, MAX_LATENCY_BUCKET)).astype(np.int64)

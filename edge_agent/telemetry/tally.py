@@ -17,6 +17,7 @@ import msgspec
 from edge_agent.errors import OutputWrong
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
+from edge_agent.telemetry.streak import Streak, Taken
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
@@ -113,7 +114,8 @@ class Tally:
     def __init__(self, recorder: Recorder, now_ms: Callable[[], int] = wall_ms) -> None:
         self._recorder = recorder
         self._now_ms = now_ms
-        self._seen: deque[Seen | _Missed] = deque()
+        self._seen: deque[Seen | Streak | _Missed] = deque()
+        self._streaks: dict[str, Streak] = {}
         self._bytes = 0
         self._budget = _Budget()
         self._awake = threading.Event()
@@ -132,12 +134,23 @@ class Tally:
         """Returns at once; the arrays must not be written to any more."""
         self._add(seen)
 
+    def streak(self, live: LiveModel, lease: Lease, rows: int, scores: Array | None) -> Streak | None:
+        """Where answers like this one, of a model in its default slot, are told in fewer steps; None where each is to
+        be told by itself. The inputs of these are not counted, and their true labels are not known."""
+        if scores is None or not Streak.takes(scores):
+            return None
+        model = lease.loaded.manifest.model
+        found = self._streaks.get(model)
+        if found is None or not found.fits(lease, rows, scores):
+            found = self._streaks[model] = Streak(live, lease, rows, scores, self._add, self._flush_safely)
+        return found
+
     def failed(self, manifest: Manifest, code: str, slot: str = DEFAULT_SLOT, records: int = 1) -> None:
         """Records that the model could not answer. They wait for their turn, too: a window is of one version, and
         whoever overtook the answers of the one before would cut it in two."""
         self._add(_Missed(manifest, code, slot, records))
 
-    def _add(self, one: Seen | _Missed) -> None:
+    def _add(self, one: Seen | Streak | _Missed) -> None:
         one.now_ms = self._now_ms()
         self._seen.append(one)
         # Only about right when two threads add at once; it is set right whenever all is counted.
@@ -152,17 +165,19 @@ class Tally:
     def flush(self) -> None:
         """Counts all that was answered so far."""
         with self._counting:
-            taken = [self._seen.popleft() for _ in range(len(self._seen))]
+            pending = [self._seen.popleft() for _ in range(len(self._seen))]
+            # At once, and not when it is counted: what fails before that must not leave a streak that nobody takes.
+            taken = [one.take() if isinstance(one, Streak) else one for one in pending]
             self._bytes = 0
             # A window is of one version: those of each model and slot keep their order, and only those.
-            lines: defaultdict[tuple[str, str], list[Seen | _Missed]] = defaultdict(list)
+            lines: defaultdict[tuple[str, str], list[Seen | Taken | _Missed]] = defaultdict(list)
             for one in taken:
                 lines[one.manifest.model, one.slot].append(one)
             for line in lines.values():
                 for _, group in groupby(line, key=attrgetter("manifest")):
                     self._count_group(list(group))
 
-    def _count_group(self, group: Sequence["Seen | _Missed"]) -> None:
+    def _count_group(self, group: Sequence["Seen | Taken | _Missed"]) -> None:
         for missed in [one for one in group if isinstance(one, _Missed)]:
             self._recorder.failed(missed.manifest, missed.code, missed.now_ms, missed.slot, missed.rows)
         step: list[Seen] = []
@@ -175,6 +190,8 @@ class Tally:
                 step, size_bytes = [], 0
         if step:
             self._count(step)
+        for taken in [one for one in group if isinstance(one, Taken)]:
+            self._count_taken(taken)
 
     def close(self) -> None:
         """Ends the thread; what comes later is counted by `flush` only."""
@@ -240,9 +257,35 @@ class Tally:
             counts.labelled, counts.correct = accuracy(labels(manifest, given), truths)
         self._recorder.add(manifest, counts, now_ms, slot)
 
+    def _count_taken(self, taken: Taken) -> None:
+        # NumPy comes with the first answer, not with the agent.
+        from edge_agent.telemetry.counts import count, count_calls, together
+
+        manifest, latencies_us = taken.manifest, taken.latencies_us()
+        if not manifest.labels:
+            self._recorder.add(manifest, count_calls(latencies_us), taken.now_ms, taken.slot)
+            return
+        try:
+            given = together(manifest, [taken.scores()])
+        except OutputWrong:
+            # One of them, or some: the others are fine.
+            self._count(_apart(taken))
+            return
+        counts = count(manifest, given, latencies_us, [taken.streak.rows] * len(latencies_us))
+        self._recorder.add(manifest, counts, taken.now_ms, taken.slot)
+
     def _wrong(self, one: Seen, error: OutputWrong) -> None:
         one.live.recant(one.lease, one.rows)
         self._recorder.failed(one.manifest, error.code, one.now_ms, one.slot, one.rows)
+
+
+def _apart(taken: Taken) -> list[Seen]:
+    """Each call by itself."""
+    streak = taken.streak
+    return [
+        Seen(streak.live, streak.lease, streak.manifest, streak.rows, scores, None, took, now_ms=taken.now_ms)
+        for scores, took in taken.apart()
+    ]
 
 
 def _size(arrays: Mapping[str, Array]) -> int:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 
 from edge_agent.live import Health, LiveModel, Loaded
@@ -274,3 +275,39 @@ def test_it_says_since_when_it_is_busy_also_with_a_model_of_before() -> None:
     assert live.busy_since() == second.began_at
     live.end(second)
     assert live.busy_since() is None
+
+
+def test_a_lease_that_has_ended_can_begin_again_while_its_model_is_live() -> None:
+    live = LiveModel()
+    live.switch(a_model()[0])
+    lease = live.begin()
+    assert lease is not None
+    live.end(lease, answered=1)
+    began = time.monotonic()
+    assert live.again(lease)
+    assert (live.leases, live.health().count) == (1, 1)
+    assert lease.began_at >= began
+    assert live.busy_since() == lease.began_at
+    live.end(lease, answered=2)
+    assert (live.leases, live.health().count) == (0, 3)
+
+
+def test_a_lease_of_what_is_not_live_or_was_given_back_does_not_begin_again() -> None:
+    live, (loaded, session), reopened = LiveModel(), a_model(), FakeSession()
+    live.switch(msgspec.structs.replace(loaded, reopen=lambda: reopened))
+    lease = live.begin()
+    assert lease is not None
+    live.end(lease)
+    assert live.park()
+    assert not live.again(lease)
+    other = live.begin()
+    assert other is not None
+    live.end(other)
+    assert not live.again(lease), "it is of the session before"
+    assert live.again(other)
+    live.switch(a_model(2)[0])
+    assert reopened.closed == 0
+    live.end(other)
+    assert (session.closed, reopened.closed) == (1, 1)
+    assert not live.again(other)
+    assert live.leases == 0

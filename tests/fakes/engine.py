@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import (
     Answered,
     Call,
@@ -45,15 +46,18 @@ class FakeTicket:
 class FakeStanding:
     """Answers as its engine does, unless that would do so later."""
 
-    def __init__(self, engine: "FakeEngine", call: Call) -> None:
+    def __init__(self, engine: "FakeEngine", call: Call, packed: Packed) -> None:
         self._engine = engine
         self._call = call
+        self._packed = packed
         self._manifest = engine.manifest(call.model)
 
-    def run(self, inputs: Mapping[str, Any], patient: bool) -> Answered | VedetteError | None:
+    def run(self, data: bytes, patient: bool) -> Answered | VedetteError | None:
         engine, call = self._engine, self._call
         if engine.later or engine.holds or engine.manifest(call.model) is not self._manifest:
             return None
+        inputs = self._packed.views(data)
+        assert inputs is not None
         engine.at_once += 1
         engine.patient.append(patient)
         return engine.answer(Call(call.model, inputs, call.outputs, call.version))
@@ -98,8 +102,8 @@ class FakeEngine:
         self.tickets.append(FakeTicket())
         return self.tickets[-1]
 
-    def standing(self, call: Call) -> FakeStanding | None:
-        return FakeStanding(self, call) if isinstance(self.answer(call), Answered) else None
+    def standing(self, call: Call, packed: Packed) -> FakeStanding | None:
+        return FakeStanding(self, call, packed) if isinstance(self.answer(call), Answered) else None
 
     def answer(self, call: Call) -> Answered | VedetteError:
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_agent.live import LiveModel, Loaded
+from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.port import Answered, Call
 from edge_agent.telemetry.tally import Tally
@@ -46,6 +47,32 @@ class FakeSession:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class FakeBound:
+    """A run of `session` that reads and writes always the same arrays."""
+
+    def __init__(self, session: "BindingSession", inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]):
+        self._session, self._inputs, self._outputs = session, inputs, outputs
+
+    def run(self) -> None:
+        self._session.bound_runs += 1
+        for name, array in self._session.run(self._inputs).items():
+            if array.shape != self._outputs[name].shape:
+                raise InferenceFailed("The outputs have another shape.")
+            self._outputs[name][...] = array + self._session.off
+
+
+class BindingSession(FakeSession):
+    """One that can be bound. What it then says is `off`."""
+
+    def __init__(self, label: int | None = None, off: float = 0.0) -> None:
+        super().__init__(label)
+        self.off = off
+        self.bound_runs = 0
+
+    def bind(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> FakeBound:
+        return FakeBound(self, inputs, outputs)
 
 
 class Gate:

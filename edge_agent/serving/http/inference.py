@@ -15,6 +15,7 @@ from edge_agent.serving import shared, tensors
 from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.repeated import NUMBERS, Repeated
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
+from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call, Engine, InputWrong
 from edge_agent.serving.regions import Regions
 from edge_agent.serving.shared import Where
@@ -148,8 +149,8 @@ def understand(model: str, version: str, body: Body, engine: Engine, regions: Re
     if body.binary is not None and not body.json:
         return _bare(model, version, body.binary, engine, regions)
     request, repeated, loose = _request(body)
-    if repeated is not None and body.binary is not None and len(body.binary) == repeated.size_bytes:
-        given = repeated.inputs(body.binary)
+    if repeated is not None and body.binary is not None and len(body.binary) == repeated.packed.size_bytes:
+        given = repeated.packed.views(body.binary)
         if given is not None:
             return Asked(Call(model, given, repeated.outputs, version), request, regions, repeated)
     inputs: dict[str, Array] = {}
@@ -236,7 +237,7 @@ def _repeated(request: Request) -> Repeated | None:
         one.parameters.classification for one in request.outputs
     ):
         return None
-    return Repeated(places, _names(request))
+    return Repeated(Packed(places), _names(request))
 
 
 def _names(request: Request) -> tuple[str, ...]:

@@ -4,16 +4,14 @@ An application asks the same way again and again. The JSON that describes its te
 told once what comes back; after that a request costs little more than the bytes that it carries.
 """
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
-import numpy as np
 
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import tensors
-from edge_agent.serving.http.response import Response, binary
+from edge_agent.serving.http.response import Part, Response, binary
+from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered
 from fleet_contract.manifest import Manifest
 
@@ -24,32 +22,16 @@ NUMBERS = "fiu"
 class Repeated:
     """One form of request whose inputs are numbers in binary, and the last form of answer to it. Safe for any thread.
 
-    `places` has the name, dtype and shape of each input, in the order of their bytes.
+    `packed` has its inputs, and `outputs` the names asked for, () for all.
     """
 
-    __slots__ = ("_last", "_places", "outputs", "size_bytes")
+    __slots__ = ("_last", "outputs", "packed")
 
-    def __init__(self, places: list[tuple[str, np.dtype[Any], tuple[int, ...]]], outputs: tuple[str, ...]) -> None:
+    def __init__(self, packed: Packed, outputs: tuple[str, ...]) -> None:
+        self.packed = packed
         self.outputs = outputs
-        """The names asked for, () for all."""
-        self.size_bytes = 0
-        self._places = []
-        for name, dtype, shape in places:
-            count = math.prod(shape)
-            self._places.append((name, dtype, shape, count, self.size_bytes))
-            self.size_bytes += count * dtype.itemsize
         # In one piece, for another thread may read it while it changes.
         self._last: _Last | None = None
-
-    def inputs(self, data: bytes | memoryview) -> dict[str, Array] | None:
-        """The inputs as views of `data`, `size_bytes` long; None where the processor cannot read them as they lie."""
-        found: dict[str, Array] = {}
-        for name, dtype, shape, count, offset in self._places:
-            array: Array = np.frombuffer(data, dtype, count, offset).reshape(shape)
-            if not array.flags.aligned:
-                return None
-            found[name] = array
-        return found
 
     def response(self, answered: Answered) -> Response | None:
         """The response to one such request, if the answer has the form of the last."""
@@ -58,15 +40,13 @@ class Repeated:
             return None
         return binary(last.header, tuple([tensors.to_bytes(one) for one in answered.outputs.values()]))
 
-    def message(self, answered: Answered) -> bytes | None:
-        """All bytes of that response, on a connection that stays."""
+    def message(self, answered: Answered) -> list[Part] | None:
+        """All bytes of that response, on a connection that stays; those of its tensors are the answer's own memory
+        where they can be."""
         last = self._like(answered)
         if last is None:
             return None
-        message = last.begin
-        for one in answered.outputs.values():
-            message += tensors.to_bytes(one)
-        return message
+        return [last.begin, *map(tensors.to_bytes, answered.outputs.values())]
 
     def remember(self, answered: Answered, response: Response) -> None:
         """Takes `response` for the form of the next, if all its outputs are numbers in binary."""

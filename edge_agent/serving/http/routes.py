@@ -75,11 +75,13 @@ class Routes:
             if parts[-1] != "infer":
                 return None
             asked = inference.understand(*_named(head.path, parts[:-1]), body, self._engine, self._regions)
-            standing = None if asked.repeated is None else self._engine.standing(asked.call)
+            if (repeated := asked.repeated) is None:
+                return None
+            standing = self._engine.standing(asked.call, repeated.packed)
         except Exception:  # noqa: BLE001
             # `handle` meets it, too, and tells whoever asks.
             return None
-        return None if standing is None else Usual(prefix, asked, standing)
+        return None if standing is None else Usual(prefix, asked, repeated, standing)
 
     def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond, patient: bool) -> Ticket | None:
         model, version = _named(head.path, parts[:-1])

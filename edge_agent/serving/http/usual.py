@@ -2,29 +2,31 @@
 
 from typing import TYPE_CHECKING
 
-from edge_agent.serving.http.response import Response
+from edge_agent.serving.http.response import Part, Response
 from edge_agent.serving.http.status import answer_to
 from edge_agent.serving.port import Answered, Standing
 
 if TYPE_CHECKING:
-    # It brings NumPy, which comes with the first model.
+    # They bring NumPy, which comes with the first model.
     from edge_agent.serving.http.inference import Asked
+    from edge_agent.serving.http.repeated import Repeated
 
 
 class Usual:
     """Recognized by its first bytes, `prefix`: the head and the JSON, up to the tensors. All that they say was read and
     found right when it came before."""
 
-    __slots__ = ("_asked", "_cut", "_prefix", "_repeated", "_size_bytes", "_standing")
+    __slots__ = ("_answered", "_asked", "_cut", "_message", "_prefix", "_repeated", "_size_bytes", "_standing")
 
-    def __init__(self, prefix: bytes, asked: "Asked", standing: Standing) -> None:
-        assert asked.repeated is not None, "only what carries its numbers in binary is usual"
+    def __init__(self, prefix: bytes, asked: "Asked", repeated: "Repeated", standing: Standing) -> None:
         self._prefix = prefix
         self._cut = len(prefix)
-        self._repeated = asked.repeated
-        self._size_bytes = self._cut + asked.repeated.size_bytes
+        self._repeated = repeated
+        self._size_bytes = self._cut + repeated.packed.size_bytes
         self._asked = asked
         self._standing = standing
+        self._answered: Answered | None = None
+        self._message: list[Part] = []
 
     def is_asked(self, data: bytes) -> bool:
         """Whether `data` is this request once more, and nothing else."""
@@ -35,13 +37,17 @@ class Usual:
         Raises nothing."""
         try:
             # Cut out apart, tensors begin at an address that can be read from.
-            inputs = self._repeated.inputs(data[self._cut :])
-            if inputs is None:
-                return None
-            result = self._standing.run(inputs, patient)
+            result = self._standing.run(data[self._cut :], patient)
+            if result is not None and result is self._answered:
+                # Other numbers in the same memory.
+                return b"".join(self._message)
             if not isinstance(result, Answered):
                 return None if result is None else answer_to(result)
-            return self._repeated.message(result) or self._asked.response(result)
+            message = self._repeated.message(result)
+            if message is None:
+                return self._asked.response(result)
+            self._answered, self._message = result, message
+            return b"".join(message)
         except Exception as error:  # noqa: BLE001, on the thread that all are served by
             return answer_to(error)
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import open_session
+from edge_agent.runtimes.onnx import OnnxSession
 from edge_agent.runtimes.session import InferenceFailed
 from fleet_contract.manifest import Tensor
 from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, images, scores_of
@@ -126,3 +128,43 @@ def test_the_agent_starts_without_numpy_or_a_runtime() -> None:
     )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert said.stdout.split() == []
+
+
+def bound_arrays(rows: int = 1) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    return {"image": np.zeros((rows, FEATURES), np.float32)}, {"scores": np.zeros((rows, CLASSES), np.float32)}
+
+
+def test_a_bound_run_reads_and_writes_the_same_arrays_each_time(path: Path) -> None:
+    session = OnnxSession(path)
+    inputs, outputs = bound_arrays()
+    bound = session.bind(inputs, outputs)
+    assert bound is not None
+    for one in images():
+        inputs["image"][0] = one
+        bound.run()
+        assert outputs["scores"].tobytes() == session.run({"image": one[None]})["scores"].tobytes()
+
+
+def test_a_bound_run_that_would_give_another_shape_fails_and_the_session_goes_on(path: Path) -> None:
+    session = OnnxSession(path)
+    inputs, outputs = bound_arrays(2)[0], bound_arrays(3)[1]
+    bound = session.bind(inputs, outputs)
+    assert bound is not None
+    with pytest.raises(InferenceFailed):
+        bound.run()
+    np.testing.assert_allclose(session.run({"image": images()})["scores"], scores_of(1), rtol=1e-5)
+
+
+def test_what_cannot_be_bound_is_not(path: Path) -> None:
+    inputs, outputs = bound_arrays()
+    assert OnnxSession(path).bind(inputs, {"scors": outputs["scores"]}) is None
+
+
+def test_a_bound_run_that_somebody_keeps_does_not_keep_the_session(path: Path) -> None:
+    session = OnnxSession(path)
+    runtime = weakref.ref(session._session)
+    bound = session.bind(*bound_arrays())
+    assert bound is not None
+    bound.run()
+    session.close()
+    assert (runtime(), bound._binding, bound._run) == (None, None, None)

@@ -3,21 +3,30 @@
 import threading
 import time
 
+import msgspec
 import numpy as np
 
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call, ModelUnknown, ModelUnready
+from fleet_contract.manifest import Histogram, Reference
 from tests.fakes.releases import a_manifest
-from tests.fakes.sessions import FakeSession, Gate, an_image, serving
+from tests.fakes.sessions import BindingSession, FakeSession, Gate, an_image, serving
 from tests.fakes.waiting import until
+
+IMAGE = Packed([("image", np.dtype(np.float32), (1, 4))])
 
 
 def standing(world):
     """The standing call of a model that has become quick."""
     until(lambda: world.ask().threads == [threading.current_thread().name])
-    found = world.engine.standing(Call("digits", an_image()))
+    found = world.engine.standing(Call("digits", an_image()), IMAGE)
     assert found is not None
     return found
+
+
+def an_image_sent(label=1):
+    return an_image(label)["image"].tobytes()
 
 
 def test_it_is_answered_here_and_counted_as_any_other():
@@ -27,7 +36,7 @@ def test_it_is_answered_here_and_counted_as_any_other():
         before = world.engine.statistics("digits")[3]
         world.windows()
         for label in (0, 1, 2, 2):
-            answer = call.run(an_image(label), patient=False)
+            answer = call.run(an_image_sent(label), patient=False)
             call.sent()
             assert isinstance(answer, Answered)
             assert answer.manifest.version == 3
@@ -46,7 +55,7 @@ def test_telemetry_hears_of_it_once_the_answer_is_sent():
         world.runs(FakeSession(1))
         call = standing(world)
         world.windows()
-        call.run(an_image(), patient=False)
+        call.run(an_image_sent(), patient=False)
         assert world.windows() == []
         call.sent()
         call.sent()
@@ -60,11 +69,11 @@ def test_another_version_answers_nothing_that_was_checked_for_this_one():
         call = standing(world)
         other = FakeSession(2)
         world.runs(other, a_manifest(2))
-        assert call.run(an_image(), patient=True) is None
+        assert call.run(an_image_sent(), patient=True) is None
         call.sent()
         assert other.batches == []
         assert world.slot("digits").leases == 0
-        again = standing(world).run(an_image(), patient=False)
+        again = standing(world).run(an_image_sent(), patient=False)
         assert isinstance(again, Answered)
         assert again.manifest.version == 2
 
@@ -80,7 +89,7 @@ def test_a_version_that_goes_live_between_two_looks_answers_nothing_either(monke
             return begin()
 
         monkeypatch.setattr(slot, "begin", switched)
-        assert call.run(an_image(), patient=True) is None
+        assert call.run(an_image_sent(), patient=True) is None
         assert (other.batches, slot.leases) == ([], 0)
 
 
@@ -90,12 +99,12 @@ def test_a_model_that_is_gone_answers_nothing():
         call = standing(world)
         world.slot("digits").switch(None)
         # Whether it will be back or not, the engine knows.
-        assert call.run(an_image(), patient=False) is None
+        assert call.run(an_image_sent(), patient=False) is None
         assert isinstance(world.ask().wait()[0], ModelUnready)
         del world.known["digits"]
-        assert call.run(an_image(), patient=False) is None
+        assert call.run(an_image_sent(), patient=False) is None
         assert isinstance(world.ask().wait()[0], ModelUnknown)
-        assert world.engine.standing(Call("digits", an_image())) is None
+        assert world.engine.standing(Call("digits", an_image()), IMAGE) is None
 
 
 def test_one_that_became_slow_is_left_to_the_workers():
@@ -104,11 +113,11 @@ def test_one_that_became_slow_is_left_to_the_workers():
         world.runs(session)
         call = standing(world)
         session.instead = lambda: time.sleep(0.001)
-        until(lambda: call.run(an_image(), patient=False) is None)
+        until(lambda: call.run(an_image_sent(), patient=False) is None)
         # Who has nothing else to do may wait for it.
-        until(lambda: world.ask().wait() and isinstance(call.run(an_image(), patient=True), Answered))
+        until(lambda: world.ask().wait() and isinstance(call.run(an_image_sent(), patient=True), Answered))
         session.instead = lambda: time.sleep(0.05)
-        until(lambda: call.run(an_image(), patient=True) is None)
+        until(lambda: call.run(an_image_sent(), patient=True) is None)
 
 
 def test_it_does_not_overtake_what_waits():
@@ -123,11 +132,11 @@ def test_it_does_not_overtake_what_waits():
         held = [world.ask() for _ in range(2)]
         until(lambda: gate.inside)
         served.quick = True
-        assert call.run(an_image(), patient=True) is None
+        assert call.run(an_image_sent(), patient=True) is None
         gate.open()
         for one in held:
             one.wait()
-        assert isinstance(call.run(an_image(), patient=True), Answered)
+        assert isinstance(call.run(an_image_sent(), patient=True), Answered)
 
 
 def test_two_threads_do_not_both_run_models_for_themselves():
@@ -138,10 +147,10 @@ def test_two_threads_do_not_both_run_models_for_themselves():
         gate = Gate()
         session.instead = gate
         answers: list[object] = []
-        thread = threading.Thread(target=lambda: answers.append(one.run(an_image(), patient=False)))
+        thread = threading.Thread(target=lambda: answers.append(one.run(an_image_sent(), patient=False)))
         thread.start()
         until(lambda: gate.inside)
-        assert other.run(an_image(), patient=False) is None
+        assert other.run(an_image_sent(), patient=False) is None
         gate.open()
         thread.join()
         assert isinstance(answers[0], Answered)
@@ -153,7 +162,7 @@ def test_a_parked_model_is_not_opened_on_the_thread_that_asks():
         world.runs(first, reopen=lambda: second)
         call = standing(world)
         assert world.slot("digits").park()
-        assert call.run(an_image(), patient=True) is None
+        assert call.run(an_image_sent(), patient=True) is None
         assert world.slot("digits").parked
 
 
@@ -168,7 +177,7 @@ def test_a_failure_is_told_and_counted_once():
             raise InferenceFailed("The model could not.")
 
         session.instead = fail
-        assert isinstance(call.run(an_image(), patient=False), InferenceFailed)
+        assert isinstance(call.run(an_image_sent(), patient=False), InferenceFailed)
         call.sent()
         assert world.slot("digits").health().errors == 1
         (window,) = world.windows()
@@ -183,7 +192,7 @@ def test_an_engine_that_is_closed_runs_nothing():
         call = standing(world)
         runs = len(session.batches)
         world.engine.close()
-        assert call.run(an_image(), patient=True) is None
+        assert call.run(an_image_sent(), patient=True) is None
         assert len(session.batches) == runs
 
 
@@ -195,15 +204,117 @@ def test_the_shadow_hears_of_it():
         call = standing(world)
         until(lambda: not world.engine._shadow._offers)
         before = len(challenger.batches)
-        call.run({"image": np.ones((1, 4), np.float32)}, patient=False)
+        call.run(an_image_sent(), patient=False)
         call.sent()
         until(lambda: len(challenger.batches) > before)
+
+
+def test_the_model_is_at_work_until_the_answer_is_sent_and_health_then_knows_of_it():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        call, slot = standing(world), world.slot("digits")
+        before = slot.health().count
+        call.run(an_image_sent(), patient=False)
+        assert (slot.leases, slot.health().count) == (1, before)
+        # The next finds the one before done.
+        call.run(an_image_sent(), patient=False)
+        assert (slot.leases, slot.health().count) == (1, before + 1)
+        call.sent()
+        assert (slot.leases, slot.health().count) == (0, before + 2)
+
+
+def bound(world):
+    """The standing call of a model that has become quick, and has run in memory of its own once, as a proof."""
+    call = standing(world)
+    assert isinstance(call.run(an_image_sent(), patient=False), Answered)
+    call.sent()
+    world.windows()
+    return call
+
+
+def test_what_can_be_bound_answers_each_call_with_its_own_numbers_out_of_the_same_memory():
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session)
+        call = bound(world)
+        runs, answers = session.bound_runs, []
+        for label in (0, 1, 2, 2):
+            answer = call.run(an_image_sent(label), patient=False)
+            call.sent()
+            assert isinstance(answer, Answered)
+            assert answer.outputs["scores"].argmax() == label
+            answers.append(answer)
+        assert len({id(one) for one in answers}) == 1
+        assert session.bound_runs == runs + 4
+        (window,) = world.windows()
+        assert window.predictions == {"0": 1, "1": 1, "2": 2}
+
+
+def test_a_session_that_says_something_else_when_it_is_bound_is_not():
+    with serving() as world:
+        session = BindingSession(off=0.5)
+        world.runs(session)
+        call = bound(world)
+        for label in (0, 1, 2):
+            answer = call.run(an_image_sent(label), patient=False)
+            call.sent()
+            assert isinstance(answer, Answered)
+            assert answer.outputs["scores"].tolist() == np.eye(3)[[label]].tolist()
+        assert session.bound_runs == 1, "the proof"
+
+
+def test_outputs_of_another_shape_and_failures_are_found_out_about_in_the_ordinary_way():
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session)
+        call = bound(world)
+        ordinary = session.run
+        session.run = lambda inputs: {"scores": np.repeat(ordinary(inputs)["scores"], 2, axis=0)}
+        answer = call.run(an_image_sent(2), patient=False)
+        call.sent()
+        assert isinstance(answer, Answered)
+        assert answer.outputs["scores"].shape == (2, 3)
+
+        def fail(_):
+            raise InferenceFailed("The model could not.")
+
+        session.run = fail
+        assert isinstance(call.run(an_image_sent(), patient=False), InferenceFailed)
+        assert world.slot("digits").leases == 0
+        assert world.slot("digits").health().errors == 1
+
+
+def test_features_are_of_the_call_that_was_answered_and_not_of_the_next():
+    reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
+    with serving() as world:
+        world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))
+        call = bound(world)
+        for label in (0, 1, 2, 2):
+            call.run(an_image_sent(label), patient=False)
+            call.sent()
+        (window,) = world.windows()
+        assert window.features == {"image.mean": (1, 1, 2)}
+        assert window.predictions == {"0": 1, "1": 1, "2": 2}
+
+
+def test_a_shadow_gets_inputs_and_answers_that_nobody_writes_over(monkeypatch):
+    with serving() as world:
+        world.runs(BindingSession())
+        call = bound(world)
+        world.runs(FakeSession(2), a_manifest(2), "digits@shadow")
+        offers = []
+        monkeypatch.setattr(world.engine._shadow, "offer", lambda _, seen, inputs: offers.append((seen.scores, inputs)))
+        for label in (0, 1, 2):
+            call.run(an_image_sent(label), patient=False)
+            call.sent()
+        assert [int(scores.argmax()) for scores, _ in offers] == [0, 1, 2]
+        assert [float(inputs["image"][0, 0]) for _, inputs in offers] == [0, 1, 2]
 
 
 def test_what_does_not_fit_has_no_standing():
     with serving() as world:
         world.runs(FakeSession(1))
-        assert world.engine.standing(Call("digits", {"image": np.zeros((1, 5), np.float32)})) is None
-        assert world.engine.standing(Call("nobody", an_image())) is None
-        assert world.engine.standing(Call("digits", an_image(), ("sores",))) is None
-        assert world.engine.standing(Call("digits", an_image(), version="9")) is None
+        assert world.engine.standing(Call("digits", {"image": np.zeros((1, 5), np.float32)}), IMAGE) is None
+        assert world.engine.standing(Call("nobody", an_image()), IMAGE) is None
+        assert world.engine.standing(Call("digits", an_image(), ("sores",)), IMAGE) is None
+        assert world.engine.standing(Call("digits", an_image(), version="9"), IMAGE) is None

@@ -200,7 +200,7 @@ def test_a_fault_of_ours_in_looking_ahead_is_one_clients_and_not_everybodys(serv
     wire.send(asking(1))
     assert doubled(wire) == 1
 
-    def fail(_):
+    def fail(*_):
         raise ZeroDivisionError
 
     monkeypatch.setattr(engine, "standing", fail)
