@@ -14,10 +14,13 @@ from fleet_contract.errors import VedetteError
 
 #: The most that a body may have, other than a blob's.
 MAX_BODY_BYTES = 8 * 1024 * 1024
+#: The same of a form that brings files along: what is too much of them its page says itself, and keeps what is typed.
+MAX_FILES_BYTES = 64 * 1024 * 1024
 #: What needs no API token: devices bring a join token or a capability, and `/healthz` tells nothing.
 OPEN_PATHS = ("/api/v1/join", "/blobs/", "/healthz")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BLOBS = "/api/v1/blobs/"
+_FILES = "/manifests"
 
 
 class Guard:
@@ -54,8 +57,8 @@ class Guard:
         except VedetteError as error:
             await self._answer(request, error)(scope, receive, send)
             return
-        if not scope["path"].startswith(_BLOBS):
-            receive = _limited(receive)
+        if (most := _most_bytes(request)) is not None:
+            receive = _limited(receive, most)
         await self._app(scope, receive, send)
 
     def _check_host(self, request: Request) -> None:
@@ -101,8 +104,9 @@ class Guard:
 
     def _check_length(self, request: Request) -> None:
         length = request.headers.get("content-length", "0")
-        if not request.scope["path"].startswith(_BLOBS) and length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            raise _too_large()
+        most = _most_bytes(request)
+        if most is not None and length.isdecimal() and int(length) > most:
+            raise _too_large(most)
 
 
 def _split(address: str) -> SplitResult:
@@ -121,19 +125,27 @@ def _cookie(request: Request) -> str | None:
     return found.value if found else None
 
 
-def _limited(receive: Receive) -> Receive:
+def _most_bytes(request: Request) -> int | None:
+    """How much its body may have; None where what it is put into says that."""
+    path = request.scope["path"]
+    if path.startswith(_BLOBS):
+        return None
+    return MAX_FILES_BYTES if path == _FILES else MAX_BODY_BYTES
+
+
+def _limited(receive: Receive, most: int) -> Receive:
     taken = 0
 
     async def limited() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > MAX_BODY_BYTES:
-            raise _too_large()
+        if taken > most:
+            raise _too_large(most)
         return message
 
     return limited
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The request's body has more than {MAX_BODY_BYTES} bytes.", code="body-too-large")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The request's body has more than {most} bytes.", code="body-too-large")

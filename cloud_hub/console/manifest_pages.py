@@ -6,43 +6,27 @@ The texts travel with the form, so no error loses them; and what was shown is wh
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import UploadFile
 
 from cloud_hub import problems
 from cloud_hub.access.guard import MAX_BODY_BYTES
 from cloud_hub.access.once import REQUEST_KEY_REUSED
 from cloud_hub.console import actor, words
+from cloud_hub.console.manifest_form import PASTED, Sent, sent
 from cloud_hub.console.parts import Parts
 from cloud_hub.console.render import Renderer
 from cloud_hub.console.rollout_fields import shown
 from cloud_hub.errors import Conflict, Fault, Faulty, HubError, Invalid, NotFound, Stale, TooLarge
 from cloud_hub.manifests.kinds import KINDS
-from cloud_hub.manifests.source import MAX_CHARACTERS
 from cloud_hub.manifests.views import ApplyView, DifferenceView, DiffView, ManifestFile
 
-PASTED = "manifest.yaml"
 _KEY = re.compile(r"[0-9a-f]{16,32}", re.ASCII)
-_NO_NAME = re.compile(r"[\x00-\x1f\x7f]+")
 #: What a page can show that is wrong with what was sent.
 _REFUSALS = (Invalid, TooLarge, NotFound, Conflict, Stale)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """What came with the form: texts with their names, and how they are to be applied."""
-
-    files: tuple[ManifestFile, ...] = ()
-    again: bool = False
-    by: str = ""
-    key: str = ""
-    seen: str = ""
-    refused: HubError | None = None
 
 
 class Manifests:
@@ -53,14 +37,16 @@ class Manifests:
     least = 14
     #: Of faults no more are shown: who has corrected these sees the next.
     most_faults = 50
+    most_bytes = MAX_BODY_BYTES
 
-    def __init__(self, parts: Parts, sent: Sent) -> None:
-        self._parts, self._sent = parts, sent
-        self.again, self.by = sent.again, sent.by
-        self.files = sent.files or (ManifestFile(name=PASTED, text=""),)
+    def __init__(self, parts: Parts, given: Sent) -> None:
+        self._parts, self._sent = parts, given
+        self.again, self.by = given.again, given.by
+        self.files = given.files or (ManifestFile(name=PASTED, text=""),)
         self.key = secrets.token_hex(8)
         """Of the next request that applies what is shown: pressed twice, it does it once."""
-        self.failed = sent.refused
+        self.read, self.beside = given.read, given.beside
+        self.failed = given.refused
         """Why it was not applied, or not even read."""
 
     @cached_property
@@ -121,6 +107,15 @@ class Manifests:
             doing.append(f"start {words.plural(len(self.starting), 'rollout')}")
         return " and ".join(doing).capitalize()
 
+    @property
+    def summary(self) -> str:
+        """All of it in a sentence, for who does not see it change."""
+        if self.faults:
+            return f"{words.plural(len(self.faults), 'thing')} to put right first."
+        if self.told is None:
+            return ""
+        return f"{self.button or 'Nothing would change'}: {words.plural(len(self.told.manifests), 'manifest')}."
+
     @staticmethod
     def value(value: object) -> str:
         """A value of a field, as people read it."""
@@ -164,13 +159,13 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
     @api.post("/manifests")
     async def show(request: Request) -> Response:
         # With status 200 whatever is wrong: it was asked what would be.
-        view = Manifests(parts, await _sent(request))
+        view = Manifests(parts, await sent(request))
         return await run_in_threadpool(renderer.page, request, "manifests.html", view=view)
 
-    def carry_out(request: Request, sent: Sent) -> Response:
-        view, who, done = Manifests(parts, sent), "", None
+    def carry_out(request: Request, given: Sent) -> Response:
+        view, who, done = Manifests(parts, given), "", None
         try:
-            who = actor.acting(sent.by)
+            who = actor.acting(given.by)
         except Invalid as error:
             view.failed = error
         if view.failed is None:
@@ -182,60 +177,16 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         actor.remember(request, response, who)
         return response
 
+    @api.get("/manifests/apply")
+    def applied() -> Response:
+        # Whoever reloads what was answered there, or keeps its address.
+        return RedirectResponse("/manifests", 303)
+
     @api.post("/manifests/apply")
     async def apply(request: Request) -> Response:
-        return await run_in_threadpool(carry_out, request, await _sent(request))
+        return await run_in_threadpool(carry_out, request, await sent(request))
 
     return api
-
-
-async def _sent(request: Request) -> Sent:
-    """Texts that are blank are none; a file that is uploaded again takes the place of what came before."""
-    # Whatever comes in at all: what is pasted is shown again, also when it is too much.
-    form = await request.form(max_part_size=MAX_BODY_BYTES)
-    texts = {name: value for name, value in form.items() if isinstance(value, str)}
-    without = texts.get("without", "")
-    files: dict[str, str] = {}
-    for index, (name, text) in enumerate(zip(_texts(form.getlist("name")), _texts(form.getlist("text")), strict=False)):
-        # Forms send their lines' ends as in mail.
-        if text.strip() and str(index) != without:
-            files[_named(name)] = text.replace("\r\n", "\n")
-    refused: HubError | None = None
-    for upload in form.getlist("upload"):
-        if not isinstance(upload, UploadFile) or not upload.filename:
-            continue
-        try:
-            files[_named(upload.filename)] = _read(upload.filename, await upload.read())
-        except (Invalid, TooLarge) as error:
-            refused = error
-    sent = Sent(tuple(ManifestFile(name=name, text=text) for name, text in files.items()), refused=refused)
-    again, by, key, seen = "again" in texts, texts.get("by", ""), texts.get("key", ""), texts.get("seen", "")
-    return replace(sent, again=again, by=by, key=key, seen=seen)
-
-
-def _read(name: str, data: bytes) -> str:
-    """Raises `Invalid`, `TooLarge`."""
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise Invalid(
-            f"{name} is no text: {error}.", "Save it as YAML in UTF-8.", code="manifest-unreadable"
-        ) from error
-    if len(text) > MAX_CHARACTERS:
-        raise TooLarge(
-            f"{name} has {len(text):,} characters, and {MAX_CHARACTERS:,} are taken at once.",
-            "Choose a smaller file.",
-            code="manifests-too-large",
-        )
-    return text
-
-
-def _texts(values: Sequence[object]) -> list[str]:
-    return [value for value in values if isinstance(value, str)]
-
-
-def _named(name: str) -> str:
-    return _NO_NAME.sub(" ", name).strip()[:200] or PASTED
 
 
 def _where(done: ApplyView) -> str:

@@ -18,7 +18,7 @@ from cloud_hub.devices.selectors import Selector, SelectorTooLarge, cohorts_of, 
 from cloud_hub.devices.tables import CohortRow, Device
 from cloud_hub.devices.views import CohortIn, CohortView
 from cloud_hub.errors import Conflict, Invalid, NotFound, Stale
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from fleet_contract.topics import check_id
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class CohortService:
             once.finish(session, request, {"cohort": asked.name})
         return self._told(asked.name, by)
 
-    def replace(self, name: str, selector: str, by: str, seen: int | None = None) -> CohortView:
+    def replace(self, name: str, selector: str, by: str, seen: AsSeen = None) -> CohortView:
         """Has it mean `selector`, for what refers to it from now on. Raises `NotFound`, `Invalid`; `Stale` when it is
         no longer at the revision that was `seen`."""
         with self._database.session() as session:
@@ -112,7 +112,7 @@ class CohortService:
             _check_others(session, name)
         return self._told(name, by)
 
-    def delete(self, name: str, by: str, seen: int | None = None) -> CohortView:
+    def delete(self, name: str, by: str, seen: AsSeen = None) -> CohortView:
         """Gives what it was. Raises `NotFound`, `Stale`; `Conflict` while another cohort refers to it."""
         with self._database.session() as session:
             _alone(session)

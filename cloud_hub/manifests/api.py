@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from cloud_hub.access.actor import Actor
-from cloud_hub.access.if_match import SeenTag
+from cloud_hub.access.if_match import SeenTags
 from cloud_hub.access.request_key import RequestKeyHeader
 from cloud_hub.errors import NotFound
 from cloud_hub.manifests.kinds import KINDS, schema
@@ -25,7 +25,7 @@ def router(manifests: ManifestService) -> APIRouter:
         return told
 
     @routes.post("/manifests/apply", summary="Apply manifests")
-    def apply(wanted: ManifestsIn, by: Actor, seen: SeenTag, key: RequestKeyHeader = None) -> ApplyView:
+    def apply(wanted: ManifestsIn, by: Actor, seen: SeenTags, key: RequestKeyHeader = None) -> ApplyView:
         """A manifest whose spec is what its newest rollout has changes nothing; one with another spec starts a rollout
         that takes over. Nothing is started when anything is wrong with any file, or when it would do something else
         than the diff whose ETag comes as If-Match."""

@@ -65,22 +65,23 @@ class ManifestService:
         *,
         again: bool = False,
         key: str | None = None,
-        seen: str | None = None,
+        seen: str | frozenset[str] | None = None,
     ) -> ApplyView:
         """Saves each cohort and starts a rollout for each manifest that is new or has changed; with `again`, for each.
 
         Nothing is started when anything is wrong with any file. Raises `Faulty`, `TooLarge`; `Stale` when this would
-        do something else than the `diff` that gave `seen` told, unless a request of the same `key` was it that did it;
-        and `Conflict` when another has applied the same manifest in the same moment: apply again, which repeats
-        nothing.
+        do something else than the `diff` that gave `seen`, or one of several, told, unless a request of the same `key`
+        was it that did it; and `Conflict` when another has applied the same manifest in the same moment: apply again,
+        which repeats nothing.
         """
         planned = self._plan(files, again)
-        asked = f"{seen}\n{again}\n{_texts(files)}"
+        tags = frozenset({seen}) if isinstance(seen, str) else seen
+        asked = f"{None if tags is None else ' '.join(sorted(tags))}\n{again}\n{_texts(files)}"
         request = RequestKey(key, hashlib.sha256(asked.encode()).hexdigest()) if key else None
-        if seen is None:
+        if tags is None:
             return self._carry_out(planned, by, key)
         # Before it begins: another of its key that comes meanwhile must not be taken for one that was done.
-        if mark(planned) != seen and not self._requests.came(request):
+        if mark(planned) not in tags and not self._requests.came(request):
             raise Stale(
                 "Applying this now would do something else than what was shown: the hub, or what was to be "
                 "applied, is another by now.",

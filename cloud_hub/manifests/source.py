@@ -1,7 +1,7 @@
 """YAML text as values that know their line and column. Pure; bounded in size, depth and what aliases expand to.
 
-Scalars are read by YAML 1.2's core schema: `no` and `22:00` are texts. A key that is given twice, a tag and a value
-that JSON does not have are faults.
+Scalars are read by YAML 1.2's core schema: `no` and `22:00` are texts. A key that is given twice, a tag, a value that
+JSON does not have and a line's end that not every reader takes for one are faults.
 """
 
 import math
@@ -20,8 +20,9 @@ MAX_DEPTH = 32
 #: Of one file as written, and of one document with each alias counted as what it stands for.
 MAX_NODES = 10_000
 _MAX_EXCERPT = 160
-#: As PyYAML counts lines, which is not quite as `str.splitlines` does.
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_BREAK = re.compile("\r\n|[\n\r]")
+#: Lines end here in YAML 1.1, and neither in YAML 1.2 nor in most editors: a comment to one is a key to another.
+_BREAK_TO_SOME = re.compile("[\x85\u2028\u2029]")
 
 
 class Place(NamedTuple):
@@ -101,6 +102,8 @@ class Lines:
 
 def documents(lines: Lines, text: str) -> tuple[list[Node], list[Fault]]:
     """The documents of `text` that are not empty, and what is wrong with it. Those before a fault are given, too."""
+    if found := _BREAK_TO_SOME.search(text):
+        return [], [lines.fault(_place(text, found.start()), _no_character(ord(found[0])))]
     builder = _Builder(lines)
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -108,16 +111,20 @@ def documents(lines: Lines, text: str) -> tuple[list[Node], list[Fault]]:
     except yaml.MarkedYAMLError as error:
         builder.faults.append(_syntax(lines, error))
     except yaml.reader.ReaderError as error:
-        before = _BREAK.split(text[: error.position])
-        place = Place(len(before), len(before[-1]) + 1)
-        builder.faults.append(
-            lines.fault(
-                place, f"YAML has no character U+{error.character:04X} here: write it as an escape in double quotes."
-            )
-        )
+        builder.faults.append(lines.fault(_place(text, error.position), _no_character(error.character)))
     except _Bomb as bomb:
         builder.faults.append(bomb.fault)
     return builder.documents, builder.faults
+
+
+def _place(text: str, index: int) -> Place:
+    """The place of the character at `index`, from 0."""
+    before = _BREAK.split(text[:index])
+    return Place(len(before), len(before[-1]) + 1)
+
+
+def _no_character(character: int) -> str:
+    return f"YAML has no character U+{character:04X} here: write it as an escape in double quotes."
 
 
 class _Bomb(Exception):

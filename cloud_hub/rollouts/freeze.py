@@ -12,7 +12,7 @@ from cloud_hub.access.actor import OPERATOR
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.errors import Conflict, Invalid
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.tables import FreezeRow
 from cloud_hub.rollouts.views import FreezeIn, FreezeView
@@ -78,7 +78,7 @@ class FreezeService:
             frozen=True, revision=revision, reason=found.reason, by=found.by, since=found.since, until=found.until
         )
 
-    def begin(self, asked: FreezeIn, by: str = OPERATOR, seen: int | None = None) -> FreezeView:
+    def begin(self, asked: FreezeIn, by: str = OPERATOR, seen: AsSeen = None) -> FreezeView:
         """From now on nothing moves; instead of a freeze that lasts, this one does. Raises `Invalid`, `Stale`."""
         now = self._now()
         if asked.until is not None and asked.until <= now:
@@ -93,7 +93,7 @@ class FreezeService:
         self._tell()
         return self.show()
 
-    def end(self, by: str = OPERATOR, seen: int | None = None) -> FreezeView:
+    def end(self, by: str = OPERATOR, seen: AsSeen = None) -> FreezeView:
         """The fleet may move again; so it may already when it was not frozen. Raises `Stale`."""
         now = self._now()
         with self._database.session() as session:

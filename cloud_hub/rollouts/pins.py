@@ -22,7 +22,7 @@ from cloud_hub.devices.selectors import text
 from cloud_hub.devices.tables import Device
 from cloud_hub.errors import Invalid, NotFound
 from cloud_hub.releases import store as releases
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from cloud_hub.rollouts import turns
 from cloud_hub.rollouts.pinned import PIN, Pin
 from cloud_hub.rollouts.tables import PinRow
@@ -133,7 +133,7 @@ class PinService:
         self._tell()
         return view(row)
 
-    def unpin(self, pin: str, by: str = OPERATOR, seen: int | None = None) -> PinView:
+    def unpin(self, pin: str, by: str = OPERATOR, seen: AsSeen = None) -> PinView:
         """Rollouts reach it again. Raises `NotFound` for one that does not hold (any more), `Stale`."""
         now = self._now()
         with self._database.session() as session:

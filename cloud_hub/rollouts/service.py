@@ -19,7 +19,7 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.page import Page, PageRequest
 from cloud_hub.releases import store as releases
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from cloud_hub.rollouts import offers, pins, readings, store
 from cloud_hub.rollouts.engine import Verb, check_second_person, command, decide
 from cloud_hub.rollouts.orders import Orders
@@ -204,19 +204,19 @@ class RolloutService:
             row = store.newest_of_manifest(session, name)
         return None if row is None else rollout_view(row)
 
-    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         """No further device is offered the version. Raises `NotFound`, `VerbRefused`, `Stale`."""
         return self._command(rollout, "pause", reason, by, seen)
 
-    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         """A paused or stopped rollout goes on. Raises `NotFound`, `VerbRefused`, `Stale`."""
         return self._command(rollout, "resume", reason, by, seen)
 
-    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         """Its devices go back to what they ran before. Raises `NotFound`, `VerbRefused`, `Stale`."""
         return self._command(rollout, "abort", reason, by, seen)
 
-    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         """The wave that waits for it may open, or what no gate can tell any more stays. Raises `NotFound`,
         `VerbRefused`, `Stale`, `SamePerson`."""
         return self._command(rollout, "approve", reason, by, seen)
@@ -315,7 +315,7 @@ class RolloutService:
             )
         return None if row is None else rollout_view(row)
 
-    def _command(self, rollout: str, verb: Verb, reason: str, by: str, seen: int | None) -> RolloutView:
+    def _command(self, rollout: str, verb: Verb, reason: str, by: str, seen: AsSeen) -> RolloutView:
         for _ in range(_ATTEMPTS):
             row = self._row(rollout)
             check_seen(f"Rollout {rollout}", row.revision, seen)

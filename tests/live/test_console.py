@@ -394,3 +394,36 @@ def test_a_browser_that_leaves_is_forgotten(browser: Browser, fleet: Served) -> 
         fleet.hub.changes.bump("devices", "rollouts", "telemetry")
         page.wait_for_timeout(1500)
         assert not fleet.hub.changes._listeners
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_file_of_megabytes_costs_nothing_that_was_typed(browser: Browser, fleet: Served, scripts: bool) -> None:
+    large = {"name": "core.yaml", "mimeType": "text/yaml", "buffer": b"#" * 9 * 1024 * 1024}
+    with watched(browser, scripts=scripts) as seen:
+        page = seen.open(f"{fleet.url}/manifests")
+        text = page.get_by_role("textbox", name="manifest.yaml")
+        text.fill(MANIFEST)
+        page.get_by_label("Or choose files").set_input_files(large)  # type: ignore[arg-type]
+        if not scripts:
+            page.get_by_role("button", name="Show what would change").click()
+        said = "No manifest is so large" if scripts else "core.yaml has 9,437,184 bytes"
+        expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
+        expect(text).to_have_value(MANIFEST)
+        expect(page.get_by_label("Or choose files")).to_have_value("")
+        expect(page.locator("#plan")).to_contain_text("digits-lyon is new")
+
+
+def test_a_file_stands_beside_what_was_typed_under_its_name(browser: Browser, fleet: Served, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.yaml"
+    file.write_text(MANIFEST.replace("lyon", "turin"))
+    with watched(browser) as seen:
+        page = seen.open(f"{fleet.url}/manifests")
+        page.get_by_role("textbox", name="manifest.yaml").fill(MANIFEST)
+        page.get_by_label("Or choose files").set_input_files(file)
+        expect(page.get_by_role("textbox", name="manifest-2.yaml")).to_have_value(file.read_text())
+        expect(page.get_by_role("textbox", name="manifest.yaml")).to_have_value(MANIFEST)
+        expect(page.get_by_role("status").filter(has_text="the file stands beside it")).to_be_visible()
+        assert not seen.failures()
+        file.write_text(MANIFEST.replace("lyon", "graz"))
+        page.get_by_role("button", name="Leave it out").first.click()
+        expect(page.get_by_role("textbox")).to_have_count(2)

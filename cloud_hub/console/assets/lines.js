@@ -39,7 +39,14 @@ export function startLines() {
     if (box) number(box);
   });
   document.addEventListener("change", (event) => {
-    if (event.target.matches("[data-submits]") && event.target.value) event.target.form.requestSubmit();
+    const chosen = event.target;
+    if (!chosen.matches("[data-submits]")) return;
+    // The hub would refuse so much unread, and with it what is typed.
+    const bytes = [...chosen.files].reduce((sum, file) => sum + file.size, 0);
+    const tooLarge = bytes > Number(chosen.dataset.mostBytes);
+    document.getElementById("too-large").hidden = !tooLarge;
+    if (tooLarge) chosen.value = "";
+    if (chosen.value) chosen.form.requestSubmit();
   });
   document.addEventListener("click", (event) => {
     const fault = event.target.closest("[data-fault]");

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
 from cloud_hub import problems
-from cloud_hub.access.guard import MAX_BODY_BYTES, Guard
+from cloud_hub.access.guard import MAX_BODY_BYTES, MAX_FILES_BYTES, Guard
 from cloud_hub.access.sessions import COOKIE, Sessions
 from tests.fakes.clock import StoppedClock
 
@@ -22,7 +22,7 @@ def hub(token: str | None, sessions: Sessions | None = None) -> TestClient:
     async def echo(request: Request) -> dict[str, int]:
         return {"bytes": len(await request.body())}
 
-    for path in (*PATHS, "/api/v1/blobs/x"):
+    for path in (*PATHS, "/api/v1/blobs/x", "/manifests", "/manifests/apply"):
         app.add_api_route(path, echo, methods=["GET", "POST"])
     app.add_middleware(
         Guard,
@@ -133,6 +133,14 @@ def test_a_body_that_is_too_large_is_refused_and_a_blobs_is_not(open_hub: TestCl
     answer = open_hub.post("/api/v1/devices", content=large)
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
     assert open_hub.post("/api/v1/blobs/x", content=large).json() == {"bytes": len(large)}
+
+
+def test_a_form_with_files_may_have_more_so_that_its_page_can_say_what_is_too_much(open_hub: TestClient) -> None:
+    for most in (MAX_FILES_BYTES, MAX_FILES_BYTES + 1):
+        answer = open_hub.post("/manifests", content=iter([b"x" * most]))
+        assert (answer.status_code == 413) == (most > MAX_FILES_BYTES)
+    assert open_hub.post("/manifests", headers={"Content-Length": str(MAX_FILES_BYTES + 1)}).status_code == 413
+    assert open_hub.post("/manifests/apply", content=b"x" * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
 def test_a_body_that_does_not_say_its_length_is_counted(open_hub: TestClient) -> None:

@@ -215,10 +215,36 @@ def test_files_are_uploaded_beside_what_is_typed_and_can_be_left_out_again(brows
     assert "digits-lyon" not in page.text
 
 
+def texts(page: Reader) -> dict[str, Any]:
+    """The texts of the form, as a browser would send them."""
+    named = {name: [a["value"] for tag, a in page.tags if a.get("name") == name] for name in ("name", "read")}
+    return {**named, "text": page.areas}
+
+
 def test_a_file_that_is_uploaded_again_takes_the_place_of_what_it_was(browser: TestClient) -> None:
-    page = upload(browser, ("a.yaml", SLOWER.encode()), **typed(ROLLOUT))
-    assert "soak_seconds: 600" in page.text
-    assert page.attributes("value").count("a.yaml") == 1
+    first = upload(browser, ("a.yaml", ROLLOUT.replace("\n", "\r\n").encode()))
+    page = upload(browser, ("a.yaml", SLOWER.encode()), **texts(first))
+    assert texts(page)["text"] == [SLOWER]
+    again = upload(browser, ("a.yaml", ROLLOUT.encode()), **texts(page))
+    assert (texts(again)["name"], texts(again)["text"]) == (["a.yaml"], [ROLLOUT])
+
+
+@pytest.mark.parametrize("typed_in", ["pasted", "changed"])
+def test_a_file_stands_beside_what_was_typed_under_its_name(browser: TestClient, typed_in: str) -> None:
+    form = typed(COHORT, read="") if typed_in == "pasted" else texts(upload(browser, ("a.yaml", ROLLOUT.encode())))
+    page = upload(browser, ("a.yaml", SLOWER.encode()), **(form | {"text": [COHORT]}))
+    assert (texts(page)["name"], texts(page)["text"]) == (["a.yaml", "a-2.yaml"], [COHORT, SLOWER])
+    assert "the file stands beside it as a-2.yaml. Leave out the one that is not meant." in page.text
+    page = upload(browser, ("a.yaml", ROLLOUT.encode()), **texts(page))
+    assert texts(page)["name"] == ["a.yaml", "a-2.yaml", "a-3.yaml"]
+    page = upload(browser, ("a.yaml", COHORT.encode()), **typed(COHORT))
+    assert texts(page)["name"] == ["a.yaml"], "and beside what is the same stands nothing"
+
+
+def test_two_texts_of_one_name_are_both_kept(browser: TestClient) -> None:
+    page = shown(browser, ROLLOUT, COHORT, name=["manifest.yaml", "manifest.yaml"])
+    assert texts(page)["text"] == [ROLLOUT, COHORT]
+    assert texts(upload(browser, ("x", ROLLOUT.encode()), ("x", COHORT.encode())))["name"] == ["x", "x-2"]
 
 
 def test_a_file_that_is_no_text_is_told_and_the_others_stay(browser: TestClient) -> None:
@@ -230,9 +256,42 @@ def test_a_file_that_is_no_text_is_told_and_the_others_stay(browser: TestClient)
 
 def test_a_file_that_is_too_large_is_told_and_does_not_come_along(browser: TestClient) -> None:
     page = upload(browser, ("dump.yaml", b"# " + b"x" * 140_000), **typed(ROLLOUT))
-    assert "dump.yaml has 140,002 characters, and 131,072 are taken at once. Choose a smaller file." in page.text
+    assert "dump.yaml has 140,002 characters, and 131,072 characters are taken at once." in page.text
     assert "xxx" not in page.text
     assert "digits-lyon is new" in page.text
+
+
+def test_a_file_of_megabytes_costs_nothing_that_was_typed(browser: TestClient) -> None:
+    page = upload(browser, ("core", b"\xff" * 9 * 1024 * 1024), **typed(ROLLOUT))
+    assert "core has 9,437,184 bytes, and 131,072 characters are taken at once. Choose a smaller file." in page.text
+    assert "digits-lyon is new" in page.text
+
+
+def test_what_would_change_is_announced_in_a_sentence(browser: TestClient) -> None:
+    for text, said in (
+        (ROLLOUT, "Start 1 rollout: 1 manifest."),
+        (f"{ROLLOUT}---\n{COHORT}", "Save 1 cohort and start 1 rollout: 2 manifests."),
+        ("a: [", "1 thing to put right first."),
+    ):
+        page = shown(browser, text)
+        live = [a for _, a in page.tags if a.get("aria-live") or a.get("role") == "status"]
+        assert [a.get("id") for a in live] == ["said"], "a reader is told a sentence, and not all of the plan"
+        assert said in page.text
+
+
+def test_what_was_applied_leads_back_to_the_form(browser: TestClient) -> None:
+    answer = browser.get("/manifests/apply", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/manifests")
+
+
+def test_lines_are_counted_as_the_text_shows_them(browser: TestClient) -> None:
+    page = shown(browser, f"{ROLLOUT}  # a\u2028b\n  soak_second: 5\n")
+    assert "a.yaml:8:6" in page.text
+    assert "YAML has no character U+2028 here" in page.text
+    assert {"line-0-8"} == {one for one in page.attributes("id") if one.startswith("line-")}
+    page = upload(browser, ("mac.yaml", f"{ROLLOUT}  soak_second: 5\n".replace("\n", "\r").encode()))
+    assert "mac.yaml:8:3" in page.text
+    assert "line-0-8" in page.attributes("id")
 
 
 def test_what_has_not_changed_is_started_again_only_when_that_is_asked_for(browser: TestClient, hub: FakeHub) -> None:

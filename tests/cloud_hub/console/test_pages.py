@@ -52,19 +52,30 @@ def browser(hub: FakeHub) -> Iterator[TestClient]:
 
 
 class Reader(HTMLParser):
-    """What is in a page: its tags, their attributes, and its words."""
+    """What is in a page: its tags, their attributes, its words, and what stands in its text areas."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[str] = []
+        self.areas: list[str] = []
+        self._area = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self._area = tag == "textarea"
+        if self._area:
+            self.areas.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._area = self._area and tag != "textarea"
 
     def handle_data(self, data: str) -> None:
         self.words.append(data.strip())
+        if self._area:
+            # The first line's end is the page's.
+            self.areas[-1] = (self.areas[-1] + data).removeprefix("\n")
 
     @property
     def text(self) -> str:

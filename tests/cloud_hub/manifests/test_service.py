@@ -287,6 +287,14 @@ def test_a_cohort_that_means_others_by_now_is_another_plan(http: TestClient, fle
     assert fleet.rollouts.page().total == 0
 
 
+def test_of_several_plans_that_were_seen_any_is_applied(http: TestClient) -> None:
+    before = told(http, MANIFEST)["seen"]
+    applied(http, MANIFEST + "  soak_seconds: 5\n")
+    now = told(http, MANIFEST)["seen"]
+    assert as_seen(http, f'{before}", "of-another-plan', MANIFEST).status_code == 412
+    assert as_seen(http, f'of-another-plan", "{now}', MANIFEST).status_code == 200
+
+
 def test_how_many_a_cohort_means_that_comes_along_is_not_told_before(http: TestClient) -> None:
     applied(http, NIGHT, cohort("shift", "cohort:night"))
     found = told(http, MANIFEST + "  selector: cohort:shift\n", cohort("night", "all"))

@@ -55,6 +55,9 @@ def test_an_alias_stands_for_what_it_names() -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
+        ("a: 1\r\n# x\u2028b: 2\n", "a.yaml:2:4: YAML has no character U+2028 here: write it as an escape in"),
+        ("a: 'x\u2029'\n", "a.yaml:1:6: YAML has no character U+2029 here"),
+        ("a: 1\rb: x\x85\n", "a.yaml:2:5: YAML has no character U+0085 here"),
         ("a: 1\nb:\n  a: 2\na: 3\n", "a.yaml:4:1: 'a' is given twice, first in line 1."),
         ("a: [1,\n  2\nb: 3\n", "a.yaml:3:2: This is not YAML: expected ',' or ']', but got ':', while parsing a flow"),
         ("a: !!int '3'\n", "a.yaml:1:4: Tags such as 'tag:yaml.org,2002:int' are not taken: leave it out."),

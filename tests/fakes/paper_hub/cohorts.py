@@ -9,7 +9,7 @@ from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import cohorts_of
 from cloud_hub.devices.views import CohortIn, CohortView
 from cloud_hub.errors import Conflict, NotFound
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from fleet_contract.topics import check_id
 
 
@@ -35,7 +35,7 @@ class FakeCohorts:
             raise Conflict(f"There is a cohort {asked.name!r} already.", "Replace it.", code="cohort-exists")
         return self._save(asked.name, asked.selector, by, 1)
 
-    def replace(self, name: str, selector: str, by: str, seen: int | None = None) -> CohortView:
+    def replace(self, name: str, selector: str, by: str, seen: AsSeen = None) -> CohortView:
         known = self.get(name)
         check_seen(f"Cohort {name}", known.revision, seen)
         parse(selector)

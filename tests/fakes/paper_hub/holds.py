@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from cloud_hub.rollouts.views import FreezeIn, FreezeView, PinIn, PinView
 
 
@@ -25,7 +25,7 @@ class FakeFreeze:
         )
         return self.lasts
 
-    def end(self, by: str = "operator", seen: int | None = None) -> FreezeView:
+    def end(self, by: str = "operator", seen: AsSeen = None) -> FreezeView:
         check_seen("The freeze", self.lasts.revision, seen)
         self.lasts = FreezeView(frozen=False, revision=self.lasts.revision + 1)
         return self.lasts

@@ -14,7 +14,7 @@ from cloud_hub.devices.views import CohortView, DeviceView
 from cloud_hub.errors import Conflict, Invalid, NotFound
 from cloud_hub.monitoring.gates import Gate, Verdict
 from cloud_hub.page import Page, PageRequest
-from cloud_hub.revisions import check_seen
+from cloud_hub.revisions import AsSeen, check_seen
 from cloud_hub.rollouts.engine import Counts, Rollout, Snapshot
 from cloud_hub.rollouts.explain import conditions, earliest
 from cloud_hub.rollouts.holding import Pinned, holds
@@ -185,19 +185,19 @@ class FakeRollouts:
     def _standing(self, wanted: RolloutIn) -> list[Stander]:
         return [Stander(one.id, one.target) for one in self._meant(wanted.policy.selector)]
 
-    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def approve(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "approve", "running", reason, {"running"}, by)
 
-    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def pause(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "pause", "paused", reason, {"running"}, by)
 
-    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def resume(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "resume", "running", reason, {"paused", "stopped"}, by)
 
-    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: int | None = None) -> RolloutView:
+    def abort(self, rollout: str, reason: str = "", by: str = OPERATOR, seen: AsSeen = None) -> RolloutView:
         check_seen(f"Rollout {rollout}", self.get(rollout).revision, seen)
         return self._ask(rollout, "abort", "reverting", reason, {"running", "paused", "stopped"}, by)
 
