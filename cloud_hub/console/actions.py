@@ -57,6 +57,9 @@ def _approve(rollout: RolloutView) -> Action:
 
 
 def _accept(rollout: RolloutView) -> Action:
+    number = following(rollout)
+    if number is not None:
+        return _go_on(rollout, number)
     other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
     return Action(
         "approve",
@@ -64,6 +67,20 @@ def _accept(rollout: RolloutView) -> Action:
         f"No device gets another order: all that are here have v{rollout.version}. The rollout is completed with what "
         f"its gates could not tell, and they watch it no longer.{other}",
         "Approve it as it is",
+        "primary",
+    )
+
+
+def _go_on(rollout: RolloutView, number: int) -> Action:
+    wave, before = rollout.waves[number], rollout.waves[rollout.wave].covers
+    other = f" It must be another than {rollout.created_by}." if rollout.policy.approval.second_person else ""
+    return Action(
+        "approve",
+        "Go on as it is",
+        f"What it waits for is held against it no longer. Once all else is there, wave {number + 1} ({wave.name}) "
+        f"opens: {words.plural(wave.covers - before, 'more device')} are offered v{rollout.version}. The gates keep "
+        f"watching, and what else they come to ask is asked again.{other}",
+        "Go on as it is",
         "primary",
     )
 

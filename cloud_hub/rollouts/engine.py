@@ -28,7 +28,8 @@ class Rollout:
     """One rollout, as far as deciding needs it; fields as in `tables.RolloutRow`.
 
     `exposed` waves are open to devices: `wave` + 1, or 0 once it is taken back. `approved` have been approved.
-    `rate_lifted`: its rate holds nobody now, for every gate is passed.
+    `rate_lifted`: its rate holds nobody now, for every gate is passed. `asked` is what only a person can answer of the
+    open wave, and `accepted` what one has: names of gates, or `SUCCESS`.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Rollout:
     wave_started_at: datetime | None = None
     soaking_since: datetime | None = None
     rate_lifted: bool = False
+    asked: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     cause: Because | None = None
 
 
@@ -156,8 +159,10 @@ _HELD: Mapping[str, str] = {
 }
 #: What a rollout says that is held by nothing but a person.
 APPROVAL_WANTED = "approval-wanted"
-#: Every device has it, and only a person can say whether it stays.
+#: Nothing that is still to come can answer what is asked of the open wave, but for a person.
 VERDICT_WANTED = "verdict-wanted"
+#: What is asked where too few of a wave's devices came to run it.
+SUCCESS = "success"
 #: What it says when it goes on to its next wave.
 WAVE_OPENED = "wave-opened"
 #: A wave soaks from when so many of its devices that were heard from run it, or as many as the policy asks for: the
@@ -198,7 +203,7 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
         case "resume" if rollout.state in (State.PAUSED, State.STOPPED):
             because = Because("resumed", f"Resumed by {by}{said}")
             # What soaked before was perhaps left to itself for long: it soaks, and is proven, anew.
-            again = replace(rollout, soaking_since=None, rate_lifted=False, cause=None)
+            again = replace(rollout, soaking_since=None, rate_lifted=False, asked=(), accepted=(), cause=None)
             return _to(again, State.RUNNING, because)
         case "abort" if rollout.state in (State.RUNNING, State.PAUSED, State.STOPPED):
             return _revert(replace(rollout, aborted=True), Because("aborted", f"Aborted by {by}{said}"))
@@ -206,8 +211,9 @@ def command(rollout: Rollout, verb: Verb, reason: str = "", by: str = "a person"
             because = Because("approved", f"The next wave is approved by {by}{said}")
             return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
         case "approve" if rollout.state is State.RUNNING and rollout.because.code == VERDICT_WANTED:
+            # What was asked, and nothing that may come to be asked later.
             because = Because("approved", f"Approved as it is by {by}{said}")
-            return Decision(replace(rollout, approved=rollout.wave + 2, because=because))
+            return Decision(replace(rollout, asked=(), accepted=(*rollout.accepted, *rollout.asked), because=because))
         case "approve" if rollout.state is State.RUNNING:
             raise VerbRefused(
                 f"Rollout {rollout.id} waits for no approval: {rollout.because.sentence}",
@@ -256,14 +262,17 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
         unheard, owed = _unheard(policy, snapshot), _owed(snapshot)
         rate_lifted = _proven(policy, snapshot) and (rollout.rate_lifted or _waiting_for_the_rate(snapshot) > 0)
         # Who is not ordered yet, as one that came back and waits for the rate, takes nothing from those who run it.
-        if unheard is not None or snapshot.fresh.success_percent < min(_SOAKING_PERCENT, policy.success_percent):
+        few = snapshot.fresh.success_percent < min(_SOAKING_PERCENT, policy.success_percent)
+        if unheard is not None or (few and not _all_done(snapshot, snapshot.fresh)):
             soaking_since = None
         elif owed is None:
             soaking_since = rollout.soaking_since or now
         held = _rate_lifted(snapshot) if rate_lifted and not rollout.rate_lifted else owed or unheard
-        held = held or _pending(policy, snapshot) or _unseen(rollout, policy, snapshot, now - (soaking_since or now))
+        held = held or _pending(rollout, policy, snapshot)
+        held = held or _unseen(rollout, policy, snapshot, now - (soaking_since or now))
     wave = following(rollout, snapshot)
-    rollout = replace(rollout, soaking_since=soaking_since, rate_lifted=rate_lifted)
+    asked = _asked(rollout, policy, snapshot) if held is not None and held.code == VERDICT_WANTED else ()
+    rollout = replace(rollout, soaking_since=soaking_since, rate_lifted=rate_lifted, asked=asked)
     if held is None:
         held = _frozen(rollout, snapshot)
     if held is None and wave is not None:
@@ -273,11 +282,9 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     if wave is not None:
         return _open(rollout, policy, snapshot, wave, now)
     counts, last = snapshot.counts, len(snapshot.waves) - 1
-    but = _names(unanswerable(rollout, snapshot))
-    passed = f"every other gate than {but} is passed, and a person approved it" if but else "every gate is passed"
     sentence = (
         f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded:,} of the "
-        f"{counts.heard:,} devices heard from, and {passed}."
+        f"{counts.heard:,} devices heard from, and {_passed(rollout, snapshot, 'is')}."
     )
     if counts.unheard:
         sentence += f" {counts.unheard:,} more were not heard from, and get it when they come."
@@ -306,7 +313,7 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
     # Waves that add nobody are passed over: who approves what comes after the open one approves `wave`.
     if policy.approval.asked_for(wave) and rollout.approved < rollout.wave + 2:
         other = f", and who is not {rollout.created_by}" if policy.approval.second_person else ""
-        why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
+        why = f" {_evidence(rollout, snapshot)}" if rollout.wave >= 0 else ""
         return Because(
             APPROVAL_WANTED,
             f"Wave {wave + 1} of {len(snapshot.waves)} ({snapshot.waves[wave]:,} devices) waits for somebody who "
@@ -316,22 +323,30 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
 
 
 def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: datetime) -> Decision:
-    why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
+    why = f" {_evidence(rollout, snapshot)}" if rollout.wave >= 0 else ""
     because = Because(
         WAVE_OPENED,
         f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]:,} of "
         f"{snapshot.eligible:,} eligible devices are offered version {rollout.version}.{why}",
     )
     opened = replace(rollout, wave=wave, exposed=wave + 1, wave_started_at=now, soaking_since=None, because=because)
-    return Decision(opened)
+    # What a person accepted of one wave is asked again of the next, which shows more.
+    return Decision(replace(opened, accepted=()))
 
 
-def _evidence(snapshot: Snapshot) -> str:
+def _evidence(rollout: Rollout, snapshot: Snapshot) -> str:
     counts = snapshot.counts
     return (
         f"Before: {counts.succeeded:,} of {counts.heard:,} devices heard from run it, {counts.failed:,} failed, "
-        f"{snapshot.wave_records:,} records, every gate passed."
+        f"{snapshot.wave_records:,} records, {_passed(rollout, snapshot)}."
     )
+
+
+def _passed(rollout: Rollout, snapshot: Snapshot, verb: str = "") -> str:
+    but, is_passed = _names(unanswerable(rollout, snapshot)), f"{verb} passed".strip()
+    if not but:
+        return f"every gate {is_passed}"
+    return f"every other gate than {but} {is_passed}, and a person approved it"
 
 
 def _harm(policy: Policy, snapshot: Snapshot) -> Because | None:
@@ -404,24 +419,66 @@ def _unheard(policy: Policy, snapshot: Snapshot) -> Because | None:
     return None
 
 
-def _pending(policy: Policy, snapshot: Snapshot) -> Because | None:
+def _pending(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Because | None:
     """On how many of the devices that were heard from it must still come to run, if on any."""
+    counts = short(policy, snapshot)
+    if counts is None:
+        return None
+    if few_accepted(rollout, policy, snapshot):
+        return None
+    if _all_done(snapshot, counts):
+        asked = f"{policy.success_percent:g} %, and at least {minimum(policy, snapshot):,} of this wave,"
+        silent = f", and {counts.unheard:,} are not heard from" if counts.unheard else ""
+        return Because(
+            VERDICT_WANTED,
+            f"{counts.succeeded:,} of {counts.heard:,} devices heard from run it ({counts.success_percent:.1f} %), "
+            f"{counts.failed:,} failed and none is on its way{silent}; {asked} must. Approve it to go on as it is, or "
+            "abort it.",
+        )
+    if counts.success_percent < policy.success_percent:
+        return Because(
+            "devices-pending",
+            f"{counts.succeeded:,} of {counts.heard:,} devices heard from run it ({counts.success_percent:.1f} %), "
+            f"{counts.failed:,} failed and {counts.pending:,} are on their way{_windows(counts)}; "
+            f"{policy.success_percent:g} % must.",
+        )
+    return Because(
+        "devices-wanted",
+        f"{counts.succeeded:,} of this wave's devices run it; at least {minimum(policy, snapshot):,} must.",
+    )
+
+
+def short(policy: Policy, snapshot: Snapshot) -> Counts | None:
+    """The counts in which too few devices run it, of the open wave or of all; None where enough do."""
     fresh = snapshot.fresh
     for counts in (fresh, snapshot.counts):
         if counts.success_percent < policy.success_percent:
-            return Because(
-                "devices-pending",
-                f"{counts.succeeded:,} of {counts.heard:,} devices heard from run it ({counts.success_percent:.1f} %), "
-                f"{counts.failed:,} failed and {counts.pending:,} are on their way{_windows(counts)}; "
-                f"{policy.success_percent:g} % must.",
-            )
-    # A wave that is smaller than the minimum must succeed as a whole: it has no more to show.
-    minimum = min(policy.minimum_devices, fresh.offered)
-    if fresh.succeeded < minimum:
-        return Because(
-            "devices-wanted", f"{fresh.succeeded:,} of this wave's devices run it; at least {minimum:,} must."
-        )
-    return None
+            return counts
+    return fresh if fresh.succeeded < minimum(policy, snapshot) else None
+
+
+def few_accepted(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> bool:
+    """Whether too few devices run it, no more will, and a person has approved that."""
+    counts = short(policy, snapshot)
+    return counts is not None and _all_done(snapshot, counts) and SUCCESS in rollout.accepted
+
+
+def minimum(policy: Policy, snapshot: Snapshot) -> int:
+    """So many devices of the open wave must run it. One that is smaller must succeed as a whole: it has no more to
+    show."""
+    return min(policy.minimum_devices, snapshot.fresh.offered)
+
+
+def _all_done(snapshot: Snapshot, counts: Counts) -> bool:
+    """Whether nobody of `counts` is on the way, or about to be."""
+    return snapshot.carried_out and not counts.pending
+
+
+def _asked(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> tuple[str, ...]:
+    """What `VERDICT_WANTED` is about."""
+    if short(policy, snapshot) is not None and SUCCESS not in rollout.accepted:
+        return (SUCCESS,)
+    return tuple(gate.name for gate in unanswerable(rollout, snapshot) if gate.name not in rollout.accepted)
 
 
 def _windows(counts: Counts) -> str:
@@ -452,22 +509,27 @@ def _unseen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timede
     for gate in snapshot.gates:
         if gate.verdict is not Verdict.PASS and gate not in left:
             return Because(f"gate-{gate.name}-undecided", f"The gate on {gate.name} cannot tell yet. {gate.sentence}")
-    if left and rollout.approved < rollout.wave + 2:
-        sentences = " ".join(gate.sentence for gate in left)
-        return Because(
-            VERDICT_WANTED,
-            f"Every device that is here is exposed, and what {_names(left)} asked, nothing will answer. {sentences}",
-        )
+    if not {gate.name for gate in left} <= set(rollout.accepted):
+        sentences, names = " ".join(gate.sentence for gate in left), _names(left)
+        if following(rollout, snapshot) is None:
+            why = f"Every device that is here is exposed, and what {names} asked, nothing will answer."
+        else:
+            why = (
+                f"No more devices of wave {rollout.wave + 1} are on their way, and what {names} asked, those that run "
+                "it cannot answer: approve it to go on as it is, or abort it."
+            )
+        return Because(VERDICT_WANTED, f"{why} {sentences}")
     return None
 
 
 def unanswerable(rollout: Rollout, snapshot: Snapshot) -> tuple[Gate, ...]:
-    """The gates that only a person can answer any more; none while more devices are to be exposed, or another may still
-    pass or fail. They do not end by themselves: who completes a rollout stops watching it."""
+    """The gates that only a person can answer any more; none while another may still pass or fail. They do not end by
+    themselves: who completes a rollout stops watching it, and who opens a wave exposes more."""
     undecided = tuple(gate for gate in snapshot.gates if gate.verdict is not Verdict.PASS)
-    if following(rollout, snapshot) is not None or not all(gate.exhausted for gate in undecided):
-        return ()
-    return undecided
+    last, all_done = following(rollout, snapshot) is None, _all_done(snapshot, snapshot.counts)
+    if all((gate.exhausted and last) or (gate.clear and all_done) for gate in undecided):
+        return undecided
+    return ()
 
 
 def _names(gates: tuple[Gate, ...]) -> str:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud_hub.monitoring.gates import Verdict
-from cloud_hub.rollouts.engine import AWAY, Counts, Rollout, Snapshot, enough_done, following, unanswerable
+from cloud_hub.rollouts.engine import (
+    AWAY,
+    Counts,
+    Rollout,
+    Snapshot,
+    enough_done,
+    few_accepted,
+    following,
+    minimum,
+    unanswerable,
+)
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
 
@@ -46,7 +56,7 @@ def conditions(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: dateti
     return (
         running,
         moving,
-        *_of_devices(policy, snapshot),
+        *_of_devices(rollout, policy, snapshot),
         *_of_evidence(rollout, policy, snapshot, now),
         *_approval(rollout, policy, snapshot),
     )
@@ -61,7 +71,7 @@ def earliest(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     return max(now, rollout.soaking_since + timedelta(seconds=policy.soak_seconds))
 
 
-def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
+def _of_devices(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
     fresh, counts = snapshot.fresh, snapshot.counts
     waiting = sum(count for why, count in snapshot.held.items() if why != AWAY)
     have = "all have theirs" if snapshot.carried_out else f"{waiting:,} wait" if waiting else "some wait"
@@ -77,20 +87,21 @@ def _of_devices(policy: Policy, snapshot: Snapshot) -> Iterator[Condition]:
         fresh.heard > 0 and heard >= policy.heard_percent,
         "Devices of this wave report.",
     )
+    accepted = few_accepted(rollout, policy, snapshot)
     worse = min((fresh, counts), key=lambda one: one.success_percent)
     yield Condition(
         "success",
         f"{worse.succeeded:,} of {worse.heard:,} devices ({worse.success_percent:.1f} %)",
         f"{policy.success_percent:g} %",
-        worse.success_percent >= policy.success_percent,
+        accepted or worse.success_percent >= policy.success_percent,
         "Devices that are on their way come to run it.",
     )
-    minimum = min(policy.minimum_devices, fresh.offered)
+    least = minimum(policy, snapshot)
     yield Condition(
         "devices",
         _devices(fresh.succeeded),
-        f"at least {_devices(minimum)}",
-        fresh.succeeded >= minimum,
+        f"at least {_devices(least)}",
+        accepted or fresh.succeeded >= least,
         "More devices of this wave come to run it.",
     )
     yield _failures(policy, snapshot, counts if counts.failed_percent >= fresh.failed_percent else fresh)
@@ -122,9 +133,9 @@ def _of_evidence(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: date
         snapshot.wave_records >= policy.minimum_records,
         "Devices of it answer, and their telemetry comes in.",
     )
-    left = unanswerable(rollout, snapshot) if rollout.approved >= rollout.wave + 2 else ()
+    left = [gate.name for gate in unanswerable(rollout, snapshot) if gate.name in rollout.accepted]
     for gate in snapshot.gates:
-        met = gate.verdict is Verdict.PASS or gate in left
+        met = gate.verdict is Verdict.PASS or gate.name in left
         yield Condition(f"gate {gate.name}", gate.verdict.value, Verdict.PASS.value, met, gate.sentence)
 
 
@@ -132,12 +143,12 @@ def _approval(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[
     wave = following(rollout, snapshot)
     other = f" who is not {rollout.created_by}" if policy.approval.second_person else ""
     approved = rollout.approved >= rollout.wave + 2
-    if rollout.wave >= 0 and unanswerable(rollout, snapshot):
+    if rollout.asked or rollout.accepted:
         yield Condition(
             "approval",
-            "given" if approved else "none",
-            "of what no gate can tell any more",
-            approved,
+            f"given, of {', '.join(rollout.accepted)}" if rollout.accepted else "none",
+            f"of {', '.join((*rollout.accepted, *rollout.asked))}, which nothing else can answer any more",
+            not rollout.asked,
             f"Somebody{other} approves it as it is, or aborts it.",
         )
     if wave is not None and policy.approval.asked_for(wave):

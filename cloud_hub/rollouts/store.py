@@ -170,6 +170,8 @@ def save(
             "wave_started_at": rollout.wave_started_at,
             "soaking_since": rollout.soaking_since,
             "rate_lifted": rollout.rate_lifted,
+            "asked": list(rollout.asked),
+            "accepted": list(rollout.accepted),
             "cause": None if rollout.cause is None else asdict(rollout.cause),
             "updated_at": now,
             "revision": row.revision + 1,
@@ -202,6 +204,8 @@ _DECIDED = (
     "wave_started_at",
     "soaking_since",
     "rate_lifted",
+    "asked",
+    "accepted",
     "cause",
 )
 
@@ -296,6 +300,8 @@ def rollout_of(row: RolloutRow) -> Rollout:
         wave_started_at=row.wave_started_at,
         soaking_since=row.soaking_since,
         rate_lifted=row.rate_lifted,
+        asked=tuple(row.asked),
+        accepted=tuple(row.accepted),
         cause=None if row.cause is None else Because(**row.cause),
     )
 

@@ -46,6 +46,10 @@ class RolloutRow(SQLModel, table=True):
     soaking_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
     rate_lifted: bool = False
     """Its rate holds nobody now: every gate is passed."""
+    asked: list[str] = Field(default_factory=list, sa_type=JSON)
+    """What only a person can answer of the open wave: names of gates, or "success"."""
+    accepted: list[str] = Field(default_factory=list, sa_type=JSON)
+    """What of that a person has approved as it is."""
     because_code: str
     because_sentence: str
     cause: dict[str, str] | None = Field(default=None, sa_type=JSON)

@@ -47,4 +47,6 @@ def _gate(name: str, what: str, case: Case, codes: Mapping[str, int], tolerated:
             sentence += f"; {allowed}."
         case Verdict.NOT_ENOUGH_EVIDENCE:
             sentence += f"; {allowed}, but so few devices do not prove that it is the version."
-    return Gate(name, verdict, sentence, value, lower, upper, tolerated)
+    # All that are done were seen.
+    clear = verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    return Gate(name, verdict, sentence, value, lower, upper, tolerated, clear=clear)

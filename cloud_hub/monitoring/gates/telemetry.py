@@ -20,7 +20,7 @@ from cloud_hub.monitoring.gates.cohort import RAW, Cohort, Question
 from cloud_hub.monitoring.gates.counting import Compared, Count, Counts, above, quantile_bucket
 from cloud_hub.monitoring.gates.sentences import say
 from cloud_hub.monitoring.gates.usual import Usual, summed
-from cloud_hub.monitoring.gates.verdict import Gate
+from cloud_hub.monitoring.gates.verdict import Gate, Verdict
 from cloud_hub.monitoring.gates.weighing import Weighed, weigh
 from cloud_hub.monitoring.sequences import share_intervals
 from fleet_contract.histogram import LATENCY_RELATIVE_ERROR, latency_of, latency_quantile
@@ -386,5 +386,6 @@ def _unsure(hits: Array, records: Array, share: Array, alpha: float) -> Array:
 
 
 def _gate(name: str, found: Weighed, sentence: str) -> Gate:
-    tolerated = found.question.tolerated
-    return Gate(name, found.verdict, sentence, found.value, found.lower, found.upper, tolerated, found.exhausted)
+    clear = found.clear and found.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    numbers = (found.value, found.lower, found.upper, found.question.tolerated)
+    return Gate(name, found.verdict, sentence, *numbers, found.exhausted, clear)

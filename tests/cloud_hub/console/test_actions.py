@@ -46,3 +46,11 @@ def test_what_no_gate_can_tell_is_approved_by_a_button_that_says_that_nothing_wa
     assert "they watch it no longer. It must be another than ann." in approve.consequence
     assert [one.name for one in others] == ["pause", "abort"]
     assert not waits_for_approval(rollout("soaking", policy))
+
+
+def test_canaries_that_prove_nothing_are_let_pass_by_a_button_that_says_which_wave_opens() -> None:
+    held = rollout("verdict-wanted", Policy())
+    more = WaveView(name="100 %", exposed_percent=100, covers=10, state="waiting")
+    approve, *_ = actions(held.model_copy(update={"waves": [*held.waves, more]}))
+    assert approve.button == "Go on as it is"
+    assert "wave 2 (100 %) opens: 6 more devices are offered v2. The gates keep watching" in approve.consequence

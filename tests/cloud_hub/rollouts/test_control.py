@@ -1,5 +1,11 @@
 """What the hub makes of a world that changes meanwhile: windows are compared with those of the same time."""
 
+from dataclasses import replace
+
+import pytest
+
+from cloud_hub.errors import Stale
+from cloud_hub.rollouts import store
 from cloud_hub.rollouts.policy import Gates, Policy, Wave
 from cloud_hub.rollouts.views import RolloutIn, RolloutView
 from tests.fakes.paper_gateways import NO_GATES, PaperGateways
@@ -93,3 +99,44 @@ def test_what_no_gate_can_tell_any_more_is_asked_of_a_person_and_ends_with_the_a
     done = fleet.rollouts.get(rollout.id)
     assert done.state == "completed"
     assert "every other gate than predictions is passed, and a person approved it" in done.because.sentence
+
+
+def looks_bad(fleet: PaperGateways) -> RolloutView:
+    """A version 2 on one canary that fails, which proves nothing: one device may be odd."""
+    settled(fleet)
+    policy = Policy(waves=(Wave(devices=1), Wave(percent=100)), rate=None)
+    rollout = fleet.rollouts.create(RolloutIn(model="digits", version=2, policy=policy))
+    for _ in range(8):
+        fleet.rollouts.tick()
+        fleet.obey()
+        canary = [name for name in NAMES if fleet.version(name) == 2]
+        fleet.infer(*canary, predictions=USUAL, errors=40)
+        fleet.infer(*set(NAMES).difference(canary), predictions=USUAL)
+        fleet.clock.pass_seconds(31)
+    return fleet.rollouts.get(rollout.id)
+
+
+def test_a_canary_that_looks_bad_and_proves_nothing_is_shown_to_a_person(fleet: PaperGateways) -> None:
+    held = looks_bad(fleet)
+    assert (held.state, held.wave, held.because.code) == ("running", 0, "verdict-wanted")
+    assert "what errors asked, those that run it cannot answer" in held.because.sentence
+    missing = [one for one in fleet.rollouts.explain(held.id).conditions if not one.met]
+    assert [one.name for one in missing] == ["gate errors", "approval"]
+    assert missing[1].want == "of errors, which nothing else can answer any more"
+    fleet.rollouts.approve(held.id, "its disk is full", "anna", seen=held.revision)
+    fleet.rollouts.tick()
+    opened = fleet.rollouts.get(held.id)
+    assert (opened.wave, opened.because.code) == (1, "wave-opened")
+    assert "every other gate than errors passed, and a person approved it" in opened.because.sentence
+
+
+def test_who_approves_what_was_shown_approves_nothing_that_is_asked_besides_since(fleet: PaperGateways) -> None:
+    held = looks_bad(fleet)
+    with fleet.database.session() as session:
+        row = store.find(session, held.id)
+        assert row is not None
+        more = replace(store.rollout_of(row), asked=("errors", "memory"))
+        assert store.save(session, row, more, row.seen, fleet.clock())
+    with pytest.raises(Stale):
+        fleet.rollouts.approve(held.id, by="anna", seen=held.revision)
+    assert fleet.rollouts.get(held.id).because.code == "verdict-wanted"

@@ -36,6 +36,7 @@ GOOD = Snapshot(
     eligible=6, waves=(1, 3, 6), counts=DONE, fresh=DONE, wave_records=500, gates=(PASSED,)
 )  # fmt: skip
 SOAKED = replace(CANARY, soaking_since=NOW - timedelta(seconds=60))
+EAGER = POLICY.model_copy(update={"soak_seconds": 0})
 
 
 def after(rollout: Rollout, snapshot: Snapshot, policy: Policy = POLICY) -> Rollout:
@@ -233,6 +234,77 @@ def test_no_person_is_asked_while_a_gate_may_still_tell_or_more_devices_are_to_b
         command(after(SOAKED, replace(GOOD, gates=(STUCK,))), "approve")
 
 
+#: What a canary alone cannot prove, however long it is looked at.
+CLEAR = replace(UNDECIDED, clear=True)
+
+
+def test_canaries_that_look_bad_and_prove_nothing_are_shown_to_a_person() -> None:
+    held = after(SOAKED, replace(GOOD, gates=(PASSED, CLEAR)))
+    assert (held.exposed, held.because.code, held.asked) == (1, "verdict-wanted", ("predictions",))
+    assert held.because.sentence == (
+        "No more devices of wave 1 are on their way, and what predictions asked, those that run it cannot answer: "
+        "approve it to go on as it is, or abort it. Who knows."
+    )
+    # It may still be decided: by more devices that come, or by what these go on to show.
+    coming = replace(GOOD, gates=(CLEAR,), counts=Counts(2, 2, 1))
+    assert after(SOAKED, replace(coming, fresh=DONE), POLICY.model_copy(update={"success_percent": 50})).asked == ()
+    assert after(held, replace(GOOD, gates=(PASSED,))).wave == 1
+    assert after(held, replace(GOOD, gates=(FAILED,))).state is State.REVERTING
+
+
+def test_what_a_person_approved_of_one_wave_opens_the_next_and_is_asked_again_there() -> None:
+    held = after(SOAKED, replace(GOOD, gates=(CLEAR,)))
+    approved = command(held, "approve", by="bob").rollout
+    assert (approved.asked, approved.accepted) == ((), ("predictions",))
+    opened = after(approved, replace(GOOD, gates=(CLEAR,)))
+    assert (opened.wave, opened.accepted) == (1, ())
+    assert opened.because.sentence.endswith("every other gate than predictions passed, and a person approved it.")
+    three = Counts(3, 3, 3)
+    again = after(replace(opened, soaking_since=NOW), replace(GOOD, gates=(CLEAR,), counts=three, fresh=three), EAGER)
+    assert (again.wave, again.because.code, again.asked) == (1, "verdict-wanted", ("predictions",))
+
+
+def test_an_approval_is_of_what_was_shown_and_of_nothing_that_came_after_it() -> None:
+    approved = command(after(SOAKED, replace(GOOD, gates=(CLEAR,))), "approve").rollout
+    errors = replace(CLEAR, name="errors")
+    more = after(approved, replace(GOOD, gates=(CLEAR, errors)))
+    assert (more.wave, more.because.code, more.asked) == (0, "verdict-wanted", ("errors",))
+    both = command(more, "approve").rollout
+    assert both.accepted == ("predictions", "errors")
+    assert after(both, replace(GOOD, gates=(CLEAR, errors))).wave == 1
+    assert after(both, replace(GOOD, gates=(CLEAR, replace(FAILED, name="errors")))).state is State.REVERTING
+    # Nor does it stand in for the approval that the policy asks for.
+    policy = POLICY.model_copy(update={"approval": Approval(waves="all")})
+    assert after(both, replace(GOOD, gates=(CLEAR, errors)), policy).because.code == "approval-wanted"
+
+
+def test_who_resumes_accepts_nothing_that_was_accepted_before() -> None:
+    approved = command(after(SOAKED, replace(GOOD, gates=(CLEAR,))), "approve").rollout
+    resumed = command(command(approved, "pause").rollout, "resume").rollout
+    assert (resumed.asked, resumed.accepted) == ((), ())
+
+
+def test_a_wave_of_which_too_few_came_to_run_it_is_shown_to_a_person() -> None:
+    some = Counts(offered=10, heard=10, succeeded=9, failed=1)
+    stuck = replace(GOOD, counts=some, fresh=some, waves=(10, 20, 40))
+    lenient = POLICY.model_copy(update={"stop_failed_percent": 20, "soak_seconds": 60})
+    held = after(CANARY, stuck, lenient)
+    assert (held.because.code, held.asked) == ("verdict-wanted", ("success",))
+    assert held.because.sentence == (
+        "9 of 10 devices heard from run it (90.0 %), 1 failed and none is on its way; 95 %, and at least 1 of this "
+        "wave, must. Approve it to go on as it is, or abort it."
+    )
+    # One on its way may still tell.
+    on_its_way = replace(some, offered=11, heard=11)
+    assert after(CANARY, replace(stuck, counts=on_its_way, fresh=on_its_way), lenient).because.code == "devices-pending"
+    approved = command(held, "approve").rollout
+    assert after(approved, stuck, lenient).because.code == "soaking"
+    soaked = replace(approved, soaking_since=SOAKED.soaking_since)
+    assert after(soaked, stuck, lenient).wave == 1
+    worse = Counts(offered=10, heard=10, succeeded=7, failed=3)
+    assert after(soaked, replace(stuck, counts=worse, fresh=worse), lenient).state is State.REVERTING
+
+
 def test_what_a_person_approved_as_it_is_still_stops_for_harm() -> None:
     held = after(LAST, replace(GOOD, gates=(STUCK,)))
     assert after(held, replace(GOOD, gates=(STUCK, replace(FAILED, name="errors")))).state is State.REVERTING
@@ -284,7 +356,7 @@ def test_few_failures_among_many_do_not_stop_it() -> None:
 
 def test_a_wave_needs_as_many_devices_as_the_policy_says_or_all_that_it_has() -> None:
     many = POLICY.model_copy(update={"minimum_devices": 3})
-    for counts, code in ((Counts(6, 3, 2), "devices-pending"), (Counts(4, 2, 2), "devices-wanted")):
+    for counts, code in ((Counts(6, 3, 2), "devices-pending"), (Counts(4, 2, 2), "verdict-wanted")):
         found = after(SOAKED, replace(GOOD, fresh=counts), many)
         assert found.because.code == code
     assert after(SOAKED, replace(GOOD, fresh=Counts(2, 2, 2)), many).wave == 1

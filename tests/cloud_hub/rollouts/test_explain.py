@@ -23,7 +23,14 @@ def test_the_approval_that_is_wanted_is_of_the_next_wave_that_adds_somebody() ->
 
 def test_what_no_gate_can_tell_any_more_waits_for_a_person() -> None:
     rollout = Rollout(
-        "r1", "digits", 2, State.RUNNING, Because("verdict-wanted", "It waits."), wave=0, soaking_since=NOW
+        "r1",
+        "digits",
+        2,
+        State.RUNNING,
+        Because("verdict-wanted", "It waits."),
+        wave=0,
+        soaking_since=NOW,
+        asked=("errors",),
     )
     gate = Gate("errors", Verdict.NOT_ENOUGH_EVIDENCE, "Who knows.", 0.1, 0.0, 0.2, 0.02, exhausted=True)
     done = Counts(offered=1, heard=1, succeeded=1)
@@ -33,5 +40,16 @@ def test_what_no_gate_can_tell_any_more_waits_for_a_person() -> None:
         ("gate errors", "not-enough-evidence"),
         ("approval", "none"),
     ]
-    approved = conditions(replace(rollout, approved=2), Policy(soak_seconds=0), snapshot, NOW)
+    approved = conditions(replace(rollout, asked=(), accepted=("errors",)), Policy(soak_seconds=0), snapshot, NOW)
+    assert all(one.met for one in approved)
+
+
+def test_a_wave_of_which_too_few_run_it_waits_for_a_person_and_for_nothing_once_one_has_approved_that() -> None:
+    because = Because("verdict-wanted", "It waits.")
+    rollout = Rollout("r1", "digits", 2, State.RUNNING, because, wave=0, soaking_since=NOW, asked=("success",))
+    some = Counts(offered=10, heard=10, succeeded=9, failed=1)
+    snapshot, policy = Snapshot(20, (10, 20), some, some, 500, ()), Policy(soak_seconds=0, minimum_devices=10)
+    found = conditions(rollout, policy, snapshot, NOW)
+    assert [one.name for one in found if not one.met] == ["success", "devices", "approval"]
+    approved = conditions(replace(rollout, asked=(), accepted=("success",)), policy, snapshot, NOW)
     assert all(one.met for one in approved)

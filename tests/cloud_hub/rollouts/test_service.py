@@ -426,7 +426,7 @@ def test_why_a_rollout_does_not_move_is_one_answer(fleet: PaperGateways) -> None
     fleet.obey(other, phase=Phase.REJECTED, code="golden-mismatch")
     fleet.rollouts.tick()
     found = fleet.rollouts.explain(rollout.id)
-    assert found.because.code == "devices-pending"
+    assert found.because.code == "verdict-wanted"
     unmet = {condition.name for condition in found.conditions if not condition.met}
     assert {"success", "soak", "records"} <= unmet
     assert "heard" not in unmet
