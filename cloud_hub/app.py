@@ -135,6 +135,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     sessions = Sessions(token, _now) if token else None
     parts = Parts(
         devices,
+        joining,
         cohorts,
         releases,
         rollouts,

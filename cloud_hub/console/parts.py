@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloud_hub.access.audit import AuditService
+from cloud_hub.access.joining import JoinService
 from cloud_hub.because import BecauseView
 from cloud_hub.changes import Changes
 from cloud_hub.devices.cohorts import CohortService
@@ -23,6 +24,7 @@ class Parts:
     """`troubles` tells what is wrong with the hub itself, now; `now` is its clock."""
 
     devices: DeviceService
+    joining: JoinService
     cohorts: CohortService
     releases: ReleaseService
     rollouts: RolloutService

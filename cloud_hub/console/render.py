@@ -37,7 +37,7 @@ _WORTH_COMPRESSING = 500
 #: Where each leads, what it is called, and the paths below which one is still there.
 _NAV = (
     ("/", "Fleet", ()),
-    ("/devices", "Devices", ("/devices", "/cohorts", "/pins")),
+    ("/devices", "Devices", ("/devices", "/cohorts", "/pins", "/join")),
     ("/models", "Models", ("/models",)),
     ("/rollouts", "Rollouts", ("/rollouts", "/manifests")),
     ("/lake", "Lake", ("/lake",)),

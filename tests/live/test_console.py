@@ -36,6 +36,7 @@ PAGES = {
     "cohorts": "/cohorts?selector=site+%3D+lyon",
     "cohort": "/cohorts/lyon",
     "pins": "/pins?selector=site+%3D%3D+lyon+or",
+    "join": "/join",
     "audit": "/audit",
     "lake": "/lake?sql=SELECT+1",
 }
@@ -427,3 +428,45 @@ def test_a_file_stands_beside_what_was_typed_under_its_name(browser: Browser, fl
         file.write_text(MANIFEST.replace("lyon", "graz"))
         page.get_by_role("button", name="Leave it out").first.click()
         expect(page.get_by_role("textbox")).to_have_count(2)
+
+
+@pytest.mark.parametrize(("theme", "width"), [*LOOKS, ("dark", 390)])
+def test_a_token_is_made_and_copied_with_its_command(browser: Browser, fleet: Served, theme: str, width: int) -> None:
+    with watched(browser, width=width, theme=theme) as seen:
+        page = seen.open(f"{fleet.url}/devices")
+        page.get_by_role("link", name="Join a device").click()
+        page.get_by_label("Device id").fill("Press 07")
+        page.get_by_role("button", name="Make a token").click()
+        expect(page.get_by_label("Device id")).to_have_attribute("aria-invalid", "true")
+        assert "422" in " ".join(seen.complaints)
+        seen.complaints.clear()
+        page.get_by_label("Device id").fill("press-07")
+        page.get_by_label("Labels").fill("site=lyon\nline=3")
+        page.get_by_role("button", name="Make a token").click()
+        token = page.get_by_role("region", name="Token for press-07")
+        expect(token).to_contain_text("It is shown now, and never again.")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "it must not scroll sideways"
+        assert not seen.failures()
+        if folder := os.environ.get("VEDETTE_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"token-{theme}-{width}.png", full_page=True)
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        token.get_by_role("button", name="Copy").first.click()
+        expect(token.locator("[data-copied]")).to_have_count(1)
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied.startswith("sudo -u vedette /opt/vedette/bin/vedette-agent join vedette1.")
+        page.evaluate('Object.defineProperty(navigator, "clipboard", {value: undefined})')
+        token.get_by_role("button", name="Copy").first.click()
+        assert page.evaluate("getSelection().toString()").strip() == copied, "without a clipboard it is selected"
+        ((device, _, labels, seconds),) = fleet.hub.joining.made
+        assert (device, labels, seconds) == ("press-07", {"site": "lyon", "line": "3"}, 86_400)
+
+
+def test_a_token_is_made_without_scripts(browser: Browser, fleet: Served) -> None:
+    with watched(browser, scripts=False) as seen:
+        page = seen.open(f"{fleet.url}/join")
+        page.get_by_label("Device id").fill("press-07")
+        page.get_by_role("button", name="Make a token").click()
+        expect(page.get_by_role("region", name="Token for press-07")).to_contain_text("vedette-agent join vedette1.")
+        page.reload()
+        expect(page.get_by_role("region", name="Token for press-07")).to_contain_text("secret-1")
+        assert len(fleet.hub.joining.made) == 1, "loaded again it is the same"

@@ -27,6 +27,11 @@ document.addEventListener("htmx:response:error", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
+  // Over plain HTTP there is no clipboard, but on the hub's own machine: the text is selected, and copied as ever.
+  if (!navigator.clipboard) {
+    getSelection().selectAllChildren(button.parentElement.querySelector("code"));
+    return;
+  }
   navigator.clipboard.writeText(button.dataset.copy).then(() => {
     button.dataset.copied = "";
     setTimeout(() => delete button.dataset.copied, 1500);

@@ -36,6 +36,8 @@ PATHS = (
     "/cohorts",
     "/cohorts/lyon",
     "/pins",
+    "/join",
+    "/join?device=press-07&labels=site%3Dlyon",
     "/pins?selector=site+%3D+lyon",
     "/audit",
     "/lake",

@@ -14,6 +14,7 @@ IN_THE_CONSOLE = {
     "GET /api/v1/fleet": "GET /",
     "GET /api/v1/devices/{device}": "GET /devices/lyon-line1-00",
     "PATCH /api/v1/devices/{device}": "POST /devices/lyon-line1-00/labels",
+    "POST /api/v1/devices/tokens": "POST /join",
     "GET /api/v1/devices/{device}/events": "GET /devices/lyon-line1-00",
     "GET /api/v1/devices/{device}/ran": "GET /devices/lyon-line1-00?at=2026-11-01T12:00",
     "POST /api/v1/devices/{device}/models/{model}/retry": "POST /devices/gdansk-line1-08/models/vibration/retry",
@@ -55,7 +56,6 @@ IN_THE_CONSOLE = {
 NOT_IN_THE_CONSOLE = {
     "GET /blobs/{digest}": "devices fetch, at an address that an order carries",
     "POST /api/v1/join": "devices join, with a token and a key of their own",
-    "POST /api/v1/devices/tokens": "a secret that is handed to a gateway's terminal, and not left in a browser",
     "PUT /api/v1/blobs/{digest}": "artifacts come from where they are built, by `vedette models register`",
     "POST /api/v1/models/{name}/versions": "artifacts come from where they are built, by `vedette models register`",
     "POST /api/v1/models/{model}/labels": "true labels come from programs and files, thousands at a time",

@@ -12,6 +12,7 @@ from tests.fakes.paper_hub.access import FakeAudit, FakeRequests
 from tests.fakes.paper_hub.cohorts import FakeCohorts
 from tests.fakes.paper_hub.devices import FakeDevices
 from tests.fakes.paper_hub.holds import FakeFreeze, FakePins
+from tests.fakes.paper_hub.joining import FakeJoining
 from tests.fakes.paper_hub.lake import FakeLake
 from tests.fakes.paper_hub.monitoring import FakeMonitoring
 from tests.fakes.paper_hub.releases import FakeReleases
@@ -32,6 +33,7 @@ class FakeHub:
     cohorts: FakeCohorts = field(init=False)
     freeze: FakeFreeze = field(default_factory=FakeFreeze)
     pins: FakePins = field(default_factory=FakePins)
+    joining: FakeJoining = field(default_factory=FakeJoining)
     audit: FakeAudit = field(default_factory=FakeAudit)
     troubles: list[BecauseView] = field(default_factory=list)
 
@@ -43,6 +45,7 @@ class FakeHub:
     def parts(self) -> Parts:
         return Parts(
             devices=self.devices,
+            joining=self.joining,
             cohorts=self.cohorts,
             releases=self.releases,
             rollouts=self.rollouts,
