@@ -39,6 +39,8 @@ _DTYPES = {
     "tensor(string)": "BYTES",
 }
 _HOST = state.OrtDevice(state.OrtDevice.cpu(), state.OrtDevice.default_memory(), 0)
+#: The defaults, which nobody changes: where there are none, looking for them costs as much as half a small model.
+_OPTIONS = ort.RunOptions()
 # They have no base of their own below Exception.
 _FAILURES = (
     state.EPFail,
@@ -101,7 +103,7 @@ class OnnxSession:
             # ONNX Runtime takes the `repr` of what is not a str.
             inputs = {name: as_text(one) if name in self._strings_in else one for name, one in inputs.items()}
         try:
-            values = self._run(self._names, inputs, None)
+            values = self._run(self._names, inputs, _OPTIONS)
         except _FAILURES as error:
             raise InferenceFailed(f"The model could not answer: {str(error).strip()}") from error
         answer: dict[str, Array] = dict(zip(self._names, values, strict=True))
@@ -144,7 +146,7 @@ class OnnxBound:
 
     def run(self) -> None:
         try:
-            self._run(self._binding, None)
+            self._run(self._binding, _OPTIONS)
         except _FAILURES as error:
             raise InferenceFailed(f"The model could not answer: {str(error).strip()}") from error
 

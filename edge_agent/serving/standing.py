@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edge_agent.live import Lease
-from edge_agent.runtimes.session import Array, InferenceFailed
+from edge_agent.runtimes.session import Array
 from edge_agent.serving.execution import Execution
 from edge_agent.serving.port import Answered, Call
 from edge_agent.serving.served import Served
@@ -80,13 +80,29 @@ class StandingCall:
         if (
             not (served.quick or (patient and served.bearable(self._rows)))
             or served.waiting
-            or not self._inline.acquire(blocking=False)
+            or not self._inline.acquire(False)
         ):
             return None
         try:
             self._asked_ns = time.perf_counter_ns()
-            lease = self._begin()
-            return self._answer(lease, data) if isinstance(lease, Lease) else lease
+            lease = self._lease
+            if lease is None:
+                begun = self._begin()
+                if not isinstance(begun, Lease):
+                    return begun
+                lease = begun
+            elif not served.slot.again(lease):
+                return None
+            self._run_ns = time.perf_counter_ns()
+            if (bound := self._bound) is not None:
+                try:
+                    bound.run(data)
+                except Exception:  # noqa: BLE001, of whatever this is the ordinary way knows more
+                    self._bound = None
+                else:
+                    self._ended_ns = time.perf_counter_ns()
+                    return bound.answered
+            return self._answer(lease, data)
         finally:
             self._inline.release()
 
@@ -105,10 +121,8 @@ class StandingCall:
         )
 
     def _begin(self) -> Lease | VedetteError | None:
-        """The same lease as before once more, or the first. None where what is live is not what was checked."""
+        """The first lease. None where what is live is not what was checked."""
         slot = self._served.slot
-        if self._lease is not None:
-            return self._lease if slot.again(self._lease) else None
         if slot.manifest is not self._signature.manifest or slot.parked:
             return None
         lease = self._execution.begin(self._served, self._signature)
@@ -120,11 +134,8 @@ class StandingCall:
         return lease
 
     def _answer(self, lease: Lease, data: bytes) -> Answered | VedetteError | None:
-        """Ends `lease` unless there is an answer; then `sent` does."""
-        self._run_ns = time.perf_counter_ns()
+        """In the ordinary way. Ends `lease` unless there is an answer; then `sent` does."""
         try:
-            if self._bound is not None and (answered := self._answer_bound(self._bound, data)) is not None:
-                return answered
             inputs = self._packed.views(data)
             if inputs is None:
                 self._served.slot.end(lease)
@@ -135,23 +146,15 @@ class StandingCall:
                 self._served, self._signature, self._rows, lease, self._asked_ns, self._asked_ns, self._run_ns, error
             )
         self._ended_ns = time.perf_counter_ns()
-        self._inputs, self._scores = inputs, self._signature.scores(outputs)
         answered = Answered(self._signature.manifest, self._signature.given(outputs, self._outputs))
+        self._inputs, self._scores = inputs, self._signature.scores(outputs)
         if self._may_bind and self._served.quick:
             # Once: what cannot be bound now never can.
             self._may_bind = False
             from edge_agent.serving.bound import bind
 
             self._bound = bind(lease.loaded.session, self._signature, self._packed, data, outputs, answered)
+            if self._bound is not None:
+                # It has answered the same.
+                self._inputs, self._scores = self._bound.inputs, self._bound.scores
         return answered
-
-    def _answer_bound(self, bound: "BoundCall", data: bytes) -> Answered | None:
-        try:
-            bound.run(data)
-        except InferenceFailed:
-            # Of whatever this is, the ordinary way knows more.
-            self._bound = None
-            return None
-        self._ended_ns = time.perf_counter_ns()
-        self._inputs, self._scores = bound.inputs, bound.scores
-        return bound.answered

@@ -83,7 +83,8 @@ class Streak:
         return Taken(self, scores, latencies_us, self._dtype, self._shape)
 
     def _is_alike(self, scores: Array) -> bool:
-        return scores.shape == self._shape and bool(scores.dtype == self._dtype)
+        # The same dtype is nearly always the same object.
+        return scores.shape == self._shape and (scores.dtype is self._dtype or bool(scores.dtype == self._dtype))
 
 
 class Taken:

@@ -207,7 +207,7 @@ class Connection:
         elif self._closing:
             # What is refused is read to its end, or the client would lose the answer that says why.
             return
-        elif self._usual is None or self._rest or not self._usual.is_asked(data) or not self._at_once(data):
+        elif self._usual is None or self._rest or not self._at_once(self._usual, data):
             self._understand(self._rest + data if self._rest else data)
 
     def _understand(self, data: bytes) -> None:
@@ -309,10 +309,8 @@ class Connection:
 
     # --- answering
 
-    def _at_once(self, data: bytes) -> bool:
-        """Whether the client's usual request could be answered here and now."""
-        usual = self._usual
-        assert usual is not None
+    def _at_once(self, usual: Usual, data: bytes) -> bool:
+        """Whether `data` is the client's usual request, and could be answered here and now."""
         self.idle_since = now = time.monotonic()
         answer = usual.answer(data, self._terms.crowd.alone(self, now))
         if answer is None:

@@ -28,13 +28,11 @@ class Usual:
         self._answered: Answered | None = None
         self._message: list[Part] = []
 
-    def is_asked(self, data: bytes) -> bool:
-        """Whether `data` is this request once more, and nothing else."""
-        return len(data) == self._size_bytes and data.startswith(self._prefix)
-
     def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
-        """The answer, as all its bytes where it has the form of the last; None where it is to be found the long way.
-        Raises nothing."""
+        """The answer to `data`, as all its bytes where it has the form of the last; None where that is not this request
+        once more and nothing else, or is to be answered the long way. Raises nothing."""
+        if len(data) != self._size_bytes or not data.startswith(self._prefix):
+            return None
         try:
             # Cut out apart, tensors begin at an address that can be read from.
             result = self._standing.run(data[self._cut :], patient)
