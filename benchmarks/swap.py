@@ -3,6 +3,8 @@
 Real parts: the updater that downloads, proves and switches, the engine and the Unix socket, in one process; and eight
 client processes that ask without a pause and check for each answer that it is of the version that it says it is. The
 anchor of every figure is the same clients in the same run while nothing is updated and nothing is in the shadow.
+A shadow runs in the gaps between calls: beside one client that rests between two, as a camera does, and beside those
+that leave no gap.
 "During" a swap is from the order until the new version has settled: download, golden replay and switch.
 """
 
@@ -26,6 +28,8 @@ ROUNDS = 16
 #: How much of the steady p99 it may be during a swap, and beside a shadow.
 SWAP_REACH = 2.0
 SHADOW_REACH = 1.1
+#: How long a client that rests does so.
+PAUSE_SECONDS = 0.01
 _STEADY_SECONDS = 0.7
 _ROUND_SECONDS = 1.0
 #: A challenger comes by an update, which has figures of its own.
@@ -78,21 +82,22 @@ def _swaps(net: Net) -> list[Figure]:
 
 def _shadow(net: Net) -> list[Figure]:
     figures = []
-    # One caller that leaves a core free, and so many that none is left.
-    for count in (1, CLIENTS):
+    # One caller that leaves gaps, one that leaves a core free and no gap, and so many that no core is left.
+    for count, pause_seconds in ((1, PAUSE_SECONDS), (1, 0.0), (CLIENTS, 0.0)):
         with tempfile.TemporaryDirectory() as name, _host(Path(name), net) as host:
             alone: list[_Span] = []
             beside: list[_Span] = []
             compared = 0
             host.order("1")
-            with host.clients(count) as asked:
+            with host.clients(count, pause_seconds) as asked:
                 for number in range(ROUNDS):
                     for order, spans in (("1", alone), ("1 2", beside))[:: 1 if number % 2 else -1]:
                         host.order(order)
                         time.sleep(_SETTLE_SECONDS)
                         spans.append(_rest(_ROUND_SECONDS))
                         compared += host.order("1")
-        what = f"with a shadow, {count} client{'s' * (count > 1)}, {net.name}"
+        who = f"{count} client{'s' * (count > 1)}"
+        what = f"with a shadow, {who}{' that rests' * bool(pause_seconds)}, {net.name}"
         ratio = _p99(asked, beside) / _p99(asked, alone)
         medians = _quantile(asked, beside, 0.5) / _quantile(asked, alone, 0.5)
         answered = sum(any(begin <= one.at < end for begin, end in beside) for one in asked)
@@ -127,7 +132,7 @@ class Host:
         return int(said)
 
     @contextmanager
-    def clients(self, count: int) -> Iterator[list[Asked]]:
+    def clients(self, count: int, pause_seconds: float = 0.0) -> Iterator[list[Asked]]:
         """Asks while the block runs; afterwards the list holds all that was answered."""
         expected = self._folder / "expected.json"
         record = {"x": self._net.record()}
@@ -138,7 +143,16 @@ class Host:
         socket = self._folder / "vedette.sock"
         runs = [
             subprocess.Popen(
-                [sys.executable, str(_CLIENT), str(socket), self._net.name, shape, str(expected), str(out)],
+                [
+                    sys.executable,
+                    str(_CLIENT),
+                    str(socket),
+                    self._net.name,
+                    shape,
+                    str(expected),
+                    str(out),
+                    str(pause_seconds),
+                ],
                 stdin=subprocess.PIPE,
             )
             for out in outs

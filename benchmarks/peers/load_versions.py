@@ -1,7 +1,8 @@
-"""A client that checks whose answer it got: SOCKET MODEL SHAPE EXPECTED OUT, until standard input ends.
+"""A client that checks whose answer it got: SOCKET MODEL SHAPE EXPECTED OUT PAUSE, until standard input ends.
 
 EXPECTED is a JSON file of version to scores. OUT gets a line for each answer: when it came (monotonic seconds), what it
-took (microseconds), which version said that it was it ("0" when it failed), and whether it was.
+took (microseconds), which version said that it was it ("0" when it failed), and whether it was. It rests for PAUSE
+seconds before each request.
 """
 
 import json
@@ -14,7 +15,7 @@ import numpy as np
 from load_agent import Connection, head
 
 if __name__ == "__main__":
-    path, model, shape, expected, out = sys.argv[1:6]
+    path, model, shape, expected, out, pause = sys.argv[1:7]
     scores = {version: np.array(one, np.float32) for version, one in json.loads(Path(expected).read_text()).items()}
     record = np.random.default_rng(0).normal(size=[int(side) for side in shape.split("x")]).astype(np.float32)
     tensor = {"name": "x", "datatype": "FP32", "shape": list(record.shape)}
@@ -28,8 +29,11 @@ if __name__ == "__main__":
         stop.set()
 
     threading.Thread(target=wait, daemon=True).start()
+    seconds = float(pause)
     with Path(out).open("w") as lines:
         while not stop.is_set():
+            if seconds:
+                time.sleep(seconds)
             began = time.monotonic()
             answer, body = agent.ask(first, second)
             ended = time.monotonic()

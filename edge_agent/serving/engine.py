@@ -73,8 +73,7 @@ class ServingEngine:
         self._workers = workers
         self._served: dict[str, Served] = {}
         self._backlog: Backlog[Served] = Backlog(queue)
-        self._cores = len(os.sched_getaffinity(0))
-        self._shadow = Shadow(tally, self._is_free, spare or SpareCycles())
+        self._shadow = Shadow(tally, self._at_work, spare or SpareCycles(), len(os.sched_getaffinity(0)))
         self._residence = Residence(slot, known, memory_max_bytes)
         self._execution = Execution(tally, self._shadow, self._residence)
         self._inline = threading.Lock()
@@ -188,11 +187,10 @@ class ServingEngine:
             f"{waiting} calls wait already.", "Ask again later, or less often.", retry_after_seconds=max(1, seconds)
         )
 
-    def _is_free(self) -> bool:
-        """Whether nothing waits, and a core is left beside what runs."""
+    def _at_work(self) -> int:
+        """How many calls wait or run."""
         # A list: meanwhile another thread may find one more.
-        running = sum(one.slot.leases for one in list(self._served.values()))
-        return not self._backlog.count and running < self._cores
+        return self._backlog.count + sum(one.slot.leases for one in list(self._served.values()))
 
     def _start_worker(self) -> None:
         with self._starting:

@@ -83,6 +83,7 @@ class Execution:
     def count(self, served: Served, seen: Seen, inputs: Mapping[str, Array]) -> None:
         """Tells telemetry and the shadow of an answer that its caller has. Raises nothing."""
         try:
+            self._shadow.hears(seen.latency_us)
             if self._tally.wants(seen.manifest, inputs):
                 seen.inputs = inputs
             self._tell(served, seen, inputs)
@@ -102,6 +103,7 @@ class Execution:
         """The same for a call that is like the one before, whose arrays will be written to again. `streak` is what the
         one before came back with. Raises nothing."""
         try:
+            self._shadow.hears(latency_us)
             manifest = lease.loaded.manifest
             wanted = self._tally.wants(manifest, inputs)
             if not wanted and not self._shadow.wants(served.challenger):

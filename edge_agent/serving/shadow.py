@@ -1,8 +1,8 @@
 """Runs a challenger on what the live model has answered, with spare cycles only, and compares the two.
 
-Nobody ever waits for it: what it cannot take at once is dropped, it starts only while nothing waits, no core is needed
-for an answer and the device as a whole has cycles to spare, and the system gives its thread what no other wants. Only a
-trickle goes on without spare cycles, so that a device which is always busy says something, too.
+Nobody ever waits for it: what it cannot take soon is dropped, it starts only in a gap between calls that is likely to
+last until it has ended, while the device as a whole has cycles to spare, and the system gives its thread what no other
+wants. Only a trickle goes on without such gaps, so that a device which is always busy says something, too.
 """
 
 import logging
@@ -16,6 +16,7 @@ import msgspec
 
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
+from edge_agent.serving.gaps import Gaps
 from edge_agent.serving.port import ServingError
 from edge_agent.serving.signature import Signature
 from edge_agent.telemetry.tally import Seen, Tally
@@ -28,16 +29,16 @@ _log = logging.getLogger(__name__)
 #: What may wait for a shadow, of all models together.
 MOST_CALLS = 16
 MOST_BYTES = 16 * 1024 * 1024
-#: How long a call waits for a free core before it is dropped.
+#: How long a call waits for a gap before it is dropped.
 PATIENCE_SECONDS = 2.0
-_LOOK_SECONDS = 0.002
-#: Whether there are cycles to spare shows no sooner, and each look takes the interpreter lock from the answers: who has
-#: none to spare is not asked five hundred times a second.
+#: Each look takes the interpreter lock from the answers: the longer there is no gap, the more rarely it is looked. And
+#: whether there are cycles to spare shows no sooner than after the longest pause.
+_LOOK_SECONDS = 0.001
 _PAUSE_SECONDS = 0.1
-#: The share of the time that it may run although there are no cycles to spare, and for how long that is saved up. A run
-#: that competes may delay two or three answers: a hundredth of them must not be among those.
-TRICKLE_SHARE = 0.002
-_SAVED_SECONDS = 20.0
+#: The share of the time that it may run although there is no gap, and for how long that is saved up. A run that
+#: competes may delay two or three answers: of the slowest hundredth, those must be few.
+TRICKLE_SHARE = 0.0005
+_SAVED_SECONDS = 5.0
 #: A tenth of what any other thread gets where they compete. Less, and on a busy device an inference would seem to hang,
 #: or be stopped for long while it holds the interpreter lock that the answers need.
 NICENESS = 10
@@ -54,13 +55,16 @@ class _Offer(msgspec.Struct, frozen=True):
 
 
 class Shadow:
-    """The thread that runs challengers. `free` says whether no answer needs the core, `spare` whether the device has
-    cycles to spare; `tally` counts."""
+    """The thread that runs challengers. `at_work` says how many calls wait or run, on so many `cores`, and `spare`
+    whether the device has cycles to spare; `tally` counts."""
 
-    def __init__(self, tally: Tally, free: Callable[[], bool], spare: Callable[[], bool]) -> None:
+    def __init__(self, tally: Tally, at_work: Callable[[], int], spare: Callable[[], bool], cores: int) -> None:
         self._tally = tally
-        self._free = free
+        self._at_work = at_work
         self._spare = spare
+        self._cores = cores
+        self._gaps = Gaps()
+        self._look_seconds = _LOOK_SECONDS
         self._trickles = False
         self._saved = _SAVED_SECONDS * TRICKLE_SHARE
         self._saved_at = time.monotonic()
@@ -70,6 +74,11 @@ class Shadow:
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._signature: Signature | None = None
+
+    def hears(self, latency_us: float) -> None:
+        """A call was answered now that ran for `latency_us`, whichever model's it was."""
+        if self._thread is not None:
+            self._gaps.answered(time.monotonic(), latency_us / 1e6)
 
     def wants(self, challenger: LiveModel) -> bool:
         """Whether a call should be offered."""
@@ -131,10 +140,15 @@ class Shadow:
         now = time.monotonic()
         self._saved += (now - self._saved_at) * TRICKLE_SHARE
         self._saved, self._saved_at = min(self._saved, _SAVED_SECONDS * TRICKLE_SHARE), now
-        self._trickles = not self._spare()
-        if self._trickles and self._saved <= 0:
-            return _PAUSE_SECONDS
-        return 0.0 if self._free() else _LOOK_SECONDS
+        spare, at_work = self._spare(), self._at_work()
+        quiet = self._gaps.quiet_wanted(now) if spare and not at_work else None
+        self._trickles = quiet != 0.0
+        if not self._trickles or (self._saved > 0 and at_work < self._cores):
+            self._look_seconds = _LOOK_SECONDS
+            return 0.0
+        pause = max(self._look_seconds, min(quiet or 0.0, _PAUSE_SECONDS))
+        self._look_seconds = min(2 * self._look_seconds, _PAUSE_SECONDS)
+        return pause
 
     def _compare(self, offer: _Offer) -> None:
         try:
@@ -144,7 +158,7 @@ class Shadow:
             return
         if lease is None:
             return
-        failed = offer.rows
+        failed, began = offer.rows, time.monotonic()
         try:
             scores, latency_us = self._scores(offer, lease)
             failed = 0
@@ -155,6 +169,7 @@ class Shadow:
             self._tally.failed(lease.loaded.manifest, "inference-broken", SHADOW_SLOT, offer.rows)
             raise
         finally:
+            self._gaps.ran(time.monotonic() - began)
             offer.challenger.end(lease, answered=offer.rows - failed, failed=failed)
         beside = offer.manifest, offer.scores
         self._tally.answered(

@@ -8,6 +8,7 @@ import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving import shadow as shadow_module
+from edge_agent.serving.gaps import GAPS
 from edge_agent.serving.port import Answered
 from edge_agent.serving.spare import SpareCycles
 from fleet_contract.manifest import Tensor
@@ -19,10 +20,22 @@ SHADOW = "digits@shadow"
 give_way = shadow_module._give_way
 
 
+trickle_share = shadow_module.TRICKLE_SHARE
+
+
 @pytest.fixture(autouse=True)
 def impolite(monkeypatch) -> None:
-    """Whoever gives way to all others may have to wait for long where many tests run at once."""
+    """Whoever gives way to all others, or waits for gaps, may have to wait for long where many tests run at once."""
     monkeypatch.setattr(shadow_module, "_give_way", lambda: None)
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 1.0)
+
+
+def settled(world: Served, *, gap_seconds: float = 0.0, run_seconds: float = 0.0) -> None:
+    """As if a hundred calls had come, each so long after the answer before, and a run took so long."""
+    gaps = world.engine._shadow._gaps
+    for number in range(GAPS + 1):
+        gaps.answered(time.monotonic() + (number - GAPS) * gap_seconds, 0.0)
+    gaps.ran(run_seconds)
 
 
 def shadow_windows(world: Served):
@@ -121,11 +134,11 @@ def test_it_starts_only_while_a_core_is_free_and_nothing_waits(monkeypatch):
         until(lambda: challenger.batches)
 
 
-def test_what_has_waited_too_long_for_a_core_is_dropped(monkeypatch):
+def test_what_has_waited_too_long_for_a_gap_is_dropped(monkeypatch):
     monkeypatch.setattr(shadow_module, "PATIENCE_SECONDS", 0.02)
     with serving() as world:
         free = threading.Event()
-        monkeypatch.setattr(world.engine._shadow, "_free", free.is_set)
+        monkeypatch.setattr(world.engine._shadow, "_at_work", lambda: 0 if free.is_set() else 99)
         world.runs(FakeSession(1))
         challenger = FakeSession(1)
         world.runs(challenger, a_manifest(2), key=SHADOW)
@@ -191,18 +204,46 @@ def test_a_shadow_that_is_gone_leaves_no_work_behind():
         until(lambda: not world.engine._shadow._offers)
 
 
-def test_a_device_with_no_cycles_to_spare_still_says_a_little():
+def test_it_runs_after_each_call_where_it_ends_before_the_next(monkeypatch):
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
+    with serving() as world:
+        world.runs(FakeSession(1))
+        challenger = FakeSession(1)
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        settled(world, gap_seconds=60.0, run_seconds=1.0)
+        for count in range(1, 4):
+            world.ask().wait()
+            until(lambda count=count: len(challenger.batches) == count)
+
+
+def test_a_gap_between_calls_is_not_enough_while_others_need_the_device(monkeypatch):
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
     with serving(spare=lambda: False) as world:
         world.runs(FakeSession(1))
-        challenger = FakeSession(1, lambda: time.sleep(0.02))
+        challenger = FakeSession(1)
         world.runs(challenger, a_manifest(2), key=SHADOW)
+        settled(world, gap_seconds=60.0, run_seconds=1.0)
+        world.ask().wait()
+        time.sleep(0.1)
+        assert challenger.batches == []
+
+
+@pytest.mark.parametrize("spare", [True, False])
+def test_without_gaps_or_cycles_to_spare_it_still_says_a_little(monkeypatch, spare):
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", trickle_share)
+    with serving(spare=lambda: spare) as world:
+        world.runs(FakeSession(1))
+        challenger = FakeSession(1, lambda: time.sleep(0.2))
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        settled(world, gap_seconds=0.001, run_seconds=0.2)
         began = time.monotonic()
         while time.monotonic() - began < 1.0:
             world.ask().wait()
-        assert 1 <= len(challenger.batches) <= 4, "0.04 s are saved up, and 2 ms a second come to it"
+        assert len(challenger.batches) == 1, "2.5 ms are saved up, and 0.5 ms a second comes to it"
 
 
-def test_a_device_with_no_cycles_to_spare_is_not_asked_for_them_all_the_time():
+def test_a_device_that_has_no_room_for_a_run_is_not_asked_for_it_all_the_time(monkeypatch):
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
     looks = 0
 
     def spare() -> bool:
@@ -213,7 +254,6 @@ def test_a_device_with_no_cycles_to_spare_is_not_asked_for_them_all_the_time():
     with serving(spare=spare) as world:
         world.runs(FakeSession(1))
         world.runs(FakeSession(1), a_manifest(2), key=SHADOW)
-        world.engine._shadow._saved = -1.0
         # As many as may wait: each that comes has it look once.
         for _ in range(shadow_module.MOST_CALLS):
             world.ask().wait()

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving import shadow
+from edge_agent.serving.gaps import GAPS
 from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call, ModelUnknown, ModelUnready
 from fleet_contract.manifest import Histogram, Reference
@@ -196,7 +198,8 @@ def test_an_engine_that_is_closed_runs_nothing():
         assert len(session.batches) == runs
 
 
-def test_the_shadow_hears_of_it():
+def test_the_shadow_hears_of_it(monkeypatch):
+    monkeypatch.setattr(shadow, "TRICKLE_SHARE", 1.0)
     with serving() as world:
         challenger = FakeSession(2)
         world.runs(FakeSession(1))
@@ -207,6 +210,13 @@ def test_the_shadow_hears_of_it():
         call.run(an_image_sent(), patient=False)
         call.sent()
         until(lambda: len(challenger.batches) > before)
+        # Gaps between calls begin with any answer, also with one that is not offered.
+        world.slot("digits@shadow").switch(None)
+        gaps = world.engine._shadow._gaps
+        for _ in range(GAPS):
+            call.run(an_image_sent(), patient=False)
+            call.sent()
+        assert gaps.quiet_wanted(time.monotonic()) is not None
 
 
 def test_the_model_is_at_work_until_the_answer_is_sent_and_health_then_knows_of_it():
