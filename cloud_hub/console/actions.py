@@ -87,7 +87,7 @@ def _go_on(rollout: RolloutView, number: int) -> Action:
 
 def _pause(rollout: RolloutView) -> Action:
     counts = rollout.counts
-    left = max(0, counts.eligible - counts.offered)
+    left = counts.left
     return Action(
         "pause",
         "Pause",
@@ -100,7 +100,7 @@ def _pause(rollout: RolloutView) -> Action:
 
 def _resume(rollout: RolloutView) -> Action:
     stopped = State(rollout.state) is State.STOPPED
-    left = max(0, rollout.counts.eligible - rollout.counts.offered)
+    left = rollout.counts.left
     again = (
         "What it was stopped for is looked at again at once, and stops it again if it still holds. " if stopped else ""
     )

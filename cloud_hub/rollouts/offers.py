@@ -30,9 +30,8 @@ from cloud_hub.rollouts.admission import MINUTE, NEVER, Flow
 from cloud_hub.rollouts.engine import Counts, LeftOver
 from cloud_hub.rollouts.holding import Pinned
 from cloud_hub.rollouts.outcomes import IN_FLIGHT, Outcome, counted
-from cloud_hub.rollouts.pinned import PIN, VERSION
 from cloud_hub.rollouts.policy import Policy
-from cloud_hub.rollouts.tables import Offer, Order, RolloutRow
+from cloud_hub.rollouts.tables import Offer, Order, PinRow, RolloutRow
 from cloud_hub.rollouts.views import FailureView
 from cloud_hub.rollouts.wanted import Candidate, Given, Place
 from cloud_hub.rollouts.waves import Stander
@@ -394,8 +393,7 @@ def left_over(session: Session, rollout: str, place: Place, version: int, silent
         col(Offer.slot) == place.slot,
         col(Offer.version) == version,
     )
-    pin = and_(col(Offer.rollout).startswith(PIN), ~col(Offer.rollout).contains(VERSION))
-    by_pin = or_(col(Offer.rollout) == rollout, pin)
+    by_pin = or_(col(Offer.rollout) == rollout, col(Offer.rollout).in_(select(col(PinRow.id))))
     keeps = case((col(Offer.rollout).is_(None), "goes"), (by_pin, "pinned"), else_="elsewhere").label("keeps")
     heard_from = _connected(silent_before).label("heard_from")
     statement = (

@@ -97,7 +97,8 @@ class Observer:
             held=row.held,
             frozen=frozen,
         )
-        return Outlook(snapshot, _seen(snapshot, treated, control, failures), lines)
+        since = offers.count_pinned(session, store.selector_of(row), row.id, targets, pinned).offered
+        return Outlook(snapshot, _seen(snapshot, treated, control, failures, pinned=since), lines)
 
     def keep(self, rollouts: Collection[str]) -> None:
         """Forgets what is known of all others."""
@@ -152,7 +153,9 @@ def nothing_seen() -> dict[str, Any]:
     return _seen(Snapshot(), Witnessed(), Witnessed(), [])
 
 
-def _seen(snapshot: Snapshot, treated: Witnessed, control: Witnessed, failures: list[FailureView]) -> dict[str, Any]:
+def _seen(
+    snapshot: Snapshot, treated: Witnessed, control: Witnessed, failures: list[FailureView], *, pinned: int = 0
+) -> dict[str, Any]:
     counts = snapshot.counts
     return {
         "counts": CountsView(
@@ -164,6 +167,7 @@ def _seen(snapshot: Snapshot, treated: Witnessed, control: Witnessed, failures: 
             pending=counts.pending,
             unheard=counts.unheard,
             waiting=counts.waiting,
+            pinned=pinned,
             held=dict(snapshot.held),
         ).model_dump(mode="json"),
         "evidence": CohortsView(

@@ -8,16 +8,16 @@ from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.wanted import NO_LINE, Candidate, Claim, Given, Place, kept
 from fleet_contract.desired import DEFAULT_SLOT
 
-#: What the ids of pins start with; those of rollouts start with a model's name, which may start so, and its version,
-#: which pins have none of.
-PIN, VERSION = "pin-", "-v"
+#: What the ids of pins start with; those of rollouts start with a model's name, which may start so, and have its
+#: version, which pins have none of.
+PIN, _VERSION = "pin-", "-v"
 #: Who is pinned to a version waits for nobody.
 _AT_ONCE = Policy(rate=None)
 
 
 def is_pin(name: str) -> bool:
     """Whether `name`, of a pin or of a rollout, is that of a pin."""
-    return name.startswith(PIN) and VERSION not in name
+    return name.startswith(PIN) and _VERSION not in name
 
 
 @dataclass(frozen=True)

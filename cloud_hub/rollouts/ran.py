@@ -11,7 +11,6 @@ from cloud_hub.devices.selectors import loosened
 from cloud_hub.devices.tables import Device, DeviceRun
 from cloud_hub.rollouts import pins, store
 from cloud_hub.rollouts.engine import WAVE_OPENED
-from cloud_hub.rollouts.pinned import PIN
 from cloud_hub.rollouts.shown import decision_view
 from cloud_hub.rollouts.tables import DecisionRow, PinRow, RolloutRow
 from cloud_hub.rollouts.views import RanView
@@ -25,7 +24,7 @@ def ran(session: Session, device: Device, at: datetime, model: str | None = None
 
 def _view(session: Session, device: Device, run: DeviceRun) -> RanView:
     name = devices.put_there_by(session, run)
-    pin = session.get(PinRow, name) if name is not None and name.startswith(PIN) else None
+    pin = None if name is None else session.get(PinRow, name)
     row = None if name is None else store.find(session, name)
     opened = None if row is None else _opened(session, row, device, run.since)
     approved = None if opened is None else _approved(session, opened)

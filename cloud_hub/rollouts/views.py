@@ -27,8 +27,9 @@ class WaveView(_View):
 class CountsView(_View):
     """Devices: eligible by the selector; offered the version by this rollout; of those, heard from since; of those,
     succeeded, failed and pending, of which `waiting` for their maintenance window. `unheard` are offered and never
-    heard from since: they count for nothing. `held` are exposed and have no order yet, by what they wait for: rate,
-    cap, group, jitter, turn, away."""
+    heard from since: they count for nothing. `pinned` of those offered were pinned since: what the version did to them
+    counts, and they are eligible no longer. `held` are exposed and have no order yet, by what they wait for: rate, cap,
+    group, jitter, turn, away."""
 
     eligible: int = 0
     offered: int = 0
@@ -38,7 +39,13 @@ class CountsView(_View):
     pending: int = 0
     unheard: int = 0
     waiting: int = 0
+    pinned: int = 0
     held: dict[str, int] = {}
+
+    @property
+    def left(self) -> int:
+        """How many eligible devices have not been offered it."""
+        return max(0, self.eligible - (self.offered - self.pinned))
 
 
 class CohortsView(_View):

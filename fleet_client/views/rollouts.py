@@ -21,7 +21,8 @@ class Wave(msgspec.Struct, frozen=True):
 
 class Counts(msgspec.Struct, frozen=True):
     """Devices of a rollout: eligible; offered its version; of those, heard from since, and how they fared, `waiting`
-    for their maintenance window among the pending; `held` are exposed and have no order yet, by what they wait for."""
+    for their maintenance window among the pending; `pinned` of those offered were pinned since, and are eligible no
+    longer; `held` are exposed and have no order yet, by what they wait for."""
 
     eligible: int = 0
     offered: int = 0
@@ -31,6 +32,7 @@ class Counts(msgspec.Struct, frozen=True):
     pending: int = 0
     unheard: int = 0
     waiting: int = 0
+    pinned: int = 0
     held: dict[str, int] = {}
 
 

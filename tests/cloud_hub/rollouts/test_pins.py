@@ -67,6 +67,23 @@ def test_a_pinned_device_keeps_what_it_has_and_is_outside_the_counts(fleet: Pape
     assert (shown.reason, shown.by, pins.list("b")) == ("Under repair.", "ada", [])
 
 
+def test_what_was_pinned_after_its_offer_counts_and_hides_nobody_who_waits(
+    fleet: PaperGateways, pins: PinService
+) -> None:
+    on_version_1(fleet)
+    rollout = roll_out(fleet, 2, waves=[{"devices": 1}, {"percent": 100}], soak_seconds=600)
+    fleet.rollouts.tick()
+    fleet.obey()
+    fleet.rollouts.tick()
+    (canary,) = [name for name, version in fleet.versions().items() if version == 2]
+    before = fleet.rollouts.get(rollout).counts
+    assert (before.eligible, before.offered, before.pinned, before.left) == (3, 1, 0, 2)
+    pins.pin(a_pin(fleet, device=canary))
+    fleet.rollouts.tick()
+    after = fleet.rollouts.get(rollout).counts
+    assert (after.eligible, after.offered, after.succeeded, after.pinned, after.left) == (2, 1, 1, 1, 2)
+
+
 def test_a_pin_ends_by_itself_at_its_second_and_the_device_catches_up(fleet: PaperGateways, pins: PinService) -> None:
     on_version_1(fleet)
     pins.pin(a_pin(fleet, device="a", until=fleet.clock() + timedelta(hours=1)))
