@@ -57,6 +57,12 @@ class Client:
         found: float = self._told(f"{net.name} {seconds}")["p50_us"]
         return found
 
+    def over_bare_us(self, net: Net, seconds: float) -> tuple[float, float]:
+        """What the bare net takes in the client's own process, and how much longer a request takes right next to it:
+        both medians."""
+        found = self._told(f"{net.name} {seconds} beside")
+        return found["bare_us"], found["over_us"]
+
     def check(self, net: Net) -> None:
         """Raises AssertionError unless it is answered rightly once more."""
         self._told(net.name)

@@ -4,7 +4,8 @@ Each peer runs in an environment of its own (`benchmarks/peers`), the agent as i
 an inference. One client asks one after the other for the latency that is added over `session.run` in a process that
 does nothing else. For the rate, a compiled load generator sends the very bytes of that client over eight connections
 at once, by gRPC and by HTTP where a server has both. A round is short and goes round all servers, and what is compared
-is compared within it: whatever else the machine does hits both. The median of the rounds counts.
+is compared within it: whatever else the machine does hits both. The median of the rounds counts. What is sent through
+shared memory is compared request by request: its client runs the bare net itself, in turn with each request.
 """
 
 import argparse
@@ -32,7 +33,10 @@ RATE_OF_BEST_PEER = {"small": 10.0, "middle": 2.5, "large": 1.8}
 RATE_OF_BARE = {"small": 0.35, "middle": 0.7, "large": 0.9}
 SHARED_OVER_BARE = 0.02
 _LATENCY_SECONDS = 0.6
+_PAIRS_SECONDS = 2.0
 _RATE_SECONDS = 1.0
+
+_SHARED = "agent, shared memory"
 
 #: By net and then by server.
 _Rounds = dict[str, dict[str, list[float]]]
@@ -73,13 +77,16 @@ def _measured(servers: Sequence[Server], rounds: int) -> tuple[_Rounds, _Rounds]
                 sys.stderr.write(f"{net.name}: round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}\n")
                 for name, one in asking:
                     # The bare runtime before each: the machine may be another from one moment to the next.
-                    alone = _bare_latency(bare, net)
-                    found = one.latency_us(net, _LATENCY_SECONDS)
+                    if name == _SHARED:
+                        alone, over = one.over_bare_us(net, _PAIRS_SECONDS)
+                    else:
+                        alone = _bare_latency(bare, net)
+                        over = one.latency_us(net, _LATENCY_SECONDS) - alone
                     added.setdefault("bare", []).append(alone)
-                    added.setdefault(name, []).append(found - alone)
+                    added.setdefault(name, []).append(over)
                 done.setdefault("bare", []).append(_bare_rate(bare, net))
                 for name, one in asking:
-                    if name != "agent, shared memory":
+                    if name != _SHARED:
                         done.setdefault(name, []).append(_rate(one, net))
             _table(net, added, done)
     return latency, rates
@@ -102,7 +109,7 @@ def _figures(latency: _Rounds, rates: _Rounds) -> list[Figure]:
     # The bare runtime was measured before each server, and shared memory comes second.
     bare = added["bare"][1 :: len(added) - 1]
     what = "added p50, shared memory, beside bare"
-    figures.append(_beside(what, added["agent, shared memory"], bare, SHARED_OVER_BARE, "us"))
+    figures.append(_beside(what, added[_SHARED], bare, SHARED_OVER_BARE, "us"))
     for net in NETS:
         by, what = rates[net.name], f"{CLIENTS} clients, {net.name}, beside"
         best = max((by[peer] for peer in by if peer not in ("agent", "bare")), key=statistics.median)

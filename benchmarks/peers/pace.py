@@ -1,12 +1,17 @@
 """A client of one server: what it sends, whether it is answered rightly, and how soon.
 
 Once all nets have been answered it prints a line of JSON: by net the request that it sends, so that a load generator
-can send the same. Then, for a line of standard input with a NET alone, it looks at one more answer and prints "{}";
-with a number of SECONDS behind it, it sends one request after the other for so long and prints {"p50_us"}.
+can send the same. Then it does what a line of standard input says, and prints a line of JSON:
+
+NET                 looks at one more answer, and prints {}
+NET SECONDS         sends one request after the other for so long, and prints {"p50_us"}
+NET SECONDS beside  runs the bare net in turn with each request, and prints {"bare_us", "over_us"}: the medians of what
+                    bare takes, and of how much longer a request takes than the bare run next to it
 """
 
 import json
 import os
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -18,19 +23,21 @@ _WARM_UP = 20
 _TOLERANCE = 1e-3
 
 
-def run(asking, arguments, begin=lambda: None):
+def run(asking, arguments, begin=lambda: None, bare=None):
     """Asks until input ends. `arguments` are FOLDER NET:SHAPE...; FOLDER/NET.scores has what a right answer says.
 
     `asking` gives, for a net's name and a record, the request ("url", "http" 1 or 2, "headers", maybe "socket"), its
     body, and what sends it and returns the scores and the length of the answer's body. `begin` is called after a pause:
-    a server may have hung up.
+    a server may have hung up. `bare` gives what runs a net on a record in this process.
     """
     folder, *nets = arguments
-    asks, right, requests = {}, {}, {}
+    asks, bares, right, requests = {}, {}, {}, {}
     for net in nets:
         name, _, shape = net.partition(":")
         size = [int(side) for side in shape.split("x")]
-        request, body, asks[name] = asking(name, np.random.default_rng(0).normal(size=size).astype(np.float32))
+        record = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        request, body, asks[name] = asking(name, record)
+        bares[name] = bare and bare(name, record)
         right[name] = np.fromfile(Path(folder, f"{name}.scores"), np.float32)
         for _ in range(_WARM_UP):
             answer_bytes = _asked(asks[name], right[name])
@@ -39,10 +46,17 @@ def run(asking, arguments, begin=lambda: None):
         requests[name] = {**request, "body": str(written), "answer_bytes": answer_bytes}
     print(json.dumps(requests), flush=True)
     for line in sys.stdin:
-        name, *seconds = line.split()
+        name, *more = line.split()
         begin()
         _asked(asks[name], right[name])
-        print(json.dumps(_timed(asks[name], float(seconds[0])) if seconds else {}), flush=True)
+        match more:
+            case []:
+                found = {}
+            case [seconds]:
+                found = _timed(asks[name], float(seconds))
+            case [seconds, "beside"]:
+                found = _compared(asks[name], bares[name], float(seconds))
+        print(json.dumps(found), flush=True)
 
 
 def _asked(ask, right):
@@ -54,8 +68,27 @@ def _asked(ask, right):
 def _timed(ask, seconds):
     took = []
     end = time.perf_counter() + seconds
-    while (before := time.perf_counter()) < end:
-        ask()
-        took.append(time.perf_counter() - before)
-    took.sort()
-    return {"p50_us": took[len(took) // 2] * 1e6}
+    while time.perf_counter() < end:
+        took.append(_once(ask))
+    return {"p50_us": statistics.median(took) * 1e6}
+
+
+def _compared(ask, bare, seconds):
+    alone, over = [], []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        # Whichever goes first in turn: what one leaves in the caches meets both alike.
+        if len(over) % 2:
+            first = _once(ask)
+            alone.append(_once(bare))
+            over.append(first - alone[-1])
+        else:
+            alone.append(_once(bare))
+            over.append(_once(ask) - alone[-1])
+    return {"bare_us": statistics.median(alone) * 1e6, "over_us": statistics.median(over) * 1e6}
+
+
+def _once(call):
+    before = time.perf_counter()
+    call()
+    return time.perf_counter() - before
