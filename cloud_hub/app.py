@@ -100,7 +100,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     broker = BrokerAddress.parse(settings.broker_url or f"mqtt://127.0.0.1:{mqtt_port}")
     link = MqttLink(broker, settings.fleet, refusals)
 
-    monitoring = MonitoringService(database, _now)
+    monitoring, labels = MonitoringService(database, _now), LabelService(database, _now)
     silent_after = settings.silent_after_seconds
     devices = DeviceService(
         database, changes, _now, silent_after_seconds=silent_after, generations_wanted=generations_wanted
@@ -143,6 +143,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         pins,
         manifests,
         monitoring,
+        labels,
         lake,
         audit,
         changes,
@@ -163,7 +164,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         pins_api.router(pins),
         cohorts_api.router(cohorts),
         manifests_api.router(manifests),
-        monitoring_api.router(monitoring, LabelService(database, _now)),
+        monitoring_api.router(monitoring, labels),
         lake_api.router(lake),
         stream.router(changes),
         health.router(status),

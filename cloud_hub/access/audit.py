@@ -27,7 +27,7 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _FORM = "application/x-www-form-urlencoded"
 _TEXTS = ("application/json", _FORM)
 #: Forms of the console that show what would be with 200, and do it with a redirect, if they do it.
-_SHOW = frozenset({"/rollouts/new", "/manifests"})
+_SHOW = frozenset({"/rollouts/new", "/manifests", "/labels"})
 
 
 class AuditService:

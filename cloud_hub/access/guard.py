@@ -20,7 +20,7 @@ MAX_FILES_BYTES = 64 * 1024 * 1024
 OPEN_PATHS = ("/api/v1/join", "/blobs/", "/healthz")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BLOBS = "/api/v1/blobs/"
-_FILES = "/manifests"
+_FILES = frozenset({"/manifests", "/labels"})
 
 
 class Guard:
@@ -130,7 +130,7 @@ def _most_bytes(request: Request) -> int | None:
     path = request.scope["path"]
     if path.startswith(_BLOBS):
         return None
-    return MAX_FILES_BYTES if path == _FILES else MAX_BODY_BYTES
+    return MAX_FILES_BYTES if path in _FILES else MAX_BODY_BYTES
 
 
 def _limited(receive: Receive, most: int) -> Receive:

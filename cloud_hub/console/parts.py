@@ -12,6 +12,7 @@ from cloud_hub.devices.cohorts import CohortService
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.lake.service import LakeService
 from cloud_hub.manifests.service import ManifestService
+from cloud_hub.monitoring.labels import LabelService
 from cloud_hub.monitoring.service import MonitoringService
 from cloud_hub.releases.service import ReleaseService
 from cloud_hub.rollouts.freeze import FreezeService
@@ -32,6 +33,7 @@ class Parts:
     pins: PinService
     manifests: ManifestService
     monitoring: MonitoringService
+    labels: LabelService
     lake: LakeService
     audit: AuditService
     changes: Changes

@@ -38,7 +38,7 @@ _WORTH_COMPRESSING = 500
 _NAV = (
     ("/", "Fleet", ()),
     ("/devices", "Devices", ("/devices", "/cohorts", "/pins", "/join")),
-    ("/models", "Models", ("/models",)),
+    ("/models", "Models", ("/models", "/labels")),
     ("/rollouts", "Rollouts", ("/rollouts", "/manifests")),
     ("/lake", "Lake", ("/lake",)),
 )

@@ -37,6 +37,7 @@ PAGES = {
     "cohort": "/cohorts/lyon",
     "pins": "/pins?selector=site+%3D%3D+lyon+or",
     "join": "/join",
+    "labels": "/labels?model=digits",
     "audit": "/audit",
     "lake": "/lake?sql=SELECT+1",
 }
@@ -470,3 +471,42 @@ def test_a_token_is_made_without_scripts(browser: Browser, fleet: Served) -> Non
         page.reload()
         expect(page.get_by_role("region", name="Token for press-07")).to_contain_text("secret-1")
         assert len(fleet.hub.joining.made) == 1, "loaded again it is the same"
+
+
+LABELS = """\
+device,version,labelled,correct,from,until
+lyon-line1-00,3,200,188,2026-11-02T10:00:00Z,2026-11-02T11:00:00Z
+"""
+
+
+@pytest.mark.parametrize(("theme", "width"), [*LOOKS, ("dark", 390)])
+def test_labels_are_compared_while_they_are_typed_and_counted_once(
+    browser: Browser, fleet: Served, theme: str, width: int, tmp_path: Path
+) -> None:
+    with watched(browser, width=width, theme=theme) as seen:
+        page = seen.open(f"{fleet.url}/models/digits")
+        page.get_by_role("link", name="True labels…").click()
+        plan, text = page.locator("#plan"), page.get_by_label("CSV, with")
+        text.fill(LABELS.replace("188", "288"))
+        expect(plan).to_contain_text("288 right ones of 200 labelled cannot be.", timeout=8000)
+        file = tmp_path / "labels.csv"
+        file.write_text(LABELS)
+        page.get_by_label("Or choose a file").set_input_files(file)
+        expect(text).to_have_value(LABELS)
+        expect(plan).to_contain_text("94 %")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "it must not scroll sideways"
+        assert not seen.failures()
+        if folder := os.environ.get("VEDETTE_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"labelled-{theme}-{width}.png", full_page=True)
+        page.get_by_role("button", name="Count them").click()
+        expect(plan).to_contain_text("1 row is counted.")
+        assert [model for model, _, _ in fleet.hub.labels.taken] == ["digits"]
+
+
+def test_labels_are_counted_without_scripts(browser: Browser, fleet: Served) -> None:
+    with watched(browser, scripts=False) as seen:
+        page = seen.open(f"{fleet.url}/labels?model=digits")
+        page.get_by_label("CSV, with").fill(LABELS)
+        page.get_by_role("button", name="Show what would be counted").click()
+        page.get_by_role("button", name="Count them").click()
+        expect(page.locator("#plan")).to_contain_text("1 row is counted.")

@@ -37,6 +37,8 @@ PATHS = (
     "/cohorts/lyon",
     "/pins",
     "/join",
+    "/labels?model=digits",
+    "/labels?model=digits&counted=3",
     "/join?device=press-07&labels=site%3Dlyon",
     "/pins?selector=site+%3D+lyon",
     "/audit",

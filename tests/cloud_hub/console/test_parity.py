@@ -22,6 +22,7 @@ IN_THE_CONSOLE = {
     "GET /api/v1/models/{name}": "GET /models/digits",
     "GET /api/v1/models/{name}/versions": "GET /models/digits",
     "GET /api/v1/models/{name}/versions/{version}": "GET /models/digits",
+    "POST /api/v1/models/{model}/labels": "POST /labels/count",
     "GET /api/v1/monitoring/series": "GET /models/digits",
     "GET /api/v1/rollouts": "GET /rollouts",
     "POST /api/v1/rollouts": "POST /rollouts/new",
@@ -58,7 +59,6 @@ NOT_IN_THE_CONSOLE = {
     "POST /api/v1/join": "devices join, with a token and a key of their own",
     "PUT /api/v1/blobs/{digest}": "artifacts come from where they are built, by `vedette models register`",
     "POST /api/v1/models/{name}/versions": "artifacts come from where they are built, by `vedette models register`",
-    "POST /api/v1/models/{model}/labels": "true labels come from programs and files, thousands at a time",
 }
 
 

@@ -13,6 +13,7 @@ from tests.fakes.paper_hub.cohorts import FakeCohorts
 from tests.fakes.paper_hub.devices import FakeDevices
 from tests.fakes.paper_hub.holds import FakeFreeze, FakePins
 from tests.fakes.paper_hub.joining import FakeJoining
+from tests.fakes.paper_hub.labels import FakeLabels
 from tests.fakes.paper_hub.lake import FakeLake
 from tests.fakes.paper_hub.monitoring import FakeMonitoring
 from tests.fakes.paper_hub.releases import FakeReleases
@@ -34,6 +35,7 @@ class FakeHub:
     freeze: FakeFreeze = field(default_factory=FakeFreeze)
     pins: FakePins = field(default_factory=FakePins)
     joining: FakeJoining = field(default_factory=FakeJoining)
+    labels: FakeLabels = field(default_factory=FakeLabels)
     audit: FakeAudit = field(default_factory=FakeAudit)
     troubles: list[BecauseView] = field(default_factory=list)
 
@@ -53,6 +55,7 @@ class FakeHub:
             pins=self.pins,
             manifests=ManifestService(self.rollouts, self.cohorts, FakeRequests()),
             monitoring=self.monitoring,
+            labels=self.labels,
             lake=self.lake,
             audit=self.audit,
             changes=self.changes,

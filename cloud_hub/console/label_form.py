@@ -1,0 +1,86 @@
+"""True labels that a person brings as CSV: a text in, rows to count or what is wrong with them out. Pure."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from cloud_hub.monitoring.views import LabelRow, LabelsIn
+
+COLUMNS = ("device", "version", "labelled", "correct", "from", "until")
+MAX_ROWS = 1_000
+_OPTIONAL = ("slot",)
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong in a line of the text, from 1."""
+
+    line: int
+    what: str
+
+
+@dataclass(frozen=True)
+class OfVersion:
+    """What the rows say of a version."""
+
+    version: int
+    rows: int
+    labelled: int
+    correct: int
+
+
+def key(text: str) -> str:
+    """What names these labels, so that they are counted once: a file's is the same on the command line."""
+    return f"csv-{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def read(text: str) -> LabelsIn | list[Wrong]:
+    """The rows of `text`, or what is wrong with it."""
+    lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    rows: list[LabelRow] = []
+    wrong: list[Wrong] = []
+    try:
+        names = lines.fieldnames or ()
+        if missing := [name for name in COLUMNS if name not in names]:
+            return [Wrong(1, f"The first line names no column {', '.join(missing)}.")]
+        if more := [name for name in names if name not in COLUMNS + _OPTIONAL]:
+            return [Wrong(1, f"There is no column {', '.join(more)}: leave it out.")]
+        for line in lines:
+            if len(rows) == MAX_ROWS:
+                return [Wrong(lines.line_num, f"{MAX_ROWS:,} rows are taken at once: split them.")]
+            match _row(line):
+                case LabelRow() as row:
+                    rows.append(row)
+                case what:
+                    wrong.append(Wrong(lines.line_num, what))
+    except csv.Error as error:
+        wrong.append(Wrong(lines.reader.line_num, f"This is not CSV: {error}."))
+    if not rows and not wrong:
+        return [Wrong(1, "There is no row below the columns' names.")]
+    return wrong or LabelsIn(rows=tuple(rows))
+
+
+def by_version(said: LabelsIn) -> list[OfVersion]:
+    """What `said` adds to each version's evidence, the newest first."""
+    found: dict[int, list[LabelRow]] = {}
+    for row in said.rows:
+        found.setdefault(row.version, []).append(row)
+    return [
+        OfVersion(version, len(rows), sum(row.labelled for row in rows), sum(row.correct for row in rows))
+        for version, rows in sorted(found.items(), reverse=True)
+    ]
+
+
+def _row(line: Mapping[str | None, str | None]) -> LabelRow | str:
+    if None in line:
+        return "It has more cells than there are columns."
+    try:
+        return LabelRow.model_validate({name: cell for name, cell in line.items() if cell or name not in _OPTIONAL})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"{first['loc'][0]}: " if first["loc"] else ""
+        return f"{where}{str(first['msg']).removeprefix('Value error, ').rstrip('.')}."
