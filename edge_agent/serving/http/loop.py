@@ -64,7 +64,8 @@ class Loop:
         self._deadlines.pop(call, None)
 
     def expect(self) -> None:
-        """Something is likely to come at once. To be called on the loop's thread; holds for one turn."""
+        """Something is likely to come at once. To be called on the loop's thread; holds for one turn, and not after one
+        that several sockets had."""
         self._expecting = True
 
     def run(self, going: Callable[[], bool]) -> None:
@@ -79,10 +80,14 @@ class Loop:
         self._epoll.close()
 
     def _turn(self, timeout: float) -> None:
-        for fd, events in self._found(timeout):
+        found = self._found(timeout)
+        for fd, events in found:
             # It may have been forgotten by what happened before it in the same turn.
             if (ready := self._ready.get(fd)) is not None:
                 ready(events)
+        if len(found) > 1:
+            # Of several clients one is at it already, and needs the processor that looking for it would take.
+            self._expecting = False
         for _ in range(len(self._soon)):
             self._soon.popleft()()
         if self._deadlines:

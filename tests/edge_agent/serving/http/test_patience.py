@@ -1,5 +1,6 @@
 """Looking for the next request before sleeping is done where it pays, and costs nothing where it does not."""
 
+import socket
 import threading
 import time
 
@@ -78,6 +79,31 @@ def test_what_is_expected_is_found_without_sleep(monkeypatch):
     loop.run(lambda: not done.is_set())
     loop.close()
     assert not any(slept), "it looked, and did not wait to be woken"
+
+
+def test_nobody_is_looked_for_after_a_turn_that_several_had(monkeypatch):
+    monkeypatch.setattr(loops, "LINGER_SECONDS", 5.0)
+    monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
+    loop, done = Loop(), threading.Event()
+    slept: list[float] = []
+    pairs = [socket.socketpair() for _ in range(2)]
+    for ours, theirs in pairs:
+
+        def ready(_, ours=ours):
+            ours.recv(1)
+            loop.expect()
+
+        loop.watch(ours.fileno(), loops.READ, ready)
+        theirs.send(b"x")
+    monkeypatch.setattr(loop, "_epoll", Watched(loop._epoll, slept))
+    threading.Timer(0.1, lambda: loop.soon(done.set)).start()
+    loop.run(lambda: not done.is_set())
+    loop.close()
+    assert slept
+    assert all(slept), "it waited to be woken each time"
+    for pair in pairs:
+        for one in pair:
+            one.close()
 
 
 class Watched:
