@@ -34,6 +34,7 @@ RATE_OF_BARE = {"small": 0.35, "middle": 0.7, "large": 0.9}
 SHARED_OVER_BARE = 0.02
 _LATENCY_SECONDS = 0.6
 _PAIRS_SECONDS = 2.0
+_REST_SECONDS = 0.3
 _RATE_SECONDS = 1.0
 
 _SHARED = "agent, shared memory"
@@ -96,6 +97,8 @@ def _rate(one: Client, net: Net) -> float:
     one.check(net)
     found = rate(one.requests[net.name], CLIENTS, _RATE_SECONDS)
     one.check(net)
+    # A server may still be at work for those who have gone.
+    time.sleep(_REST_SECONDS)
     return found
 
 
