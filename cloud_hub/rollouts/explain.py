@@ -1,6 +1,6 @@
 """Why a rollout is where it is: each condition of its next step, with what there is and what is asked for. Pure.
 
-The conditions are those of `engine.py`, all at once, where a decision names the first that is not met.
+The conditions are those of `engine`, all at once, where a decision names the first that is not met.
 """
 
 from collections.abc import Iterator
