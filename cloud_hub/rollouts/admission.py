@@ -138,8 +138,9 @@ def with_room(
 
 
 def barred(device: str, said: Mapping[str, Mapping[str, Held | None]], rollouts: Iterable[str]) -> list[str]:
-    """Which of `rollouts`, running ones that have limits, `device` may not follow yet: once one has it wait, each that
-    has not let it go. An older one that was not asked for it does not have it meanwhile."""
+    """Which of `rollouts`, running ones that have limits or are of a slot in which it waits, `device` may not follow
+    yet: once one has it wait, each that has not let it go. An older one that was not asked for it does not have it
+    meanwhile."""
     if all(of.get(device) is None for of in said.values()):
         return []
     return [rollout for rollout in rollouts if said.get(rollout, {}).get(device, "unasked") is not None]

@@ -117,7 +117,14 @@ def admitted(
     said = admit(movers, limits, now)
     allowed = []
     for move in asking:
-        running = (claim.rollout for claim in move.all_claims if claim.running and limited(claim.policy))
+        waits = {claims[rollout].place for rollout, of in said.items() if of.get(move.device) is not None}
+        # Nor does an older one of the same slot that has no limits have it meanwhile: it would switch twice, and beside
+        # another of its group.
+        running = (
+            claim.rollout
+            for claim in move.all_claims
+            if claim.running and (limited(claim.policy) or claim.place in waits)
+        )
         if not_yet := barred(move.device, said, running):
             without = replace(move, claims=wants(move.standing, move.all_claims, move.holding, not_yet))
             if renew or without.differs:

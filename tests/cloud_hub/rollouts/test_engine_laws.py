@@ -489,8 +489,9 @@ class Laws(RuleBasedStateMachine):
                 running.held[why] = running.held.get(why, 0) + 1
                 # Who is away waits for itself.
                 running.owed |= why != AWAY
-        limiting = [one.rollout.id for one in self.rollouts if one.claim.running and limited(one.policy)]
-        return {mover.device: barred(mover.device, said, limiting) for mover in movers}
+        # All are of one slot.
+        running = [one.rollout.id for one in self.rollouts if one.claim.running]
+        return {mover.device: barred(mover.device, said, running) for mover in movers}
 
     def limits(self, running: Running) -> Limits:
         groups = {name: device.group for name, device in self.devices.items()}

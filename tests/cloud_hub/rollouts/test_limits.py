@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from cloud_hub.rollouts import store
 from cloud_hub.rollouts.moves import GroupBusy
 from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.policy import Policy
@@ -84,6 +85,21 @@ def test_who_waits_for_a_newer_version_is_not_let_go_to_the_older_one_meanwhile(
     fleet.rollouts.tick()
     assert len(ordered(fleet, 2)) == 1
     assert len(ordered(fleet, 1)) <= 1
+
+
+def test_nor_is_it_to_one_that_would_let_all_go_at_once(fleet: PaperGateways, monkeypatch: pytest.MonkeyPatch) -> None:
+    ten_connected(fleet)
+    older = start(fleet)
+    with fleet.database.reading() as session:
+        row = store.find(session, older)
+    assert row is not None
+    decide = fleet.rollouts._decide
+    # Its wave is open, and nobody has been ordered yet.
+    decide(row)
+    start(fleet, 2, max_in_flight=1)
+    monkeypatch.setattr(fleet.rollouts, "_decide", lambda row: decide(row) if row.version == 2 else None)
+    fleet.rollouts.tick()
+    assert (len(ordered(fleet, 2)), len(ordered(fleet, 1))) == (1, 0)
 
 
 def test_never_two_of_a_pair_switch_at_once(fleet: PaperGateways) -> None:
