@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+#: A machine that builds other things beside it takes its time; a page that is right at once waits for nothing.
+expect.set_options(timeout=30_000)
 AXE = Path("cloud_hub/console/node_modules/axe-core/axe.min.js")
 _RUN_AXE = """
 axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violations.flatMap((one) =>
