@@ -2,7 +2,8 @@
 
 Nobody ever waits for it: what it cannot take soon is dropped, it starts only in a gap between calls that is likely to
 last until it has ended, while the device as a whole has cycles to spare, and the system gives its thread what no other
-wants. Only a trickle goes on without such gaps, so that a device which is always busy says something, too.
+wants. Only a trickle goes on without such gaps, while a core is left beside the calls: on a device whose cores all
+answer without a pause nothing is compared.
 """
 
 import logging

@@ -94,13 +94,13 @@ def accuracy(named: Sequence[str], truths: Sequence[tuple[Sequence[str], int]]) 
     return labelled, correct
 
 
-def count_calls(latencies_us: Sequence[float] | Array) -> Counts:
-    """The counts of calls whose answers name no labels."""
-    return Counts(len(latencies_us), _latencies(latencies_us, None))
+def count_unnamed(latencies_us: Sequence[float] | Array, rows: Sequence[int]) -> Counts:
+    """The counts of answers that name no labels, to calls of as many `rows` each."""
+    return Counts(sum(rows), _latencies(latencies_us, rows))
 
 
-def _latencies(latencies_us: Sequence[float] | Array, rows: Sequence[int] | None) -> Counter[int]:
-    """What `latency_bucket` says of each, for as many rows each; None for one each."""
+def _latencies(latencies_us: Sequence[float] | Array, rows: Sequence[int]) -> Counter[int]:
+    """What `latency_bucket` says of each, for as many rows each."""
     logarithms = np.log(np.maximum(np.asarray(latencies_us), 1.0))
     buckets = np.ceil(np.minimum(logarithms / LOG_GAMMA, MAX_LATENCY_BUCKET)).astype(np.int64)
     counted = np.bincount(buckets, rows).tolist()

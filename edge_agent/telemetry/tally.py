@@ -227,43 +227,44 @@ class Tally:
         """Records of one version in one slot."""
         # NumPy comes with the first answer, not with the agent.
         from edge_agent.telemetry.answer import labels
-        from edge_agent.telemetry.counts import accuracy, agreement, count, count_calls, count_features, together
+        from edge_agent.telemetry.counts import accuracy, agreement, count, count_features, count_unnamed, together
 
         manifest, slot, now_ms = group[0].manifest, group[0].slot, group[-1].now_ms
-        if not manifest.labels:
-            self._recorder.add(manifest, count_calls([one.latency_us for one in group]), now_ms, slot)
-            return
-        try:
-            given = together(manifest, [one.scores for one in group])
-        except OutputWrong as error:
-            if len(group) > 1:
-                # One of them, or some: the others are fine.
-                middle = len(group) // 2
-                self._count(group[:middle])
-                self._count(group[middle:])
-            else:
-                self._wrong(group[0], error)
-            return
-        counts = count(manifest, given, [one.latency_us for one in group], [one.rows for one in group])
+        latencies_us, rows = [one.latency_us for one in group], [one.rows for one in group]
+        given = None
+        if manifest.labels:
+            try:
+                given = together(manifest, [one.scores for one in group])
+            except OutputWrong as error:
+                if len(group) > 1:
+                    # One of them, or some: the others are fine.
+                    middle = len(group) // 2
+                    self._count(group[:middle])
+                    self._count(group[middle:])
+                else:
+                    self._wrong(group[0], error)
+                return
+        counts = count_unnamed(latencies_us, rows) if given is None else count(manifest, given, latencies_us, rows)
         if measured := [(one.inputs, one.rows) for one in group if one.inputs is not None]:
             began = time.perf_counter()
             counts.features = count_features(manifest, measured)
             self._budget.measured(sum(_size(inputs) for inputs, _ in measured), time.perf_counter() - began)
-        if slot != DEFAULT_SLOT:
+        if given is not None and slot != DEFAULT_SLOT:
             beside = [(one.beside, one.rows) for one in group]
             counts.compared, counts.agreed = agreement(labels(manifest, given), beside)
-        if any(one.truth for one in group):
+        if given is not None and any(one.truth for one in group):
             truths = [(one.truth, one.rows) for one in group]
             counts.labelled, counts.correct = accuracy(labels(manifest, given), truths)
         self._recorder.add(manifest, counts, now_ms, slot)
 
     def _count_taken(self, taken: Taken) -> None:
         # NumPy comes with the first answer, not with the agent.
-        from edge_agent.telemetry.counts import count, count_calls, together
+        from edge_agent.telemetry.counts import count, count_unnamed, together
 
         manifest, latencies_us = taken.manifest, taken.latencies_us()
+        rows = [taken.streak.rows] * len(latencies_us)
         if not manifest.labels:
-            self._recorder.add(manifest, count_calls(latencies_us), taken.now_ms, taken.slot)
+            self._recorder.add(manifest, count_unnamed(latencies_us, rows), taken.now_ms, taken.slot)
             return
         try:
             given = together(manifest, [taken.scores()])
@@ -271,7 +272,7 @@ class Tally:
             # One of them, or some: the others are fine.
             self._count(_apart(taken))
             return
-        counts = count(manifest, given, latencies_us, [taken.streak.rows] * len(latencies_us))
+        counts = count(manifest, given, latencies_us, rows)
         self._recorder.add(manifest, counts, taken.now_ms, taken.slot)
 
     def _wrong(self, one: Seen, error: OutputWrong) -> None:

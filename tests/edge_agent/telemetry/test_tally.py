@@ -92,14 +92,30 @@ def test_failures_and_answers_keep_their_order_so_that_no_window_is_cut_in_two()
     assert found == [(1, 2, 1), (2, 2, 1)]
 
 
-def test_a_model_with_no_labels_is_counted_by_its_calls():
+def test_a_model_with_no_labels_is_counted_by_its_records_as_its_failures_are():
     recorder = Recorder(60_000)
     tally = Tally(recorder)
     slot = a_slot(a_manifest(labels=(), task="regression"))
     tally.answered(seen(slot, [[1.0, 2.0]], latency_us=123.0))
+    tally.answered(seen(slot, [[1.0, 2.0]] * 3, latency_us=123.0))
+    tally.failed(slot.manifest, "inference-failed", records=3)
     tally.close()
     (window,) = recorder.collect(0, everything=True)
-    assert (window.count, window.predictions, window.latency) == (1, {}, {latency_bucket(123.0): 1})
+    assert (window.count, window.errors, window.predictions) == (4, 3, {})
+    assert window.latency == {latency_bucket(123.0): 4}
+
+
+def test_its_features_are_counted_too():
+    reference = Reference(10, {}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5,), (1, 1))})
+    recorder = Recorder(60_000)
+    tally = Tally(recorder)
+    slot = a_slot(msgspec.structs.replace(a_manifest(labels=(), task="regression"), reference=reference))
+    one = seen(slot, [[1.0, 2.0]] * 2)
+    one.inputs = {"image": np.array([[0, 0, 0, 0], [1, 1, 1, 1]], np.float32)}
+    tally.answered(one)
+    tally.close()
+    (window,) = recorder.collect(0, everything=True)
+    assert window.features == {"image.mean": (1, 1)}
 
 
 def test_it_counts_by_itself_soon_and_not_on_the_thread_of_who_answers():
