@@ -123,18 +123,23 @@ class Shadow:
 
     def _next(self) -> _Offer | None:
         """The next call that is to be run now; None at the end."""
-        with self._changed:
-            while True:
+        while True:
+            with self._changed:
                 self._changed.wait_for(lambda: self._offers or self._stopped)
-                patient = time.monotonic() + PATIENCE_SECONDS
-                while (pause := self._pause()) and not self._stopped and time.monotonic() < patient:
+            patient = time.monotonic() + PATIENCE_SECONDS
+            # It is looked without the lock: this thread gives way to all others, and who offers must not wait for it.
+            while (pause := self._pause()) and time.monotonic() < patient:
+                with self._changed:
+                    if self._stopped:
+                        return None
                     self._changed.wait(pause)
+            with self._changed:
                 if self._stopped:
                     return None
                 offer = self._offers.popleft()
                 self._bytes -= offer.size_bytes
-                if not pause:
-                    return offer
+            if not pause:
+                return offer
 
     def _pause(self) -> float:
         """How long to wait before it is worth looking whether a run may start; 0: it may."""

@@ -242,6 +242,25 @@ def test_without_gaps_or_cycles_to_spare_it_still_says_a_little(monkeypatch, spa
         assert len(challenger.batches) == 1, "2.5 ms are saved up, and 0.5 ms a second comes to it"
 
 
+def test_whoever_answers_does_not_wait_while_it_looks_whether_there_is_room():
+    gate = Gate()
+
+    def spare() -> bool:
+        gate()
+        return True
+
+    with serving(spare=spare) as world:
+        world.runs(FakeSession(1))
+        world.runs(FakeSession(1), a_manifest(2), key=SHADOW)
+        world.ask().wait()
+        until(lambda: gate.inside)
+        offered = threading.Thread(target=lambda: [world.ask().wait() for _ in range(2)])
+        offered.start()
+        until(lambda: len(world.engine._shadow._offers) == 3)
+        gate.open()
+        offered.join()
+
+
 def test_a_device_that_has_no_room_for_a_run_is_not_asked_for_it_all_the_time(monkeypatch):
     monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
     looks = 0
