@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from edge_agent.live import Health, LiveModel, Loaded
+from edge_agent.live import Health, LiveModel, Loaded, Unmarked
 from edge_agent.runtimes.session import Array
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
@@ -290,6 +290,28 @@ def test_a_lease_that_has_ended_can_begin_again_while_its_model_is_live() -> Non
     assert live.busy_since() == lease.began_at
     live.end(lease, answered=2)
     assert (live.leases, live.health().count) == (0, 3)
+
+
+def test_a_lease_that_begins_again_is_noted_again_so_that_a_crash_is_its_models() -> None:
+    noted: list[str] = []
+
+    class Noting(Unmarked):
+        def enter(self) -> int:
+            place = super().enter()
+            noted.append(f"enters {place}")
+            return place
+
+        def leave(self, place: int) -> None:
+            noted.append(f"leaves {place}")
+
+    live = LiveModel(Noting)
+    live.switch(a_model()[0])
+    lease = live.begin()
+    assert lease is not None
+    live.end(lease)
+    assert live.again(lease)
+    live.end(lease)
+    assert noted == ["enters 0", "leaves 0", "enters 1", "leaves 1"]
 
 
 def test_a_lease_of_what_is_not_live_or_was_given_back_does_not_begin_again() -> None:

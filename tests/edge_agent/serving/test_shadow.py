@@ -216,6 +216,24 @@ def test_it_runs_after_each_call_where_it_ends_before_the_next(monkeypatch):
             until(lambda count=count: len(challenger.batches) == count)
 
 
+def test_while_a_call_is_at_work_there_is_no_gap(monkeypatch):
+    monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
+    gate, challenger = Gate(), FakeSession(1)
+    with serving("digits", "faces") as world:
+        world.runs(FakeSession(1, gate), a_manifest(1, model="faces"), key="faces")
+        world.runs(FakeSession(1))
+        world.runs(challenger, a_manifest(2), key=SHADOW)
+        settled(world, gap_seconds=60.0, run_seconds=0.05)
+        held = world.ask(model="faces")
+        until(lambda: gate.inside)
+        world.ask().wait()
+        time.sleep(0.1)
+        assert challenger.batches == []
+        gate.open()
+        held.wait()
+        until(lambda: challenger.batches)
+
+
 def test_a_gap_between_calls_is_not_enough_while_others_need_the_device(monkeypatch):
     monkeypatch.setattr(shadow_module, "TRICKLE_SHARE", 0.0)
     with serving(spare=lambda: False) as world:

@@ -306,6 +306,10 @@ def test_outputs_of_another_shape_and_failures_are_found_out_about_in_the_ordina
         call.sent()
         assert isinstance(answer, Answered)
         assert answer.outputs["scores"].shape == (2, 3)
+        runs = session.bound_runs
+        call.run(an_image_sent(2), patient=False)
+        call.sent()
+        assert session.bound_runs == runs, "what failed once is not tried each time"
 
         def fail(_):
             raise InferenceFailed("The model could not.")

@@ -72,6 +72,16 @@ def test_what_a_power_cut_has_left_wrong_is_no_fault_of_the_bytes_that_came(tmp_
         store.verify(BLOB)
 
 
+def test_a_download_that_began_anew_has_nothing_left_that_a_power_cut_could_have_taken(tmp_path: Path) -> None:
+    with ArtifactStore(tmp_path, Disk()).part(BLOB) as part:
+        part.write(DATA[:3])
+    store = ArtifactStore(tmp_path, Disk())
+    # As when a server does not know the one that was begun any more.
+    put(store, BLOB, DATA[::-1])
+    with pytest.raises(ArtifactRejected):
+        store.verify(BLOB)
+
+
 def test_another_process_verifies_for_itself(store: ArtifactStore, tmp_path: Path) -> None:
     put(store, BLOB, DATA)
     store.verify(BLOB)
