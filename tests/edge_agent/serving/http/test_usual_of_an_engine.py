@@ -1,4 +1,4 @@
-"""Whatever comes between, each request is answered with its own numbers by the version that is live, and counted once."""
+"""Whatever comes between, each is answered with its own numbers by the version that is live, and is counted once."""
 
 import json
 from collections import Counter
