@@ -28,7 +28,7 @@ class BoundCall:
         self.answered = answered
         self.scores = scores
 
-    def run(self, data: bytes) -> None:
+    def run(self, data: bytes | memoryview) -> None:
         """Raises `InferenceFailed`: then the same is to be asked in the ordinary way, which knows why."""
         for room, begin, end in self._rooms:
             room[:] = data[begin:end]
@@ -36,7 +36,12 @@ class BoundCall:
 
 
 def bind(
-    session: Session, signature: Signature, packed: Packed, data: bytes, outputs: Mapping[str, Array], told: Answered
+    session: Session,
+    signature: Signature,
+    packed: Packed,
+    data: bytes | memoryview,
+    outputs: Mapping[str, Array],
+    told: Answered,
 ) -> BoundCall | None:
     """What asks `session` in the way of `data`, which it has just made `outputs` of, and `told` of these; None where it
     cannot be asked so, or would say something else."""

@@ -101,7 +101,11 @@ class Ticket(Protocol):
 class Standing(Protocol):
     """A call that is made again and again, with other numbers in the same tensors. One thread uses it."""
 
-    def run(self, data: bytes, patient: bool) -> Answered | VedetteError | None:
+    def ready(self, patient: bool) -> bool:
+        """Whether `run` is likely to answer: for whoever must first fetch the tensors."""
+        ...
+
+    def run(self, data: bytes | memoryview, patient: bool) -> Answered | VedetteError | None:
         """The answer for the tensors in `data`, on this thread and at once. None where it is to be submitted instead,
         and made a standing call anew: another version answers, it takes too long, or others wait.
 

@@ -71,17 +71,17 @@ class StandingCall:
         self._inputs: Mapping[str, Array] = {}
         self._scores: Array | None = None
 
-    def run(self, data: bytes, patient: bool) -> Answered | VedetteError | None:
+    def ready(self, patient: bool) -> bool:
+        """Whether there is a point in `run`: it became slow or others wait, where there is none."""
+        served = self._served
+        return (served.quick or (patient and served.bearable(self._rows))) and not served.waiting
+
+    def run(self, data: bytes | memoryview, patient: bool) -> Answered | VedetteError | None:
         """The answer for the tensors in `data`. None where they are to be submitted: another version is live, it became
         slow, others wait, or the engine is closed."""
         if self._ended_ns:
             self.sent()
-        served = self._served
-        if (
-            not (served.quick or (patient and served.bearable(self._rows)))
-            or served.waiting
-            or not self._inline.acquire(False)
-        ):
+        if not self.ready(patient) or not self._inline.acquire(False):
             return None
         try:
             self._asked_ns = time.perf_counter_ns()
@@ -91,7 +91,7 @@ class StandingCall:
                 if not isinstance(begun, Lease):
                     return begun
                 lease = begun
-            elif not served.slot.again(lease):
+            elif not self._served.slot.again(lease):
                 return None
             self._run_ns = time.perf_counter_ns()
             if (bound := self._bound) is not None:
@@ -133,7 +133,7 @@ class StandingCall:
             self._lease = lease
         return lease
 
-    def _answer(self, lease: Lease, data: bytes) -> Answered | VedetteError | None:
+    def _answer(self, lease: Lease, data: bytes | memoryview) -> Answered | VedetteError | None:
         """In the ordinary way. Ends `lease` unless there is an answer; then `sent` does."""
         try:
             inputs = self._packed.views(data)

@@ -52,9 +52,12 @@ class FakeStanding:
         self._packed = packed
         self._manifest = engine.manifest(call.model)
 
-    def run(self, data: bytes, patient: bool) -> Answered | VedetteError | None:
+    def ready(self, patient: bool) -> bool:
+        return not self._engine.later and not self._engine.holds
+
+    def run(self, data: bytes | memoryview, patient: bool) -> Answered | VedetteError | None:
         engine, call = self._engine, self._call
-        if engine.later or engine.holds or engine.manifest(call.model) is not self._manifest:
+        if not self.ready(patient) or engine.manifest(call.model) is not self._manifest:
             return None
         inputs = self._packed.views(data)
         assert inputs is not None

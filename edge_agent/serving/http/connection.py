@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,6 @@ from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.response import Part, Respond, Response
 from edge_agent.serving.http.status import Refused, answer_to
-from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.port import Ticket
 
 _log = logging.getLogger(__name__)
@@ -39,6 +38,19 @@ _USUAL_MAX_BYTES = 4096
 Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
 
 
+class Usual(Protocol):
+    """A request that came twice on a connection, and is known again by its bytes."""
+
+    def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
+        """The answer to `data`, as all its bytes where they are known; None where that is not this request once more
+        and nothing else, or is to be answered the long way. Raises nothing."""
+        ...
+
+    def sent(self) -> None:
+        """The answer is on its way. To be called before anything else is asked."""
+        ...
+
+
 class Terms(msgspec.Struct, frozen=True):
     """What holds for all connections of a listener."""
 
@@ -46,7 +58,7 @@ class Terms(msgspec.Struct, frozen=True):
     """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off. Last comes whether
     this thread has nothing else to do meanwhile."""
     usual: Callable[[bytes, Head, Body], Usual | None]
-    """What answers a request that came twice, whose bytes before the tensors are given first."""
+    """What answers a request that came twice, whose bytes before the tensors, if these follow, are given first."""
     body_max_bytes: int
     hosts: frozenset[str] | None
     """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
@@ -236,11 +248,11 @@ class Connection:
             if cut >= 0 and not head.encoding:
                 # Cut out apart, tensors begin at an address that can be read from.
                 body = Body(data[start:cut], data[cut:stop])
-                if cut <= _USUAL_MAX_BYTES and not self._rest:
-                    self._notice(data[:cut], head, body)
-                self._hand_over(head, body)
             else:
-                self._hand_over(head, split(head, data[start:stop], self._terms.body_max_bytes))
+                body, cut = split(head, data[start:stop], self._terms.body_max_bytes), stop
+            if cut <= _USUAL_MAX_BYTES and head.length and not head.encoding and not self._rest:
+                self._notice(data[:cut], head, body)
+            self._hand_over(head, body)
             return
         self._begin_body(head, data[start:])
 

@@ -5,6 +5,7 @@ It is imported with the first inference, for it brings NumPy.
 
 import functools
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +14,14 @@ import numpy as np
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import shared, tensors
 from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.lent import Lent
 from edge_agent.serving.http.repeated import NUMBERS, Repeated
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
+from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call, Engine, InputWrong
 from edge_agent.serving.regions import Regions
-from edge_agent.serving.shared import Where
+from edge_agent.serving.shared import Placed, Where
 from fleet_contract.manifest import Manifest
 
 #: JSON that describes binary tensors is what a client repeats: up to this length it is read once for all requests.
@@ -105,6 +108,25 @@ class Asked:
             response = self._told(answered)
             repeated.remember(answered, response)
         return response
+
+    def usual(self, prefix: bytes, engine: Engine) -> Usual | Lent | None:
+        """What answers the same once more, which was found right: a request of the bytes `prefix` and then its tensors,
+        or of these bytes alone where its tensors lie in shared memory. None for any other, and where `engine` cannot
+        answer it now."""
+        if (repeated := self.repeated) is not None:
+            standing = engine.standing(self.call, repeated.packed)
+            return None if standing is None else Usual(prefix, self, repeated, standing)
+        request = self._request
+        inputs = _placed(request, self._regions)
+        standing = None if inputs is None else engine.standing(self.call, inputs.packed)
+        if inputs is None or standing is None:
+            return None
+        return Lent(prefix, self, inputs, {one.name: one.parameters.where for one in request.outputs}, standing)
+
+    def put(self, answered: Answered, places: Mapping[str, Where]) -> None:
+        """Writes the outputs to `places` in shared memory, and says nothing. Raises `InputWrong`."""
+        for name, where in places.items():
+            shared.put(self._regions, name, answered.outputs[name], where)
 
     def _told(self, answered: Answered) -> Response:
         request = self._request
@@ -238,6 +260,19 @@ def _repeated(request: Request) -> Repeated | None:
     ):
         return None
     return Repeated(Packed(places), _names(request))
+
+
+def _placed(request: Request, regions: Regions) -> Placed | None:
+    """The inputs of `request`, which were found right, where all are numbers in shared memory."""
+    packed, places = [], {}
+    for one in request.inputs:
+        dtype, where = tensors.DTYPES[one.datatype], one.parameters.where
+        if dtype.kind not in NUMBERS or not where.region:
+            return None
+        packed.append((one.name, dtype, one.shape))
+        places[one.name] = where
+    found = Placed(regions, places, Packed(packed))
+    return found if places and found.readable else None
 
 
 def _names(request: Request) -> tuple[str, ...]:

@@ -52,13 +52,13 @@ class Repeated:
         """Takes `response` for the form of the next, if all its outputs are numbers in binary."""
         outputs = answered.outputs
         asked = not self.outputs or tuple(outputs) == self.outputs
-        if asked and len(response.parts) == len(outputs) + 1 and all(_is_number(one) for one in outputs.values()):
+        if asked and len(response.parts) == len(outputs) + 1 and all(is_number(one) for one in outputs.values()):
             header = bytes(response.parts[0])
-            self._last = _Last(answered.manifest, _form(outputs), header, response.head(closing=False) + header)
+            self._last = _Last(answered.manifest, form(outputs), header, response.head(closing=False) + header)
 
     def _like(self, answered: Answered) -> "_Last | None":
         last = self._last
-        if last is None or last.manifest is not answered.manifest or last.form != _form(answered.outputs):
+        if last is None or last.manifest is not answered.manifest or last.form != form(answered.outputs):
             return None
         return last
 
@@ -72,9 +72,11 @@ class _Last(msgspec.Struct, frozen=True, eq=False):
     begin: bytes
 
 
-def _form(outputs: Mapping[str, Array]) -> list[tuple[object, ...]]:
+def form(outputs: Mapping[str, Array]) -> list[tuple[object, ...]]:
+    """What two answers must have in common to be told in the same words."""
     return [(name, array.dtype, array.shape) for name, array in outputs.items()]
 
 
-def _is_number(array: Array) -> bool:
+def is_number(array: Array) -> bool:
+    """Whether its bytes are told by its dtype and shape."""
     return array.dtype.kind in NUMBERS

@@ -10,16 +10,18 @@ import msgspec
 
 from edge_agent.serving import documents
 from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.connection import Usual
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.response import Respond, Response, document
 from edge_agent.serving.http.status import Refused, answer_to
-from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.port import Answered, Engine, ModelUnready, Ticket
 from edge_agent.serving.regions import Region, Regions, RegionUnknown
 from fleet_contract.errors import VedetteError
 
 _Answer: TypeAlias = Callable[[Body], Response]
 _Content = TypeVar("_Content", bound=msgspec.Struct)
+#: What a request says of a tensor that lies in shared memory.
+_REGION = b'"shared_memory_region"'
 _NO_CUDA = "This device has no CUDA shared memory. Use system shared memory."
 
 
@@ -65,23 +67,24 @@ class Routes:
         return None
 
     def usual(self, prefix: bytes, head: Head, body: Body) -> Usual | None:
-        """A request that came twice, with all of its bytes before the tensors in `prefix`; None where each is to be
-        looked at anew."""
+        """A request that came twice, with all of its bytes in `prefix` but the tensors behind it; None where each is to
+        be looked at anew."""
         inference = self._inference
         if inference is None or head.method != "POST":
+            return None
+        if body.binary is None and _REGION not in body.json:
+            # Its tensors are numbers in JSON, which are others each time.
             return None
         try:
             parts = _parts(head.path)
             if parts[-1] != "infer":
                 return None
             asked = inference.understand(*_named(head.path, parts[:-1]), body, self._engine, self._regions)
-            if (repeated := asked.repeated) is None:
-                return None
-            standing = self._engine.standing(asked.call, repeated.packed)
+            found: Usual | None = asked.usual(prefix, self._engine)
         except Exception:  # noqa: BLE001
             # `handle` meets it, too, and tells whoever asks.
             return None
-        return None if standing is None else Usual(prefix, asked, repeated, standing)
+        return found
 
     def _infer(self, head: Head, parts: list[str], body: Body, respond: Respond, patient: bool) -> Ticket | None:
         model, version = _named(head.path, parts[:-1])

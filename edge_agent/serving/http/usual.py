@@ -29,8 +29,7 @@ class Usual:
         self._message: list[Part] = []
 
     def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
-        """The answer to `data`, as all its bytes where it has the form of the last; None where that is not this request
-        once more and nothing else, or is to be answered the long way. Raises nothing."""
+        """As `connection.Usual` says; all bytes where the answer has the form of the last."""
         if len(data) != self._size_bytes or not data.startswith(self._prefix):
             return None
         try:

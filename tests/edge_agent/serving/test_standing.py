@@ -117,10 +117,12 @@ def test_one_that_became_slow_is_left_to_the_workers():
         call = standing(world)
         session.instead = lambda: time.sleep(0.001)
         until(lambda: call.run(an_image_sent(), patient=False) is None)
+        assert not call.ready(patient=False)
         # Who has nothing else to do may wait for it.
         until(lambda: world.ask().wait() and isinstance(call.run(an_image_sent(), patient=True), Answered))
         session.instead = lambda: time.sleep(0.05)
         until(lambda: call.run(an_image_sent(), patient=True) is None)
+        assert not call.ready(patient=True)
 
 
 def test_it_does_not_overtake_what_waits():
@@ -135,10 +137,12 @@ def test_it_does_not_overtake_what_waits():
         held = [world.ask() for _ in range(2)]
         until(lambda: gate.inside)
         served.quick = True
+        assert not call.ready(patient=True)
         assert call.run(an_image_sent(), patient=True) is None
         gate.open()
         for one in held:
             one.wait()
+        assert call.ready(patient=True)
         assert isinstance(call.run(an_image_sent(), patient=True), Answered)
 
 
