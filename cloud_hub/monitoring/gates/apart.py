@@ -25,11 +25,13 @@ _LEAST, _MOST = 1e-6, 1 - 1e-6
 
 
 def unproved(question: Question, past: Past) -> list[str]:
-    """The hardware targets that have not shown enough, of those that both cohorts have; the one with least first."""
+    """The hardware targets that have not shown enough, of those that both cohorts have, or where nobody is a control,
+    of all; the one with least first."""
     if question.apart is None:
         return []
-    ours, theirs = question.treated.targets, question.control.targets
-    shown = sorted((_shown(question.on(target), past), target) for target in {*ours} & {*theirs} if target)
+    ours, theirs = {*question.treated.targets}, {*question.control.targets}
+    asked = ours & theirs if theirs else ours
+    shown = sorted((_shown(question.on(target), past), target) for target in asked if target)
     return [target for so_far, target in shown if so_far < _ENOUGH]
 
 

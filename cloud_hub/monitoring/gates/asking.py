@@ -94,17 +94,18 @@ def _with(
     unmistakable: bool,
     apart: Flags | None,
 ) -> Question:
+    # Once nobody is left to be exposed, no target's share can grow.
+    apart = apart if case.exposing else None
     question = replace(
         question,
-        # Once nobody is left to be exposed, no target's share can grow.
-        apart=apart if case.exposing else None,
+        apart=apart,
         final=case.final,
         just_after=just_after,
         alone_since_seconds=found.alone_since_seconds,
     )
     if alone is None or not len(alone.treated.devices):
         return question
-    return replace(question, alone=alone, unmistakable=unmistakable)
+    return replace(question, alone=replace(alone, apart=apart), unmistakable=unmistakable)
 
 
 def ask_thresholds(
@@ -131,7 +132,9 @@ def ask_thresholds(
 
     def by_past(cohort: Cohort) -> Question:
         known = cohort.of(np.array([device in case.past.by_device for device in cohort.devices], bool))
-        return Question(known, nobody, guess, tolerated, False, correlation, promised=True, concurrent=False)
+        return Question(
+            known, nobody, guess, tolerated, False, correlation, promised=True, concurrent=False, usual=True
+        )
 
     def beside(ours: Cohort, theirs: Cohort) -> Question:
         own = by_past(ours)

@@ -210,6 +210,22 @@ def test_each_target_must_have_shown_by_itself_that_no_harm_is_done_there() -> N
     assert one_of_arm(400, 20).verdict is Verdict.NOT_ENOUGH_EVIDENCE
 
 
+@pytest.mark.parametrize("past", [Evidence(), cohort("fine", 30, EVEN, 1) + cohort("arm", 1, EVEN, 1)])
+def test_nor_is_the_first_version_of_a_fleet_cleared_on_one_target_by_all_others(past: Evidence) -> None:
+    def judged(records: int, errors: int = 0, *, exposing: bool = True) -> Gate:
+        treated = cohort("fine", 30, EVEN) + Evidence({"arm-0": Tally(1, records - errors, errors)})
+        targets = {name: "arm" if "arm" in name else "x86" for name in treated.by_device}
+        alone = Case(treated, Evidence(), past, concurrent=False, targets=targets, exposing=exposing)
+        return of("errors", judge(alone, Tolerances()))
+
+    held = judged(20, 10)
+    assert held.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "50.0 % of 20 inferences failed, on 1 device" in held.sentence
+    assert "arm devices alone weighed" in held.sentence
+    assert [judged(40).verdict, judged(100).verdict] == [Verdict.NOT_ENOUGH_EVIDENCE, Verdict.PASS]
+    assert judged(40, exposing=False).verdict is Verdict.PASS
+
+
 def test_a_target_is_asked_for_nothing_that_it_cannot_show_or_that_protects_nobody() -> None:
     assert one_of_arm(40, exposing=False).verdict is Verdict.PASS
     assert one_of_arm(40, control=0).verdict is Verdict.PASS
@@ -230,6 +246,23 @@ def test_a_version_that_is_slow_on_one_target_only_is_not_cleared_by_all_others(
 
     assert judged(0).verdict is Verdict.PASS
     held = judged(120)
+    assert held.verdict is Verdict.NOT_ENOUGH_EVIDENCE
+    assert "arm devices alone weighed" in held.sentence
+
+
+def test_nor_is_one_that_is_slow_there_where_all_devices_are_held_against_their_past_alone() -> None:
+    usual = {latency_bucket(4_000.0) + step: 25 for step in range(40)}
+
+    def judged(records: int, late: int = 0) -> Gate:
+        arm = {latency_bucket(4_000.0): records - late, latency_bucket(30_000.0): late}
+        treated = Evidence({f"fine-{number}": Tally(1, 1_000, 0, usual, EVEN) for number in range(30)})
+        past = treated + Evidence({"arm-0": Tally(1, 1_000, 0, usual, EVEN)})
+        treated += Evidence({"arm-0": Tally(1, records, 0, arm)})
+        targets = {name: "arm" if "arm" in name else "x86" for name in treated.by_device}
+        return of("latency", judge(Case(treated, past=past, concurrent=False, targets=targets), Tolerances()))
+
+    assert judged(200).verdict is Verdict.PASS
+    held = judged(200, 30)
     assert held.verdict is Verdict.NOT_ENOUGH_EVIDENCE
     assert "arm devices alone weighed" in held.sentence
 

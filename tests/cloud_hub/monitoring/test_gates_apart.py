@@ -39,6 +39,10 @@ def test_nobody_is_asked_where_no_more_devices_are_to_be_exposed() -> None:
     assert asked(seen(("arm", 9, 60)), apart=None) == []
 
 
+def test_where_nobody_is_a_control_each_target_is_asked() -> None:
+    assert asked(seen(("arm", 0, 60), ("x86", 0, 500)), seen()) == ["arm"]
+
+
 def test_a_target_without_a_control_of_its_own_is_not_asked() -> None:
     assert asked(seen(("arm", 9, 60), ("x86", 0, 500)), seen(("x86", 20, 10_000))) == []
 
