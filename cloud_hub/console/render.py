@@ -17,6 +17,7 @@ from cloud_hub.console import words
 from cloud_hub.console.actor import remembered
 from cloud_hub.console.assets import Assets, takes_gzip
 from cloud_hub.errors import NotFound
+from cloud_hub.rollouts.pinned import is_pin
 from cloud_hub.rollouts.views import FreezeView
 
 #: Nothing inline, nothing from elsewhere, no eval, no frames.
@@ -67,6 +68,7 @@ class Renderer:
         )
         self._environment.filters |= {name: getattr(words, name) for name in words.FILTERS}
         self._environment.filters |= {"when": self._when, "json": _json, "marked": marked}
+        self._environment.tests["pin"] = is_pin
         self._environment.globals |= {
             "asset": assets.url, "fleet": fleet, "version": version, "nav": _NAV,
             "signed_in": signed_in, "freeze": freeze,

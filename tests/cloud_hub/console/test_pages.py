@@ -473,3 +473,17 @@ def test_a_selector_narrows_the_devices_and_one_that_is_wrong_says_where(browser
     assert wrong.status_code == 200
     assert "wrong at column 8" in wrong.text
     assert "<b>" not in wrong.text
+
+
+def test_what_a_rollout_brought_is_linked_to_it_and_what_a_pin_did_is_not(
+    hub: FakeHub, browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ran,) = hub.rollouts.ran("lyon-line1-01")
+    # A model's name may start as the ids of pins do.
+    by = ("pin-0a1b2c", "pin-counter-v2-0a1b2c")
+    monkeypatch.setattr(
+        hub.rollouts, "ran", lambda *_: [ran.model_copy(update={"rollout": one, "decision": None}) for one in by]
+    )
+    text = browser.get("/devices/gdansk-line1-08").text
+    assert '<span class="mono">pin-0a1b2c</span>' in text
+    assert 'href="/rollouts/pin-counter-v2-0a1b2c"' in text
