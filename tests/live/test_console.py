@@ -78,6 +78,19 @@ def test_every_page_is_readable_and_accessible(
             page.screenshot(path=Path(folder) / f"{name}-{theme}-{width}.png", full_page=True)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["approval", "stopped"])
+def test_what_each_button_would_do_is_readable_and_accessible(
+    browser: Browser, fleet: Served, name: str, theme: str
+) -> None:
+    with watched(browser, theme=theme) as seen:
+        buttons = seen.open(fleet.url + PAGES[name]).locator(".confirm > summary").all()
+        assert buttons
+        for button in buttons:
+            button.click()
+        assert not seen.failures()
+
+
 @pytest.mark.parametrize("path", ["/", "/devices", "/models", "/rollouts", "/lake"])
 def test_an_empty_hub_is_accessible_too(browser: Browser, path: str) -> None:
     with serving(empty_hub(now)) as served, watched(browser) as seen:
