@@ -48,8 +48,11 @@ def bind(
     views = packed.views(data)
     if views is None or not isinstance(session, Binds):
         return None
-    numbers = all(one.dtype.kind in _NUMBERS and one.size for one in (*views.values(), *outputs.values()))
-    if not numbers or sum(one.nbytes for one in outputs.values()) > _MOST_BYTES:
+    # A model may also give what is no tensor, such as a list of dictionaries beside the label.
+    arrays = all(isinstance(one, np.ndarray) for one in outputs.values())
+    if not arrays or not all(one.dtype.kind in _NUMBERS and one.size for one in (*views.values(), *outputs.values())):
+        return None
+    if sum(one.nbytes for one in outputs.values()) > _MOST_BYTES:
         return None
     inputs = {name: np.empty(one.shape, one.dtype) for name, one in views.items()}
     # What lies there by chance may be the answer of before, and an output that is never written would pass for right.

@@ -1,5 +1,6 @@
 """What an application asks again and again, with other numbers each time: looked up and checked once."""
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     # They bring NumPy, which comes with the first model.
     from edge_agent.serving.bound import BoundCall
     from edge_agent.serving.packed import Packed
+
+_log = logging.getLogger(__name__)
 
 
 class StandingCall:
@@ -153,7 +156,10 @@ class StandingCall:
             self._may_bind = False
             from edge_agent.serving.bound import bind
 
-            self._bound = bind(lease.loaded.session, self._signature, self._packed, data, outputs, answered)
+            try:
+                self._bound = bind(lease.loaded.session, self._signature, self._packed, data, outputs, answered)
+            except Exception:  # noqa: BLE001, it was answered already
+                _log.exception("Calls of %s are not bound.", self._served.model)
             if self._bound is not None:
                 # It has answered the same.
                 self._inputs, self._scores = self._bound.inputs, self._bound.scores

@@ -299,6 +299,33 @@ def an_old_answer():
     return np.eye(3, dtype=np.float32)[[1]]
 
 
+def test_a_model_that_also_gives_what_is_no_tensor_is_answered_in_the_ordinary_way():
+    # As classifiers of scikit-learn give a list of dictionaries beside the label.
+    with serving() as world:
+        session = BindingSession()
+        ordinary = session.run
+        session.run = lambda inputs: {**ordinary(inputs), "probabilities": [{0: 1.0}]}
+        world.runs(session)
+        call = bound(world)
+        for label in (0, 1, 2):
+            answer = call.run(an_image_sent(label), patient=False)
+            call.sent()
+            assert isinstance(answer, Answered)
+            assert answer.outputs["scores"].argmax() == label
+        assert session.bound_runs == 0
+
+
+def test_a_fault_in_binding_costs_nobody_his_answer(monkeypatch, caplog):
+    with serving() as world:
+        session = BindingSession()
+        monkeypatch.setattr(session, "bind", lambda *_: 1 / 0)
+        world.runs(session)
+        answer = standing(world).run(an_image_sent(2), patient=False)
+        assert isinstance(answer, Answered)
+        assert answer.outputs["scores"].argmax() == 2
+        assert "are not bound" in caplog.text
+
+
 def test_outputs_of_another_shape_and_failures_are_found_out_about_in_the_ordinary_way():
     with serving() as world:
         session = BindingSession()
