@@ -299,6 +299,9 @@ def test_a_wave_of_which_too_few_came_to_run_it_is_shown_to_a_person() -> None:
     assert after(CANARY, replace(stuck, counts=on_its_way, fresh=on_its_way), lenient).because.code == "devices-pending"
     approved = command(held, "approve").rollout
     assert after(approved, stuck, lenient).because.code == "soaking"
+    # Who comes late was not spoken of, and is waited for.
+    late = after(approved, replace(stuck, counts=on_its_way, fresh=on_its_way), lenient)
+    assert (late.because.code, late.asked) == ("devices-pending", ())
     soaked = replace(approved, soaking_since=SOAKED.soaking_since)
     assert after(soaked, stuck, lenient).wave == 1
     worse = Counts(offered=10, heard=10, succeeded=7, failed=3)
