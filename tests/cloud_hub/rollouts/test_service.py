@@ -77,7 +77,7 @@ def test_a_good_version_reaches_everyone_in_waves(fleet: PaperGateways) -> None:
     assert [wave.covers for wave in found.waves] == [2, 3, 6]
     assert found.counts.model_dump() == {
         "eligible": 6, "offered": 6, "heard": 6, "succeeded": 6, "failed": 0, "pending": 0, "unheard": 0,
-        "waiting": 0, "held": {},
+        "waiting": 0, "pinned": 0, "held": {},
     }  # fmt: skip
     assert {gate.name for gate in found.gates} == {"installs", "parity", "errors", "predictions"}
     assert {gate.verdict for gate in found.gates} == {"pass"}
