@@ -10,7 +10,7 @@ from edge_agent.serving.port import Answered
 from edge_agent.serving.signature import Signature
 
 _NUMBERS = "fiu"
-#: Larger outputs are not kept for each connection: what there is to be saved does not grow with them.
+#: Larger tensors are not kept for each connection: what there is to be saved does not grow with them.
 _MOST_BYTES = 64 * 1024
 
 
@@ -52,7 +52,7 @@ def bind(
     arrays = all(isinstance(one, np.ndarray) for one in outputs.values())
     if not arrays or not all(one.dtype.kind in _NUMBERS and one.size for one in (*views.values(), *outputs.values())):
         return None
-    if sum(one.nbytes for one in outputs.values()) > _MOST_BYTES:
+    if sum(one.nbytes for one in (*views.values(), *outputs.values())) > _MOST_BYTES:
         return None
     inputs = {name: np.empty(one.shape, one.dtype) for name, one in views.items()}
     # What lies there by chance may be the answer of before, and an output that is never written would pass for right.

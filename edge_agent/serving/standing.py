@@ -122,6 +122,9 @@ class StandingCall:
         self._streak = self._execution.count_alike(
             served, lease, self._rows, self._streak, self._inputs, self._scores, (ended_ns - run_ns) / 1000
         )
+        if self._bound is None:
+            # A connection that rests keeps no tensors: those from shared memory may be megabytes.
+            self._inputs, self._scores = {}, None
 
     def _begin(self) -> Lease | VedetteError | None:
         """The first lease. None where what is live is not what was checked."""

@@ -121,7 +121,9 @@ class Asked:
         standing = None if inputs is None else engine.standing(self.call, inputs.packed)
         if inputs is None or standing is None:
             return None
-        return Lent(prefix, self, inputs, {one.name: one.parameters.where for one in request.outputs}, standing)
+        # The tensors of this one may be megabytes, and are fetched anew for the next.
+        asked = Asked(msgspec.structs.replace(self.call, inputs={}), request, self._regions)
+        return Lent(prefix, asked, inputs, {one.name: one.parameters.where for one in request.outputs}, standing)
 
     def put(self, answered: Answered, places: Mapping[str, Where]) -> None:
         """Writes the outputs to `places` in shared memory, and says nothing. Raises `InputWrong`."""

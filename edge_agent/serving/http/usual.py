@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from edge_agent.serving.http.inference import Asked
     from edge_agent.serving.http.repeated import Repeated
 
+#: Of an answer whose memory is kept for the next.
+_KEPT_MAX_BYTES = 128 * 1024
+
 
 class Usual:
     """Recognized by its first bytes, `prefix`: the head and the JSON, up to the tensors. All that they say was read and
@@ -43,7 +46,9 @@ class Usual:
             message = self._repeated.message(result)
             if message is None:
                 return self._asked.response(result)
-            self._answered, self._message = result, message
+            # A longer one does not come back in the same memory, and may be megabytes.
+            is_short = sum(map(len, message)) <= _KEPT_MAX_BYTES
+            self._answered, self._message = (result, message) if is_short else (None, [])
             return b"".join(message)
         except Exception as error:  # noqa: BLE001, on the thread that all are served by
             return answer_to(error)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import msgspec
@@ -297,6 +298,34 @@ def test_an_output_that_a_bound_run_never_writes_does_not_pass_for_right_by_what
 def an_old_answer():
     """What label 1 was answered."""
     return np.eye(3, dtype=np.float32)[[1]]
+
+
+def test_a_client_that_rests_keeps_no_tensors():
+    with serving() as world:
+        session, seen = FakeSession(1), []
+        world.runs(session)
+        call, ordinary = standing(world), session.run
+
+        def run(inputs):
+            seen.append(weakref.ref(inputs["image"]))
+            return ordinary(inputs)
+
+        session.run = run
+        assert isinstance(call.run(an_image_sent(), patient=False), Answered)
+        call.sent()
+        assert seen[-1]() is None
+
+
+def test_large_tensors_are_not_bound_for_they_would_be_kept_for_each_client():
+    with serving() as world:
+        session, rows = BindingSession(1), 5000
+        world.runs(session)
+        standing(world)
+        image = an_image(1, rows)
+        call = world.engine.standing(Call("digits", image), Packed([("image", np.dtype(np.float32), (rows, 4))]))
+        assert isinstance(call.run(image["image"].tobytes(), patient=False), Answered)
+        call.sent()
+        assert session.bound_runs == 0
 
 
 def test_a_model_that_also_gives_what_is_no_tensor_is_answered_in_the_ordinary_way():
