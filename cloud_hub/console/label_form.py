@@ -33,9 +33,10 @@ class OfVersion:
     correct: int
 
 
-def key(text: str) -> str:
-    """What names these labels, so that they are counted once: a file's is the same on the command line."""
-    return f"csv-{hashlib.sha256(text.encode()).hexdigest()}"
+def key(model: str, text: str) -> str:
+    """What names these labels of `model`, so that they are counted once: as on the command line, however lines end."""
+    said = "\n".join([model, *(line for line in text.splitlines() if line)])
+    return f"csv-{hashlib.sha256(said.encode()).hexdigest()}"
 
 
 def read(text: str) -> LabelsIn | list[Wrong]:
@@ -49,9 +50,12 @@ def read(text: str) -> LabelsIn | list[Wrong]:
             return [Wrong(1, f"The first line names no column {', '.join(missing)}.")]
         if more := [name for name in names if name not in COLUMNS + _OPTIONAL]:
             return [Wrong(1, f"There is no column {', '.join(more)}: leave it out.")]
+        if twice := [name for name in COLUMNS + _OPTIONAL if names.count(name) > 1]:
+            return [Wrong(1, f"The first line names column {', '.join(twice)} twice.")]
         for line in lines:
-            if len(rows) == MAX_ROWS:
-                return [Wrong(lines.line_num, f"{MAX_ROWS:,} rows are taken at once: split them.")]
+            # Whether they are right or wrong: to look at each of a million wrong ones takes minutes.
+            if len(rows) + len(wrong) == MAX_ROWS:
+                return [*wrong, Wrong(lines.line_num, f"{MAX_ROWS:,} rows are taken at once: split them.")]
             match _row(line):
                 case LabelRow() as row:
                     rows.append(row)
@@ -78,6 +82,8 @@ def by_version(said: LabelsIn) -> list[OfVersion]:
 def _row(line: Mapping[str | None, str | None]) -> LabelRow | str:
     if None in line:
         return "It has more cells than there are columns."
+    if any("\0" in cell for cell in line.values() if cell):
+        return "It has a character U+0000, as files have that are no text."
     try:
         return LabelRow.model_validate({name: cell for name, cell in line.items() if cell or name not in _OPTIONAL})
     except ValidationError as error:

@@ -60,7 +60,7 @@ class Labels:
     @property
     def mark(self) -> str:
         """Of what is shown: what is counted is that, and nothing else."""
-        return label_form.key(f"{self.model}\n{self.text}")
+        return label_form.key(self.model, self.text)
 
     @property
     def by_version(self) -> list[OfVersion]:
@@ -78,7 +78,7 @@ class Labels:
             )
             return None
         try:
-            told = self._parts.labels.take(self.model, self.said, label_form.key(self.text), by)
+            told = self._parts.labels.take(self.model, self.said, self.mark, by)
         except _REFUSALS as error:
             self.refused = error
             return None
@@ -113,6 +113,11 @@ def router(parts: Parts, renderer: Renderer) -> APIRouter:
         actor.remember(request, response, who)
         return response
 
+    @api.get("/labels/count")
+    def counted() -> Response:
+        # Whoever reloads what was answered there, or keeps its address.
+        return RedirectResponse("/labels", 303)
+
     @api.post("/labels/count")
     async def post(request: Request) -> Response:
         given, _ = await _given(request)
@@ -126,7 +131,7 @@ async def _given(request: Request) -> tuple[dict[str, str], HubError | None]:
     form = await request.form(max_part_size=MAX_BODY_BYTES)
     given = {name: value for name, value in form.items() if isinstance(value, str)}
     # Forms send their lines' ends as in mail.
-    given["text"] = _BREAK.sub("\n", given.get("text", ""))
+    given["text"] = _BREAK.sub("\n", given.get("text", "")).removeprefix("\ufeff")
     upload = form.get("upload")
     if not isinstance(upload, UploadFile) or not upload.filename:
         return given, None

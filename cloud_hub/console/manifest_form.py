@@ -53,12 +53,17 @@ async def sent(request: Request) -> Sent:
             continue
         try:
             text = await _text(upload, upload.filename)
+            name = kept = _named(upload.filename)
+            if name not in untouched and files.get(name, text) != text:
+                kept = _free(name, files)
+            # A folder of them would come back as a page that is larger than all of it.
+            if (total := sum(len(one) for one in (files | {kept: text}).values())) > MAX_CHARACTERS:
+                raise _too_large(f"{upload.filename} and what is here have {total:,} characters")
         except (Invalid, TooLarge) as error:
             refused = error
             continue
-        name = kept = _named(upload.filename)
-        if name not in untouched and files.get(name, text) != text:
-            kept = beside[name] = _free(name, files)
+        if kept != name:
+            beside[name] = kept
         untouched.discard(name)
         files[kept], read[kept] = text, _mark(text)
     return Sent(

@@ -22,6 +22,7 @@ from cloud_hub.console.render import Renderer
 from cloud_hub.console.rollout_fields import shown
 from cloud_hub.errors import Conflict, Fault, Faulty, HubError, Invalid, NotFound, Stale, TooLarge
 from cloud_hub.manifests.kinds import KINDS
+from cloud_hub.manifests.source import MAX_CHARACTERS
 from cloud_hub.manifests.views import ApplyView, DifferenceView, DiffView, ManifestFile
 
 _KEY = re.compile(r"[0-9a-f]{16,32}", re.ASCII)
@@ -85,7 +86,9 @@ class Manifests:
         return f"{' ' * (fault.column - 1)}^" if fault.column <= len(fault.excerpt) + 1 else ""
 
     def lines(self, file: ManifestFile) -> int:
-        return max(self.least, file.text.count("\n") + 1)
+        # No line is found at fault in what is too much to be read, and to number millions takes a minute.
+        unread = sum(len(one.text) for one in self.files) > MAX_CHARACTERS
+        return self.least if unread else max(self.least, file.text.count("\n") + 1)
 
     @property
     def starting(self) -> Sequence[DifferenceView]:

@@ -132,7 +132,7 @@ FILE is CSV, with the columns of its first line: device, version, labelled, corr
 @hub_command
 def label(session: Session, model: str, file: Path) -> None:
     """Tell true labels that arrived late, from FILE. The same file again counts nothing twice."""
-    rows, key = labels.read(file)
+    rows, key = labels.read(file, model)
     told = session.client.models.label(model, rows, key)
     if session.output.json:
         session.output.document(told)

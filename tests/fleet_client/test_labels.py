@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud_hub.console import label_form
 from fleet_client.errors import LabelsWrong
 from fleet_client.labels import read
 from fleet_client.views import Labels
@@ -20,11 +21,19 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_a_file_gives_its_rows_and_a_key_of_its_content(tmp_path: Path) -> None:
-    rows, key = read(written(tmp_path, HEAD + ROW))
+    rows, key = read(written(tmp_path, HEAD + ROW), "digits")
     ten, eleven = (datetime(2026, 11, 27, hour, tzinfo=UTC) for hour in (10, 11))
     assert rows == [Labels("gateway-1", 4, 200, 188, ten, eleven)]
-    assert read(written(tmp_path, HEAD + ROW))[1] == key
-    assert read(written(tmp_path, HEAD + ROW + ROW))[1] != key
+    assert read(written(tmp_path, HEAD + ROW), "digits")[1] == key
+    assert read(written(tmp_path, HEAD + ROW + ROW), "digits")[1] != key
+    assert read(written(tmp_path, HEAD + ROW), "vibration")[1] != key
+
+
+def test_the_key_is_the_consoles_however_lines_end(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    for text in (HEAD + ROW, "\ufeff" + HEAD + ROW, HEAD + ROW.rstrip(), (HEAD + ROW).replace("\n", "\r\n")):
+        path.write_bytes(text.encode())
+        assert read(path, "digits")[1] == label_form.key("digits", HEAD + ROW)
 
 
 @pytest.mark.parametrize(
@@ -40,5 +49,5 @@ def test_a_file_gives_its_rows_and_a_key_of_its_content(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_none_is_told_by_its_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(LabelsWrong) as caught:
-        read(written(tmp_path, text))
+        read(written(tmp_path, text), "digits")
     assert words in str(caught.value)

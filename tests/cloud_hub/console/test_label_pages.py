@@ -106,6 +106,8 @@ def test_what_the_hub_refuses_is_told_and_the_text_stays(browser: TestClient, hu
         (f"{HEAD}\na,3,5,5,{HOUR}\na,0,5,5,{HOUR}\n", Wrong(3, "version: Input should be greater than or equal to 1.")),
         (f"{HEAD}\na,3,5,5,{HOUR},x\n", Wrong(2, "It has more cells than there are columns.")),
         (f'{HEAD}\n"a,3\n', Wrong(2, "This is not CSV: unexpected end of data.")),
+        (f"{HEAD},correct\na,3,5,1,{HOUR},4\n", Wrong(1, "The first line names column correct twice.")),
+        (f"{HEAD}\na\0,3,5,5,{HOUR}\n", Wrong(2, "It has a character U+0000, as files have that are no text.")),
         (f"{HEAD}\n" + f"a,3,5,5,{HOUR}\n" * 1001, Wrong(1002, "1,000 rows are taken at once: split them.")),
     ],
 )
@@ -125,7 +127,31 @@ def test_a_slot_may_be_named_and_a_files_key_is_that_of_the_command_line() -> No
     assert isinstance(said, LabelsIn)
     assert [row.slot for row in said.rows] == ["shadow", "default"]
     assert by_version(said) == [OfVersion(3, 2, 10, 9)]
-    assert label_form.key("a") == "csv-ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
+    assert label_form.key("digits", "a\r\nb") == label_form.key("digits", "a\nb\n") != label_form.key("other", "a\nb")
+
+
+def test_of_ever_so_many_wrong_lines_no_more_are_looked_at_than_are_taken() -> None:
+    told = label_form.read(f"{HEAD}\n" + "x\n" * 100_000)
+    assert isinstance(told, list)
+    assert (len(told), told[-1]) == (1001, Wrong(1002, "1,000 rows are taken at once: split them."))
+
+
+def test_the_same_rows_are_counted_for_each_model_that_they_are_of(browser: TestClient, hub: FakeHub) -> None:
+    other = shown(browser, ROWS, model="vibration")
+    seen = next(a["value"] for tag, a in other.tags if tag == "input" and a.get("name") == "seen")
+    counted(browser, ROWS)
+    browser.post("/labels/count", data={"model": "vibration", "text": ROWS, "seen": seen})
+    assert [model for model, _, _ in hub.labels.taken] == ["digits", "vibration"]
+
+
+def test_a_text_may_begin_as_files_do_and_end_without_a_lines_end(browser: TestClient, hub: FakeHub) -> None:
+    counted(browser, ROWS)
+    again = counted(browser, "\ufeff" + ROWS.rstrip())
+    assert again.headers["location"] == "/labels?model=digits&counted=0&repeated=3"
+
+
+def test_who_reloads_what_a_refusal_was_told_on_comes_back_to_the_form(browser: TestClient) -> None:
+    assert browser.get("/labels/count").headers["location"] == "/labels"
 
 
 def test_whatever_is_written_is_text(browser: TestClient) -> None:

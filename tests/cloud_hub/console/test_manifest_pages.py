@@ -261,6 +261,19 @@ def test_a_file_that_is_too_large_is_told_and_does_not_come_along(browser: TestC
     assert "digits-lyon is new" in page.text
 
 
+def test_of_many_files_no_more_come_along_than_are_taken(browser: TestClient) -> None:
+    page = upload(browser, *((f"{number}.yaml", b"# " + b"x" * 50_000) for number in range(9)), **typed(ROLLOUT))
+    assert "8.yaml and what is here have" in page.text
+    assert len(page.areas) == 3
+    assert page.areas[0] == ROLLOUT
+
+
+def test_what_is_too_much_to_be_read_is_not_numbered(browser: TestClient) -> None:
+    answer = browser.post("/manifests", data=typed("a\n" * 70_000))
+    assert "131,072 are taken at once." in answer.text
+    assert len(answer.text) < 200_000
+
+
 def test_a_file_of_megabytes_costs_nothing_that_was_typed(browser: TestClient) -> None:
     page = upload(browser, ("core", b"\xff" * 9 * 1024 * 1024), **typed(ROLLOUT))
     assert "core has 9,437,184 bytes, and 131,072 characters are taken at once. Choose a smaller file." in page.text
