@@ -36,6 +36,7 @@ def http(audit: AuditService) -> Iterator[TestClient]:
     def refused() -> None:
         raise Conflict("No.")
 
+    @app.post("/labels")
     @app.post("/manifests")
     @app.post("/rollouts/new")
     async def wizard(request: Request, start: bool = False) -> Any:
@@ -82,6 +83,7 @@ def test_what_reads_and_what_was_refused_is_not_there(http: TestClient) -> None:
     http.post("/api/v1/lake/query")
     http.post("/rollouts/new")
     http.post("/manifests")
+    http.post("/labels")
     assert http.post("/refused").status_code == 409
     assert kept(http) == []
 
