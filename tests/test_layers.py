@@ -27,7 +27,7 @@ def test_every_layer_is_kept() -> None:
         ("fleet_contract/topics.py", "import edge_agent", "The contract stands alone"),
         ("edge_agent/config.py", "import pydantic", "The agent knows the rest only through the contract"),
         ("edge_agent/core/update.py", "import time", "Deciding code does no I/O"),
-        ("cloud_hub/rollouts/engine.py", "import random", "Deciding code does no I/O"),
+        ("cloud_hub/rollouts/engine/decide.py", "import random", "Deciding code does no I/O"),
         ("cloud_hub/monitoring/gates/judge.py", "import sqlalchemy", "Deciding code does no I/O"),
         ("cloud_hub/devices/selectors.py", "import sqlalchemy", "Deciding code does no I/O"),
         ("cloud_hub/app.py", "import edge_agent", "The hub knows neither agent nor client"),
