@@ -40,7 +40,7 @@ def test_no_rate_comes_of_a_wrong_answer(output: str) -> None:
         counted(output, answer_bytes=182)
 
 
-def test_who_has_no_load_generator_is_told_what_to_install(monkeypatch, tmp_path) -> None:
+def test_who_has_no_load_generator_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load.shutil, "which", lambda _: None)
     with pytest.raises(SystemExit, match="apt-get install nghttp2-client"):
         program()
