@@ -4,7 +4,6 @@ VEDETTE_SCREENSHOTS=FOLDER keeps pictures of every page there.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from cloud_hub.because import BecauseView
 from tests.fakes.console_server import Served, now, serving
 from tests.fakes.paper_fleet import busy_hub, empty_hub
 from tests.fakes.waiting import until
-from tests.live.browser import chromium, watched
+from tests.live.browser import watched
 
 pytestmark = pytest.mark.live
 
@@ -43,18 +42,6 @@ PAGES = {
     "lake": "/lake?sql=SELECT+1",
 }
 LOOKS = (("light", 1320), ("dark", 1320), ("light", 390))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def fleet() -> Iterator[Served]:
-    with serving(busy_hub(now)) as served:
-        yield served
 
 
 def drawn(page: Page) -> None:

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.fakes.console_server import Served, now, serving
-from tests.fakes.paper_fleet import busy_hub
-from tests.live.browser import Watched, chromium, watched
+from tests.fakes.console_server import Served
+from tests.live.browser import Watched, watched
 
 pytestmark = pytest.mark.live
 
@@ -34,18 +33,6 @@ HELD = """() => {
 }"""
 #: Longer than the lists here wait before they ask.
 AGES_MS = 6_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def fleet() -> Iterator[Served]:
-    with serving(busy_hub(now)) as served:
-        yield served
 
 
 class Slow:
