@@ -111,7 +111,7 @@ class ServingEngine:
             return None
         if len(self._threads) < self._workers:
             self._start_worker()
-        return job
+        return job.slip
 
     def standing(self, call: Call, packed: "Packed") -> StandingCall | None:
         try:
@@ -202,13 +202,22 @@ class ServingEngine:
                 thread.start()
 
     def _work(self) -> None:
-        while taken := self._backlog.take():
-            served, jobs = taken
-            if len(jobs) == 1:
-                self._execution.deliver(served, jobs[0], self._execution.run(served, jobs[0]))
-                continue
-            for job, outcome in zip(jobs, self._execution.run_together(served, jobs), strict=True):
-                self._execution.deliver(served, job, outcome)
+        # A step of its own, so that who waits for the next call keeps nothing of the last.
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Whether there was something to do before the end."""
+        taken = self._backlog.take()
+        if taken is None:
+            return False
+        served, jobs = taken
+        if len(jobs) == 1:
+            self._execution.deliver(served, jobs[0], self._execution.run(served, jobs[0]))
+            return True
+        for job, outcome in zip(jobs, self._execution.run_together(served, jobs), strict=True):
+            self._execution.deliver(served, job, outcome)
+        return True
 
 
 def _stopping() -> ModelUnready:

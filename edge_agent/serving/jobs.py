@@ -26,16 +26,31 @@ class Checked(msgspec.Struct, eq=False):
     asked_ns: int
 
 
+class Slip:
+    """A `Ticket` that keeps nothing of its call: a client's connection has it until the next call, and tensors may be
+    megabytes."""
+
+    __slots__ = ("cancelled",)
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
 class Job(Checked, eq=False, kw_only=True):
     """One call on its way, to be told to `done`."""
 
     done: Done
     alike: Hashable = None
     """What must be the same for two calls to go together; None: it goes alone."""
-    cancelled: bool = False
+    slip: Slip = msgspec.field(default_factory=Slip)
 
-    def cancel(self) -> None:
-        self.cancelled = True
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.slip.cancelled
 
 
 class Line:

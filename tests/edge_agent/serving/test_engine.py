@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -220,6 +221,19 @@ def test_a_cancelled_call_is_not_run():
         last.wait()
         assert gone.given == []
         assert len(session.batches) == 2
+
+
+def test_a_client_that_rests_keeps_nothing_of_a_call_that_a_worker_has_answered():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        image = an_image()
+        kept, answers = weakref.ref(image["image"]), Answers()
+        ticket = world.engine.submit(Call("digits", image), answers)
+        assert ticket is not None
+        answers.wait()
+        world.tally.flush()
+        del image
+        until(lambda: kept() is None)
 
 
 def test_a_model_that_fails_is_counted_and_the_next_call_is_answered():
