@@ -1,18 +1,16 @@
 """Artifacts by their content: a file under its final name is whole, and its hash was read back from disk."""
 
-import contextlib
 import hashlib
-import re
 import threading
 from collections import Counter
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from edge_agent.durable import asked_twice
 from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
 from edge_agent.store.disk import Disk
+from edge_agent.store.part import Part
 from edge_agent.store.quota import Quota
 from fleet_contract.because import Because
 from fleet_contract.manifest import Blob
@@ -21,66 +19,6 @@ from fleet_contract.manifest import Blob
 RESERVE_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 _NO_BOUND = Quota()
-_ETAG = re.compile(rb"[\x20-\x7e]+")
-
-
-class Part:
-    """The bytes of a blob that have come so far, open for the next. Its methods raise `TryLater`."""
-
-    def __init__(self, path: Path, blob: Blob, disk: Disk, begun: set[str]) -> None:
-        self._path = path
-        self._tag = path.with_suffix(".etag")
-        self._blob = blob
-        self._disk = disk
-        self._begun = begun
-        try:
-            path.touch(mode=0o600)
-            self._file: BinaryIO = path.open("r+b")
-            self.size_bytes = self._file.seek(0, 2)
-            self.etag = _noted(self._tag)
-        except OSError as error:
-            raise disk_trouble(error, f"starting to write {path.name}") from error
-        if not self.size_bytes:
-            begun.add(blob.digest)
-
-    def restart(self, etag: str) -> None:
-        """Forgets what has come: what comes now is the whole, as the server knows it by `etag`."""
-        try:
-            self._file.seek(0)
-            self._file.truncate()
-            if etag:
-                self._tag.write_text(etag)
-            else:
-                self._tag.unlink(missing_ok=True)
-        except OSError as error:
-            raise disk_trouble(error, f"writing {self._path.name}") from error
-        self.size_bytes, self.etag = 0, etag
-        self._begun.add(self._blob.digest)
-
-    def write(self, data: bytes) -> None:
-        """Appends."""
-        try:
-            self._disk.append(self._file, data)
-        except OSError as error:
-            raise disk_trouble(error, f"writing {self._path.name}") from error
-        self.size_bytes += len(data)
-
-    def __enter__(self) -> "Part":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._disk.sync(self._file)
-            self._file.close()
-        except OSError as problem:
-            # Closing flushes, and so can fail again; the descriptor is gone after the second.
-            with contextlib.suppress(OSError):
-                self._file.close()
-            if kind is None:
-                raise disk_trouble(problem, f"writing {self._path.name}") from problem
 
 
 class ArtifactStore:
@@ -94,8 +32,11 @@ class ArtifactStore:
         """How much of the disk is for artifacts; may be set at any time, and holds for what is fetched from then on."""
         self.trouble: Because | None = None
         """Why what must stay is too much already, as of the last `keep`."""
+        self.damage: Because | None = None
+        """That files which were safe on this disk have changed there, since this process began."""
+        self._damaged = 0
         self._verified: set[str] = set()
-        # All that is there of these has come since this process began: no power cut has taken any of it.
+        # All that is there of these has come since this process began, and was never right: no power cut has taken any.
         self._begun: set[str] = set()
         self._lock = threading.Lock()
         # Guarded by the lock: names of files, without suffixes, and what is to become of them in bytes.
@@ -112,7 +53,7 @@ class ArtifactStore:
         return _size(self.path(blob.digest)) == blob.size_bytes or _size(self._part(blob)) == blob.size_bytes
 
     def is_verified(self, blob: Blob) -> bool:
-        """Whether this process has read all bytes back from disk, and they were the right ones."""
+        """Whether this process has read all bytes back from disk, the right ones, and nobody has doubted it since."""
         return blob.digest in self._verified and _size(self.path(blob.digest)) == blob.size_bytes
 
     def admit(self, *blobs: Blob) -> None:
@@ -153,7 +94,7 @@ class ArtifactStore:
         """Reads `blob` back from disk; nothing is kept of bytes that are not what the digest names.
 
         Raises `ArtifactRejected`, "digest-wrong", when they came so; `TryLater` when they may have come right and were
-        lost before this process began ("artifact-damaged"), or the disk fails.
+        lost since, by a power cut or by the disk ("artifact-damaged"), or the disk fails.
         """
         final, part = self.path(blob.digest), self._part(blob)
         path = final if _size(final) == blob.size_bytes else part
@@ -172,6 +113,8 @@ class ArtifactStore:
         except OSError as error:
             raise disk_trouble(error, f"reading {path.name} back") from error
         if found != blob.digest and blob.digest not in self._begun:
+            if path == final:
+                self._note_damage(path)
             raise TryLater(
                 f"On disk {path.name[:12]} has the digest {found[:19]}: a power cut took some bytes, or the disk did.",
                 "They are fetched again by themselves; check the disk when it happens often.",
@@ -184,6 +127,12 @@ class ArtifactStore:
                 code="digest-wrong",
             )
         self._verified.add(blob.digest)
+        # What is found to be wrong from now on did not come so.
+        self._begun.discard(blob.digest)
+
+    def doubt(self, blob: Blob) -> None:
+        """`blob` is not to be used again before it was read back once more."""
+        self._verified.discard(blob.digest)
 
     def keep(self, digests: AbstractSet[str], proven: AbstractSet[str] = frozenset()) -> None:
         """Evicts all but `digests`. Of those, `proven` are never given up for others. Raises `TryLater`."""
@@ -201,6 +150,15 @@ class ArtifactStore:
                     self._remove(name)
             except OSError as error:
                 raise disk_trouble(error, "evicting old artifacts") from error
+
+    def _note_damage(self, path: Path) -> None:
+        # No power cut takes what was synced, read back and renamed: it is the disk, and who owns it should hear of it.
+        self._damaged += 1
+        self.damage = Because(
+            "artifact-damaged",
+            f"{self._damaged} of the files that were safe on this device's disk have changed there since the agent "
+            f"started, {path.name[:12]} the last: they are fetched again, and the disk may be about to fail.",
+        )
 
     def _on_disk(self) -> Counter[str]:
         """The bytes that are there of each blob, with all that was made of it."""
@@ -224,12 +182,6 @@ def _name(digest: str) -> str:
 
 def _stem(path: Path) -> str:
     return path.name.partition(".")[0]
-
-
-def _noted(tag: Path) -> str:
-    """The ETag in `tag`; "" when there is none, or a power cut has left something else. Raises OSError."""
-    text = tag.read_bytes() if tag.exists() else b""
-    return text.decode() if _ETAG.fullmatch(text) else ""
 
 
 def _size(path: Path) -> int | None:

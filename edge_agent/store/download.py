@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from edge_agent.distrust import distrust
 from edge_agent.failures import TryLater
 from edge_agent.store.answers import WASTED_SECONDS, Afresh, Asked, Elsewhere, Rest, Whole, meaning, size_wrong
-from edge_agent.store.artifacts import ArtifactStore, Part
+from edge_agent.store.artifacts import ArtifactStore
 from edge_agent.store.pace import Pace
+from edge_agent.store.part import Part
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Blob
 

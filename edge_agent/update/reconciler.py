@@ -263,13 +263,8 @@ class Reconciler:
                 around.artifacts.verify(step.blob)
             case Prepare():
                 self._prepare(step)
-            case Switch(manifest=None):
-                self._slot.switch(None)
             case Switch():
-                prepared, self._prepared = self._prepared, None
-                self._slot.switch(prepared)
-                self._switched_at = around.monotonic()
-                self._watch.begin(self._switched_at)
+                self._switch(step.manifest)
             case Discard():
                 self._discard()
             case Forget():
@@ -277,6 +272,21 @@ class Reconciler:
                 self._saved = None
             case _:
                 assert_never(step)
+
+    def _switch(self, manifest: Manifest | None) -> None:
+        if manifest is None:
+            self._slot.switch(None)
+            return
+        prepared, self._prepared = self._prepared, None
+        self._slot.switch(prepared)
+        self._switched_at = self._around.monotonic()
+        self._watch.begin(self._switched_at)
+        self._doubt(manifest)
+
+    def _doubt(self, manifest: Manifest) -> None:
+        """`manifest` was loaded: should it be loaded again, be it after months, its bytes are read back before."""
+        for blob in (manifest.artifact, manifest.golden.blob):
+            self._around.artifacts.doubt(blob)
 
     def _prepare(self, step: Prepare) -> None:
         around, digest = self._around, step.manifest.artifact.digest
@@ -305,6 +315,7 @@ class Reconciler:
     def _discard(self) -> None:
         if self._prepared is not None:
             self._prepared.session.close()
+            self._doubt(self._prepared.manifest)
             self._prepared = None
 
     def _proof(self, loaded: Loaded, step: Prepare) -> str:

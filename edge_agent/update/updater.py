@@ -343,7 +343,8 @@ class Updater:
             self._eviction = error.because
 
     def _publish(self) -> None:
-        found = (self._unsaved, self._eviction, self._artifacts.trouble, self._blackbox.trouble)
+        kept = self._artifacts
+        found = (self._unsaved, self._eviction, kept.trouble, kept.damage, self._blackbox.trouble)
         own = [one for one in found if one is not None]
         troubles = [*self._journals.troubles, *own, *(trouble for _, trouble in self._faults.values())]
         for reconciler in self._reconcilers.values():

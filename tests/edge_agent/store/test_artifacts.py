@@ -50,10 +50,35 @@ def test_bytes_that_rotted_after_they_were_verified_are_found_when_they_are_read
     put(store, BLOB, DATA)
     store.verify(BLOB)
     store.path(BLOB.digest).write_bytes(DATA[::-1])
-    with pytest.raises(ArtifactRejected):
+    with pytest.raises(TryLater) as caught:
         store.verify(BLOB)
+    assert caught.value.code == "artifact-damaged", "they came right, and so are no reason to reject a release"
     assert not store.is_verified(BLOB)
     assert not store.path(BLOB.digest).exists()
+    put(store, BLOB, DATA[::-1])
+    with pytest.raises(ArtifactRejected):
+        store.verify(BLOB)
+
+
+def test_a_disk_that_damages_what_was_safe_is_told_of_with_how_often_it_did(store: ArtifactStore) -> None:
+    for times in (1, 2):
+        put(store, BLOB, DATA)
+        store.verify(BLOB)
+        store.path(BLOB.digest).write_bytes(DATA[::-1])
+        with pytest.raises(TryLater):
+            store.verify(BLOB)
+        assert store.damage is not None
+        assert store.damage.code == "artifact-damaged"
+        assert store.damage.sentence.startswith(f"{times} of the files")
+
+
+def test_what_is_doubted_is_read_back_before_it_counts_again(store: ArtifactStore) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    store.doubt(BLOB)
+    assert not store.is_verified(BLOB)
+    store.verify(BLOB)
+    assert store.is_verified(BLOB)
 
 
 @pytest.mark.parametrize("left", [DATA[::-1], DATA[:3][::-1]], ids=["all of it", "some of it"])
@@ -67,6 +92,7 @@ def test_what_a_power_cut_has_left_wrong_is_no_fault_of_the_bytes_that_came(tmp_
         store.verify(BLOB)
     assert caught.value.code == "artifact-damaged"
     assert not store.is_whole(BLOB), "so it is fetched again"
+    assert store.damage is None, "a power cut in the middle of a download says nothing of the disk"
     put(store, BLOB, DATA[::-1])
     with pytest.raises(ArtifactRejected):
         store.verify(BLOB)

@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.core.limits import Limits
 from edge_agent.core.steps import Trial
+from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import InferenceFailed
 from fleet_contract.desired import Assignment
 from fleet_contract.encoding import encode
@@ -353,6 +354,13 @@ class TestAFullDisk:
             assert device.running() == 1
 
 
+def damaged(folder: Path, build: Build) -> Path:
+    """Where the artifact of `build` lies, after the disk has changed a bit of it."""
+    path = folder / "artifacts" / build.manifest.artifact.digest.removeprefix("sha256:")
+    path.write_bytes(flipped(build.artifact))
+    return path
+
+
 class TestAStateFolderThatWasDamaged:
     def test_starts_a_model_afresh_when_its_journal_is_unreadable(self, tmp_path: Path, server: BlobServer) -> None:
         with running(tmp_path, server) as device:
@@ -383,11 +391,40 @@ class TestAStateFolderThatWasDamaged:
         with running(tmp_path, server) as device:
             device.order(build)
             device.until_settled(1)
-        path = tmp_path / "artifacts" / build.manifest.artifact.digest.removeprefix("sha256:")
-        path.write_bytes(flipped(build.artifact))
+        path = damaged(tmp_path, build)
         with running(tmp_path, server) as device:
             device.until_settled(1)
             assert path.read_bytes() == build.artifact
+            # Whoever owns the disk should hear of it, also when all is well again before anybody could report.
+            (trouble,) = device.updater.state().troubles
+            assert trouble.code == "artifact-damaged"
+            assert trouble.sentence.startswith("1 of the files that were safe on this device's disk")
+
+    def test_fetches_one_that_has_rotted_while_it_had_given_its_memory_back(
+        self, tmp_path: Path, server: BlobServer
+    ) -> None:
+        build = a_build(1)
+        with running(tmp_path, server) as device:
+            device.order(build)
+            device.until_settled(1)
+            assert device.updater.slot("digits").park()
+            path = damaged(tmp_path, build)
+            with pytest.raises(ArtifactRejected, match="has changed on disk"):
+                device.infer()
+            device.until(lambda: path.exists() and path.read_bytes() == build.artifact)
+            device.until_settled(1)
+            assert device.infer() is not None
+
+    def test_reads_what_it_goes_back_to_from_the_disk_once_more(self, tmp_path: Path, server: BlobServer) -> None:
+        first = a_build(1)
+        with running(tmp_path, server) as device:
+            for build in (first, a_build(2)):
+                device.order(build)
+                device.until_settled(build.manifest.version)
+            path = damaged(tmp_path, first)
+            device.order(first)
+            device.until_settled(1)
+            assert path.read_bytes() == first.artifact
 
 
 class TestAUrlThatIsNone:

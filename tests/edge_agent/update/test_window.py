@@ -67,6 +67,19 @@ def test_it_waits_after_a_reboot_too_and_switches_then(tmp_path: Path, server: B
         device.until_settled(2)
 
 
+def test_what_the_disk_has_damaged_while_it_waited_is_fetched_again_and_not_rejected(
+    tmp_path: Path, server: BlobServer
+) -> None:
+    build = a_build(2)
+    with running(tmp_path, server) as device:
+        waits(device, build)
+        (tmp_path / "artifacts" / build.manifest.artifact.digest.removeprefix("sha256:")).write_bytes(
+            b"?" * build.manifest.artifact.size_bytes
+        )
+        device.updater.go_by(lambda: BY_NIGHT)
+        device.until_settled(2)
+
+
 def test_a_version_that_is_no_good_here_is_rejected_by_day(tmp_path: Path, server: BlobServer) -> None:
     with running(tmp_path, server) as device:
         device.updater.go_by(lambda: BY_DAY)
