@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edge_agent import __version__, identity, memory, systemd
-from edge_agent import config as configuration
 from edge_agent.blackbox import BlackBox
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
@@ -27,6 +26,7 @@ from edge_agent.reload import changes, followed
 from edge_agent.runtimes import Runtimes
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
+from edge_agent.serving.http.server import BODIES_AT_ONCE
 from edge_agent.state import StateFolder
 from edge_agent.store.quota import Quota
 from edge_agent.telemetry.gauge import Gauge
@@ -61,7 +61,8 @@ _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
 #: gives it so many times as long.
 _PATIENCE = 2.0
-#: What the agent may grow by on the smallest device: batches of all sizes leave something behind.
+#: What the agent may grow by on the smallest device, beside what requests hold: batches of all sizes leave something
+#: behind.
 _LEAST_GROWTH_BYTES = 256 * 1024 * 1024
 
 
@@ -95,7 +96,7 @@ class Agent:
                 trust,
                 who.hub,
                 quota=Quota(config.disk.artifacts_max_bytes),
-                limits=_limits(config.limits),
+                limits=_limits(config),
                 # Not where it would wear out a flash: it is written with each record, and means nothing after a reboot.
                 blackbox=BlackBox(systemd.runtime_folder(state.models)),
                 tls=lambda: _artifacts_tls(who),
@@ -110,6 +111,8 @@ class Agent:
             lambda: [key(one.model, one.slot) for one in self._updater.state().models],
             self._tally,
             queue=config.serving.queue,
+            # Of bodies alone a few of the largest are bounded; what they unpack to, and shared memory, is here.
+            queue_max_bytes=config.serving.body_max_bytes,
             workers=config.serving.workers,
             memory_max_bytes=config.serving.memory_max_bytes,
             batching={one.model: Bounds(one.max_batch, one.max_delay_ms / 1000) for one in config.serving.batching},
@@ -207,7 +210,7 @@ class Agent:
         self._link.set(_link_settings(self._config))
         self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
         self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
-        self._updater.limit(_limits(self._config.limits))
+        self._updater.limit(_limits(self._config))
         self._wall.move(self._config.timezone)
         self._feeds.follow(self._config.sources)
         _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
@@ -276,14 +279,16 @@ def _link_settings(config: Config) -> Settings:
     return Settings(config.heartbeat_seconds, config.telemetry.spool_max_bytes)
 
 
-def _limits(config: configuration.Limits) -> Limits:
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    # What applications send is no leak of a model's: the bodies that arrive, and the calls that wait.
+    least = _LEAST_GROWTH_BYTES + (BODIES_AT_ONCE + 1) * config.serving.body_max_bytes
     return Limits(
-        latency_ms=config.latency_ms or None,
-        resident_bytes=config.resident_bytes or None,
-        growth_bytes=config.growth_bytes
-        or max(_LEAST_GROWTH_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4),
-        hang_seconds=config.hang_seconds,
-        load_seconds=config.load_seconds,
+        latency_ms=limits.latency_ms or None,
+        resident_bytes=limits.resident_bytes or None,
+        growth_bytes=limits.growth_bytes or max(least, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4),
+        hang_seconds=limits.hang_seconds,
+        load_seconds=limits.load_seconds,
     )
 
 

@@ -82,7 +82,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `latency_ms` is for the median record, `resident_bytes` for the agent with all its models; 0 for no limit.
     `growth_bytes` is what the agent may grow by while its models stay the same; 0 for a quarter of the device's memory,
-    at least 256 MiB. A record that takes `hang_seconds`, or a load that takes `load_seconds`, is taken to hang.
+    at least 256 MiB and five times `serving.body_max_bytes`. A record that takes `hang_seconds`, or a load that takes
+    `load_seconds`, is taken to hang.
     """
 
     latency_ms: float = 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from edge_agent.core.batching import ALONE, Bounds
 from edge_agent.core.journal import key, split
 from edge_agent.live import LiveModel
+from edge_agent.runtimes.size import bytes_of
 from edge_agent.serving.execution import Execution
 from edge_agent.serving.jobs import Backlog, Job
 from edge_agent.serving.port import (
@@ -50,8 +51,9 @@ _STOP_SECONDS = 1.0
 class ServingEngine:
     """The `Engine` of the models that are `known`, each in its `slot`; what it serves goes into `tally`.
 
-    At most `queue` calls wait, for at most `workers` threads, which start when the first is needed. All loaded models
-    together may take `memory_max_bytes`, 0 for no bound. Shadows run while `spare` says that there are cycles for it.
+    At most `queue` calls wait, with `queue_max_bytes` of tensors or one call of more, for at most `workers` threads,
+    which start when the first is needed. All loaded models together may take `memory_max_bytes`, 0 for no bound.
+    Shadows run while `spare` says that there are cycles for it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ServingEngine:
         tally: Tally,
         *,
         queue: int = 64,
+        queue_max_bytes: int = 64 * 1024 * 1024,
         workers: int = 2,
         memory_max_bytes: int = 0,
         batching: Mapping[str, Bounds] | None = None,
@@ -72,7 +75,7 @@ class ServingEngine:
         self._batching = batching or {}
         self._workers = workers
         self._served: dict[str, Served] = {}
-        self._backlog: Backlog[Served] = Backlog(queue)
+        self._backlog: Backlog[Served] = Backlog(queue, queue_max_bytes)
         self._shadow = Shadow(tally, self._at_work, spare or SpareCycles(), len(os.sched_getaffinity(0)))
         self._residence = Residence(slot, known, memory_max_bytes)
         self._execution = Execution(tally, self._shadow, self._residence)
@@ -105,7 +108,7 @@ class ServingEngine:
                 self._inline.release()
             self._execution.deliver(served, job, outcome)
             return None
-        job.alike = served.togetherness(job)
+        job.alike, job.size_bytes = served.togetherness(job), bytes_of(call.inputs)
         if not self._backlog.put(served, job):
             done(self._full(served))
             return None
@@ -184,7 +187,9 @@ class ServingEngine:
         waiting = self._backlog.count
         seconds = math.ceil(waiting * served.typical_ns / 1e9 / self._workers)
         return Overloaded(
-            f"{waiting} calls wait already.", "Ask again later, or less often.", retry_after_seconds=max(1, seconds)
+            f"{waiting} calls wait already, with {self._backlog.size_bytes:,} bytes of tensors.",
+            "Ask again later, or less often.",
+            retry_after_seconds=max(1, seconds),
         )
 
     def _at_work(self) -> int:

@@ -1,4 +1,4 @@
-"""Calls that wait: a bounded number, oldest first, fair between models, and given to a worker one batch at a time."""
+"""Calls that wait: bounded in number and bytes, oldest first, fair between models, handed out a batch at a time."""
 
 import threading
 import time
@@ -43,6 +43,8 @@ class Job(Checked, eq=False, kw_only=True):
     """One call on its way, to be told to `done`."""
 
     done: Done
+    size_bytes: int = 0
+    """What it keeps in memory while it waits."""
     alike: Hashable = None
     """What must be the same for two calls to go together; None: it goes alone."""
     slip: Slip = msgspec.field(default_factory=Slip)
@@ -65,13 +67,16 @@ LineT = TypeVar("LineT", bound=Line)
 
 
 class Backlog(Generic[LineT]):
-    """The lines of all models. `put` on any thread, `take` on the workers'."""
+    """The lines of all models: at most `most` jobs of `most_bytes` together, or a single one of any size. `put` on any
+    thread, `take` on the workers'."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._changed = threading.Condition(threading.Lock())
         self._lines: dict[LineT, None] = {}
         self._count = 0
+        self._bytes = 0
         self._closed = False
 
     @property
@@ -79,14 +84,22 @@ class Backlog(Generic[LineT]):
         """How many jobs wait."""
         return self._count
 
+    @property
+    def size_bytes(self) -> int:
+        """What they keep in memory."""
+        return self._bytes
+
     def put(self, line: LineT, job: Job) -> bool:
         """Whether there was room for `job`."""
         with self._changed:
             if self._closed or self._count >= self._most:
                 return False
+            if self._count and self._bytes + job.size_bytes > self._most_bytes:
+                return False
             line.waiting.append(job)
             self._lines.setdefault(line)
             self._count += 1
+            self._bytes += job.size_bytes
             self._changed.notify()
         return True
 
@@ -114,7 +127,7 @@ class Backlog(Generic[LineT]):
             left = [job for line in self._lines for job in line.waiting]
             for line in self._lines:
                 line.waiting.clear()
-            self._count = 0
+            self._count = self._bytes = 0
             self._changed.notify_all()
         return left
 
@@ -122,8 +135,7 @@ class Backlog(Generic[LineT]):
         """The jobs of `line` that go now, or the seconds after which some do."""
         waiting = line.waiting
         while waiting and waiting[0].cancelled:
-            waiting.popleft()
-            self._count -= 1
+            self._pop(waiting)
         if not waiting:
             del self._lines[line]
             return [], None
@@ -139,11 +151,16 @@ class Backlog(Generic[LineT]):
             if not isinstance(step, Take):
                 return [], step.seconds
             calls = step.calls
-        jobs = [waiting.popleft() for _ in range(calls)]
-        self._count -= calls
+        jobs = [self._pop(waiting) for _ in range(calls)]
         # To the end: the next worker looks at the other models first.
         del self._lines[line]
         if waiting:
             self._lines[line] = None
         # The first has not been cancelled: nobody cancels between two looks but the others' callers.
         return [job for job in jobs if job is jobs[0] or not job.cancelled], None
+
+    def _pop(self, waiting: deque[Job]) -> Job:
+        job = waiting.popleft()
+        self._count -= 1
+        self._bytes -= job.size_bytes
+        return job

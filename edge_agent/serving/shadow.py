@@ -17,6 +17,7 @@ import msgspec
 
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
+from edge_agent.runtimes.size import bytes_of
 from edge_agent.serving.gaps import Gaps
 from edge_agent.serving.port import ServingError
 from edge_agent.serving.signature import Signature
@@ -87,14 +88,12 @@ class Shadow:
 
     def offer(self, challenger: LiveModel, seen: Seen, inputs: Mapping[str, Array]) -> None:
         """What the live model has answered; nobody writes to `inputs` any more. Returns at once."""
-        size_bytes = sum(array.nbytes for array in inputs.values())
+        size = bytes_of(inputs)
         with self._changed:
-            if self._stopped or len(self._offers) >= MOST_CALLS or self._bytes + size_bytes > MOST_BYTES:
+            if self._stopped or len(self._offers) >= MOST_CALLS or self._bytes + size > MOST_BYTES:
                 return
-            self._offers.append(
-                _Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, seen.truth, size_bytes)
-            )
-            self._bytes += size_bytes
+            self._offers.append(_Offer(challenger, seen.manifest, inputs, seen.scores, seen.rows, seen.truth, size))
+            self._bytes += size
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
                 self._thread.start()

@@ -17,6 +17,7 @@ import msgspec
 from edge_agent.errors import OutputWrong
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
+from edge_agent.runtimes.size import bytes_of
 from edge_agent.telemetry.streak import Streak, Taken
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.desired import DEFAULT_SLOT
@@ -67,7 +68,9 @@ class Seen(msgspec.Struct, eq=False):
     @property
     def size_bytes(self) -> int:
         """What it keeps in memory."""
-        return (0 if self.scores is None else self.scores.nbytes) + (0 if self.inputs is None else _size(self.inputs))
+        return (0 if self.scores is None else self.scores.nbytes) + (
+            0 if self.inputs is None else bytes_of(self.inputs)
+        )
 
 
 class _Missed:
@@ -128,7 +131,7 @@ class Tally:
         """Whether the features of `inputs` are to be counted. To be asked once for each call."""
         if not manifest.reference.features:
             return False
-        return self._budget.allows(_size(inputs))
+        return self._budget.allows(bytes_of(inputs))
 
     def answered(self, seen: Seen) -> None:
         """Returns at once; the arrays must not be written to any more."""
@@ -248,7 +251,7 @@ class Tally:
         if measured := [(one.inputs, one.rows) for one in group if one.inputs is not None]:
             began = time.perf_counter()
             counts.features = count_features(manifest, measured)
-            self._budget.measured(sum(_size(inputs) for inputs, _ in measured), time.perf_counter() - began)
+            self._budget.measured(sum(bytes_of(inputs) for inputs, _ in measured), time.perf_counter() - began)
         if given is not None and slot != DEFAULT_SLOT:
             beside = [(one.beside, one.rows) for one in group]
             counts.compared, counts.agreed = agreement(labels(manifest, given), beside)
@@ -287,7 +290,3 @@ def _apart(taken: Taken) -> list[Seen]:
         Seen(streak.live, streak.lease, streak.manifest, streak.rows, scores, None, took, now_ms=taken.now_ms)
         for scores, took in taken.apart()
     ]
-
-
-def _size(arrays: Mapping[str, Array]) -> int:
-    return sum(array.nbytes for array in arrays.values())

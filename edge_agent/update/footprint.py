@@ -3,7 +3,12 @@
 import resource
 from pathlib import Path
 
+from edge_agent import memory
+
 _STATM = Path("/proc/self/statm")
+#: What a burst of requests leaves in the allocator is worth looking for from so much on: it takes milliseconds.
+WORTH_BYTES = 32 * 1024 * 1024
+_LONGEST_PAUSE = 31
 
 
 def resident_bytes() -> int:
@@ -12,16 +17,32 @@ def resident_bytes() -> int:
 
 
 class Footprint:
-    """Measures from where things were when what is loaded last changed."""
+    """Measures from where things were when what is loaded last changed. What was freed meanwhile is given back to the
+    system first, for it is nobody's leak."""
 
     def __init__(self) -> None:
         self.resident_bytes = 0
         self.grown_bytes = 0
         self._loaded: object = None
         self._from_bytes = 0
+        self._left = self._pause = 0
+        """How many more looks go by before it is tried again, where little was to be had."""
 
-    def measure(self, loaded: object) -> None:
-        """Takes a new look, with `loaded` being all that is in memory now."""
+    def measure(self, loaded: object, most_bytes: int | None = None) -> None:
+        """Takes a new look, with `loaded` being all that is in memory now. It may grow by `most_bytes`."""
+        self._look(loaded)
+        if self.grown_bytes <= WORTH_BYTES:
+            self._left = self._pause = 0
+        elif not self._left or (most_bytes is not None and self.grown_bytes > most_bytes):
+            before = self.resident_bytes
+            memory.give_back()
+            self._look(loaded)
+            gained = before - self.resident_bytes > WORTH_BYTES
+            self._left = self._pause = 0 if gained else min(2 * self._pause + 1, _LONGEST_PAUSE)
+        else:
+            self._left -= 1
+
+    def _look(self, loaded: object) -> None:
         self.resident_bytes = resident_bytes()
         if loaded != self._loaded:
             self._loaded, self._from_bytes = loaded, self.resident_bytes

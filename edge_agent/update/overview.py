@@ -42,7 +42,7 @@ class Overview:
         monotonic: Callable[[], float],
     ) -> None:
         self._reconcilers = reconcilers
-        self._limits = limits
+        self.limits = limits
         self._blackbox = blackbox
         self._monotonic = monotonic
         self._footprint = Footprint()
@@ -53,7 +53,8 @@ class Overview:
         """What all take now, to be asked for before each round."""
         self._updater.look(self._monotonic())
         live = [one for one in self._reconcilers.values() if one.live is not None]
-        self._footprint.measure([(one.journal.key, one.live, one.parked) for one in live])
+        loaded = [(one.journal.key, one.live, one.parked) for one in live]
+        self._footprint.measure(loaded, self.limits.growth_bytes)
         blamed = suspect(one.journal for one in live)
         return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._updater.since)
 
@@ -76,7 +77,7 @@ class Overview:
                 continue
             manifest, since = preparing
             seconds = now - max(since, self._asker.since)
-            if seconds > self._limits.load_seconds:
+            if seconds > self.limits.load_seconds:
                 self._blackbox.hang(key, manifest.artifact.digest)
                 sentence = f"Loading version {manifest.version} of {key} has taken {seconds:.0f} s: it hangs."
                 return Because("load-hangs", sentence)

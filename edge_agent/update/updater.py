@@ -205,7 +205,7 @@ class Updater:
     def limit(self, limits: Limits) -> None:
         """From now on models may take so much of the device, also those that run already."""
         with self._changed:
-            self._limits = self._around.limits = limits
+            self._limits = self._around.limits = self._overview.limits = limits
             self._around.preflight = Preflight(self._around.preflight.open_session, limits)
             for slot in self._slots.values():
                 slot.slow_seconds = _slow_seconds(limits)

@@ -25,7 +25,7 @@ _RETRY_SECONDS = 5.0
 #: For requests that are under way when the agent stops.
 _DRAIN_SECONDS = 1.0
 #: How many of the largest bodies may arrive at once.
-_BODIES_AT_ONCE = 4
+BODIES_AT_ONCE = 4
 _ACCEPTED_AT_ONCE = 16
 #: A page in a browser may ask a port of this device by a name of its own; these are the device's.
 _HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
@@ -74,7 +74,7 @@ class HttpServer:
         self._connections: dict[Connection, None] = {}
         self._connections_max = connections_max
         self._on_trouble = on_trouble
-        budget = _Budget(_BODIES_AT_ONCE * body_max_bytes)
+        budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:

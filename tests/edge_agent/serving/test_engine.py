@@ -192,6 +192,36 @@ def test_no_more_than_the_workers_run_at_once_and_no_more_than_the_queue_wait():
     assert world.slot("digits").health().count == 5
 
 
+@pytest.mark.parametrize(
+    "large",
+    [np.zeros((1, 4096), np.float32), np.array([[b"a word of sixteen"] * 256], object)],
+    ids=["numbers", "strings"],
+)
+def test_what_waits_is_bounded_in_bytes_too_and_a_single_call_may_be_of_any_size(large):
+    gate = Gate()
+    manifest = a_manifest(inputs=(Tensor("image", "BYTES" if large.dtype == object else "FP32", (-1, -1)),))
+    with serving(queue=64, queue_max_bytes=3 * 16_384, workers=1) as world:
+        world.runs(FakeSession(1, gate), manifest)
+        answers = Answers()
+
+        def ask(rows: int) -> None:
+            world.engine.submit(Call("digits", {"image": np.repeat(large, rows, axis=0)}), answers)
+
+        ask(1)
+        until(lambda: gate.inside == 1)
+        ask(8)
+        assert answers.given == [], "nothing waited, so it may, however large it is"
+        ask(1)
+        (refused,) = answers.given
+        assert isinstance(refused, Overloaded)
+        assert "1 calls wait already" in str(refused)
+        gate.open()
+        answers.wait(3)
+        for _ in range(2):
+            ask(1)
+        assert not any(isinstance(one, Overloaded) for one in answers.wait(5)[1:]), "what was taken makes room"
+
+
 def test_who_asks_too_much_of_one_model_does_not_starve_another():
     gate = Gate()
     with serving("digits", "faces", queue=10, workers=1) as world:

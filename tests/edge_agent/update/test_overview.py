@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from edge_agent.core.limits import Limits
-from edge_agent.update.footprint import Footprint
+from edge_agent.update.footprint import Footprint, resident_bytes
 from edge_agent.update.overview import PAUSE_SECONDS, Awake
 from tests.fakes.blob_server import serving
 from tests.fakes.device import running
 from tests.fakes.releases import a_manifest
 from tests.fakes.tiny_models import a_build
+
+MEBIBYTE = 1024 * 1024
 
 
 def test_who_looks_often_has_been_awake_all_along() -> None:
@@ -43,6 +45,45 @@ def test_growth_counts_from_when_something_else_was_loaded(monkeypatch: pytest.M
         grown.append(footprint.grown_bytes)
     assert grown == [0, 50, 0, 0, 0], "and what was given back is no debt"
     assert footprint.resident_bytes == 95
+
+
+def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth() -> None:
+    footprint = Footprint()
+    footprint.measure("one")
+    # In pieces that the allocator takes from its heap, below one that stays: it gives none of them back by itself.
+    burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
+    footprint.measure("one")
+    assert footprint.grown_bytes > 64 * MEBIBYTE
+    del burst
+    with_what_was_freed = resident_bytes()
+    for _ in range(3):
+        footprint.measure("one")
+    assert footprint.grown_bytes < 32 * MEBIBYTE
+    assert resident_bytes() < with_what_was_freed - 64 * MEBIBYTE
+    del stays
+
+
+def test_before_anybody_is_blamed_what_was_freed_is_given_back() -> None:
+    footprint = Footprint()
+    footprint.measure("one")
+    burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
+    for _ in range(8):
+        # Nothing is to be had, and it is tried ever more rarely.
+        footprint.measure("one")
+    del burst
+    footprint.measure("one", most_bytes=64 * MEBIBYTE)
+    assert footprint.grown_bytes < 32 * MEBIBYTE
+    del stays
+
+
+def test_what_a_model_keeps_stays_growth() -> None:
+    footprint = Footprint()
+    footprint.measure("one")
+    leaked = []
+    for _ in range(3):
+        leaked += [bytearray(100_000) for _ in range(500)]
+        footprint.measure("one")
+    assert footprint.grown_bytes > 128 * MEBIBYTE
 
 
 def test_a_load_that_lasts_too_long_hangs_but_not_over_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
