@@ -19,6 +19,7 @@ class StateFolder:
         self.models = path / "models"
         """The updater's own folder."""
         self.journals = self.models / "journals"
+        self.artifacts = self.models / "artifacts"
         self._lock: int | None = None
 
     def create(self) -> None:

@@ -16,9 +16,6 @@ from edge_agent.errors import ConfigWrong, NotJoined, StateUnusable
 from edge_agent.state import StateFolder
 from fleet_contract.join import Identity
 
-#: A model, the one before it, and the next, when no quota says how large they may be.
-_MODELS_BYTES = 256 * 1024 * 1024
-
 
 def examine(path: Path) -> Iterator[Finding]:
     """Looks at the device whose config is at `path`. Each finding comes as soon as it is there."""
@@ -30,7 +27,7 @@ def examine(path: Path) -> Iterator[Finding]:
         yield wrong("config", error.what, error.remedy or "Mend the config.")
     yield from service()
     state = StateFolder(config.state_dir)
-    yield from storage.storage(state, config.telemetry.spool_max_bytes + _MODELS_BYTES)
+    yield from storage.storage(state, config.telemetry.spool_max_bytes, config.disk.artifacts_max_bytes)
     who = None
     try:
         who = identity.load(state)
@@ -48,8 +45,9 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from findings
     yield from hardware.hardware(built)
     yield from hardware.sources(config.sources)
-    yield from work.models(state)
-    yield work.spool(state, config.telemetry.spool_max_bytes)
+    yield from work.models(state, now)
+    yield from work.artifacts(state)
+    yield from work.spool(state, config.telemetry.spool_max_bytes)
 
 
 def become_owner(path: Path) -> list[Finding]:
@@ -95,7 +93,7 @@ def become_owner(path: Path) -> list[Finding]:
 def _fleet(who: Identity, state: StateFolder, now: datetime) -> Iterator[Finding]:
     hub = network.hub(who)
     yield trust.clock(who, now, hub.clock)
-    yield from trust.certificate(who, state, now)
+    yield from trust.certificate(who, state, now, hub.clock)
     yield hub.finding
     yield from network.broker(who, state)
 

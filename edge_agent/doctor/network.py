@@ -1,14 +1,19 @@
 """Looks at how far the device gets: to its hub over HTTP, to its broker over TCP, TLS and MQTT 5."""
 
+import contextlib
+import os
 import socket
 import ssl
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import urllib3
 
+from edge_agent.distrust import distrust
 from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
 from edge_agent.errors import StateUnusable
 from edge_agent.state import StateFolder
@@ -38,25 +43,55 @@ class HubSeen:
 
 def hub(who: Identity) -> HubSeen:
     """The hub that the device has joined."""
+    from edge_agent.transport.tls import artifacts_context
+
     url = who.hub.rstrip("/") + "/healthz"
-    timeout = urllib3.Timeout(connect=_TIMEOUT_SECONDS, read=_TIMEOUT_SECONDS)
-    with urllib3.PoolManager(retries=False, timeout=timeout) as pool:
-        try:
-            answer = pool.request("GET", url)
-        except urllib3.exceptions.HTTPError as error:
-            remedy = f"Start the hub, or mend the network or the name between. {_OFFLINE}"
-            return HubSeen(wrong("hub", f"No answer from {who.hub}: {error}.", remedy))
-    date = answer.headers.get("Date", "")
     try:
-        clock = parsedate_to_datetime(date)
-    except ValueError:
-        clock = None
+        answer = _asked(url, artifacts_context(who))
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        if (doubt := _doubt(error)) is not None:
+            why, remedy = doubt
+            says = f"The certificate of {who.hub} is not to be trusted: {why}."
+            return HubSeen(wrong("hub", says, remedy or "Ask who runs the hub."), _clock_of_anybody(url))
+        remedy = f"Start the hub, or mend the network or the name between. {_OFFLINE}"
+        return HubSeen(wrong("hub", f"No answer from {who.hub}: {error}.", remedy))
     if answer.status != 200:
         remedy = "Look at the hub's log, or at the proxy in front of it."
-        return HubSeen(
-            warning("hub", f"{who.hub} answers {answer.status}, and not as a Vedette hub does.", remedy), clock
-        )
-    return HubSeen(ok("hub", f"{who.hub} answers."), clock)
+        says = f"{who.hub} answers {answer.status}, and not as a Vedette hub does."
+        return HubSeen(warning("hub", says, remedy), _clock(answer))
+    return HubSeen(ok("hub", f"{who.hub} answers."), _clock(answer))
+
+
+def _asked(url: str, context: ssl.SSLContext) -> urllib3.BaseHTTPResponse:
+    timeout = urllib3.Timeout(connect=_TIMEOUT_SECONDS, read=_TIMEOUT_SECONDS)
+    with urllib3.PoolManager(retries=False, timeout=timeout, ssl_context=context) as pool:
+        return pool.request("GET", url)
+
+
+def _clock_of_anybody(url: str) -> datetime | None:
+    """What the clock of the server says, whoever it is: to a device whose clock is wrong, nobody's certificate is
+    right."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings(), contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
+        return _clock(_asked(url, context))
+    return None
+
+
+def _clock(answer: urllib3.BaseHTTPResponse) -> datetime | None:
+    try:
+        clock = parsedate_to_datetime(answer.headers.get("Date", ""))
+    except ValueError:
+        return None
+    # A zone that is written as unknown is UTC all the same (RFC 9110, 5.6.7).
+    return clock if clock.tzinfo is not None else clock.replace(tzinfo=UTC)
+
+
+def _doubt(error: BaseException) -> tuple[str, str] | None:
+    """Why a server is not to be trusted, and what to do, where that is what `error` is about; urllib3 wraps it."""
+    inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
+    return distrust(inner)
 
 
 def broker(who: Identity, state: StateFolder) -> Iterator[Finding]:
@@ -76,14 +111,16 @@ def broker(who: Identity, state: StateFolder) -> Iterator[Finding]:
             connection = _over_tls(connection, who, state)
     except StateUnusable as error:
         connection.close()
-        yield unknown("broker", error.what, "Run as root or as the agent's user.")
+        if isinstance(error.__cause__, PermissionError):
+            yield unknown("broker", error.what, "Run as root or as the agent's user.")
+        else:
+            yield wrong("broker", error.what, error.remedy)
         return
     except ssl.SSLCertVerificationError as error:
         connection.close()
+        why, remedy = distrust(error) or (str(error), "")
         yield wrong(
-            "broker",
-            f"The certificate of {where} is not to be trusted: {error.verify_message}.",
-            "Set the clock right if it is wrong; else ask who runs the broker.",
+            "broker", f"The certificate of {where} is not to be trusted: {why}.", remedy or "Ask who runs the broker."
         )
         return
     except OSError as error:
@@ -95,9 +132,14 @@ def broker(who: Identity, state: StateFolder) -> Iterator[Finding]:
 
 
 def _over_tls(connection: socket.socket, who: Identity, state: StateFolder) -> socket.socket:
-    from edge_agent.transport.tls import context
+    from edge_agent.transport.tls import presenting
 
-    return context(who, state).wrap_socket(connection, server_hostname=who.broker.host)
+    # Not from where the agent keeps it: it may not be there yet, and nothing is written.
+    with os.fdopen(os.memfd_create("certificate"), "wb") as certificate:
+        certificate.write(who.certificate.encode())
+        certificate.flush()
+        context = presenting(who, Path(f"/proc/self/fd/{certificate.fileno()}"), state.device_key)
+    return context.wrap_socket(connection, server_hostname=who.broker.host)
 
 
 def _greeted(connection: socket.socket, who: Identity, where: str, *, running: bool) -> Finding:

@@ -1,5 +1,6 @@
 """Looks at where the agent keeps its state: room, rights, owners."""
 
+import contextlib
 import os
 import pwd
 import re
@@ -9,9 +10,10 @@ from pathlib import Path
 
 from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
 from edge_agent.state import StateFolder
+from edge_agent.store.artifacts import RESERVE_BYTES
 
-#: Below this an update of a small model does not fit beside the one that runs.
-_LEAST_BYTES = 64 * 1024 * 1024
+#: A model, the one before it, and the next, when no quota says how large they may be.
+_MODELS_BYTES = 256 * 1024 * 1024
 _LEAST_FILES = 1_000
 #: File systems that forget.
 _FORGETFUL = ("tmpfs", "ramfs")
@@ -19,8 +21,10 @@ _FORGETFUL = ("tmpfs", "ramfs")
 _NAMED = 3
 
 
-def storage(state: StateFolder, wanted_bytes: int, mounts: Path = Path("/proc/self/mounts")) -> Iterator[Finding]:
-    """The state folder, in which the agent may come to use `wanted_bytes` more."""
+def storage(
+    state: StateFolder, spool_max_bytes: int, artifacts_max_bytes: int = 0, mounts: Path = Path("/proc/self/mounts")
+) -> Iterator[Finding]:
+    """The state folder, with what telemetry and models may come to take of it; 0 for models: no bound."""
     try:
         status = state.path.stat()
     except FileNotFoundError:
@@ -34,7 +38,8 @@ def storage(state: StateFolder, wanted_bytes: int, mounts: Path = Path("/proc/se
         yield unknown("state", f"{state.path} cannot be looked at: {error.strerror}.", "Run as root or as its owner.")
         return
     yield from _rights(state, status)
-    yield from _room(state.path, wanted_bytes, mounts)
+    shares = ((state.spool, spool_max_bytes), (state.artifacts, artifacts_max_bytes or _MODELS_BYTES))
+    yield from _room(state.path, sum(max(0, most - _taken(folder)) for folder, most in shares), mounts)
 
 
 def _rights(state: StateFolder, status: os.stat_result) -> Iterator[Finding]:
@@ -47,6 +52,7 @@ def _rights(state: StateFolder, status: os.stat_result) -> Iterator[Finding]:
         )
     strange: list[Path] = []
     open_keys: list[Path] = []
+    locked: list[Path] = []
     try:
         for folder, _, names in os.walk(state.path, onerror=_raise):
             for path in (Path(folder), *(Path(folder, name) for name in names)):
@@ -55,6 +61,9 @@ def _rights(state: StateFolder, status: os.stat_result) -> Iterator[Finding]:
                     strange.append(path)
                 if path.suffix == ".key" and mine.st_mode & 0o077:
                     open_keys.append(path)
+                needed = stat.S_IRWXU if stat.S_ISDIR(mine.st_mode) else stat.S_IRUSR | stat.S_IWUSR
+                if mine.st_mode & needed != needed:
+                    locked.append(path)
     except OSError as error:
         yield unknown(
             "state", f"{error.filename} cannot be looked at: {error.strerror}.", f"Run as root or as {owner}."
@@ -67,9 +76,15 @@ def _rights(state: StateFolder, status: os.stat_result) -> Iterator[Finding]:
             "somebody has run the agent as another user.",
             f"chown -R {owner}: {state.path}",
         )
+    if locked:
+        yield wrong(
+            "state",
+            f"{owner} may not read and write {_some(locked)} in {state.path}: the agent can keep nothing there.",
+            f"chmod -R u+rwX {state.path}",
+        )
     for key in open_keys:
         yield wrong("state", f"The key {key} may be read by others than {owner}.", f"chmod 600 {key}")
-    if not strange and not open_keys and not status.st_mode & 0o077:
+    if not strange and not open_keys and not locked and not status.st_mode & 0o077:
         holder = "an agent runs on it" if state.locked() else "no agent runs on it now"
         yield ok("state", f"{state.path} belongs to {owner}, and to nobody else; {holder}.")
 
@@ -86,10 +101,11 @@ def _room(folder: Path, wanted_bytes: int, mounts: Path) -> Iterator[Finding]:
         )
     elif disk.f_files and disk.f_favail < _LEAST_FILES:
         yield wrong("disk", f"Only {disk.f_favail} more files fit on the disk of {folder}.", "Delete small files.")
-    elif free < _LEAST_BYTES:
+    elif free < RESERVE_BYTES:
         yield wrong(
             "disk",
-            f"{_size(free)} are free on the disk of {folder}: no update fits, and telemetry will be dropped.",
+            f"{_size(free)} are free on the disk of {folder}: below {_size(RESERVE_BYTES)} no update is begun, and "
+            "telemetry is dropped when nothing is free.",
             "Make room; `journalctl --vacuum-size=50M` is often the quickest.",
         )
     elif free < wanted_bytes:
@@ -108,6 +124,16 @@ def _room(folder: Path, wanted_bytes: int, mounts: Path) -> Iterator[Finding]:
             f"{folder} is on a {kind}: identity, models and telemetry are gone after a restart of the device.",
             "Name a folder on a disk in state_dir.",
         )
+
+
+def _taken(folder: Path) -> int:
+    """The bytes of the files in `folder`; 0 for what is not there, or goes while one looks."""
+    taken = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                taken += Path(place, name).lstat().st_size
+    return taken
 
 
 #: How spaces and the like are written in a list of mounts.

@@ -16,8 +16,9 @@ _SKEW = timedelta(seconds=60)
 _JOIN_AGAIN = "Join again with a new token from `vedette devices token`; the device's key is kept."
 
 
-def certificate(who: Identity, state: StateFolder, now: datetime) -> Iterator[Finding]:
-    """The device's certificate and key."""
+def certificate(who: Identity, state: StateFolder, here: datetime, hubs: datetime | None = None) -> Iterator[Finding]:
+    """The device's certificate and key, by the hub's clock where that is known: the one `here` may be wrong."""
+    now = hubs or here
     if not who.certificate:
         yield wrong("certificate", "The identity holds no certificate.", _JOIN_AGAIN)
         return
@@ -33,7 +34,8 @@ def certificate(who: Identity, state: StateFolder, now: datetime) -> Iterator[Fi
     if own.public_key() != key.public_key():
         yield wrong("certificate", f"The certificate is for another key than {state.device_key}.", _JOIN_AGAIN)
     elif own.not_valid_after_utc <= now:
-        yield wrong("certificate", f"It has expired on {own.not_valid_after_utc:%Y-%m-%d}.", _JOIN_AGAIN)
+        if_clock = "" if hubs is not None else "Set the clock right, if it is wrong. Else: "
+        yield wrong("certificate", f"It has expired on {own.not_valid_after_utc:%Y-%m-%d}.", if_clock + _JOIN_AGAIN)
     elif own.not_valid_before_utc > now:
         yield wrong(
             "certificate", f"It is valid from {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on.", "Set the clock right."

@@ -46,7 +46,7 @@ class ArtifactStore:
 
     def path(self, digest: str) -> Path:
         """Where the blob of `digest` is, once it was verified."""
-        return self._folder / _name(digest)
+        return self._folder / file_name(digest)
 
     def is_whole(self, blob: Blob) -> bool:
         """Whether all bytes are on disk; they may still be the wrong ones."""
@@ -62,7 +62,7 @@ class ArtifactStore:
         Evicts what nobody was promised, if that helps. Raises `ArtifactRejected`, "quota-exceeded", when they can
         never fit beside what is proven, and `TryLater` when others must be done first ("quota-full") or the disk fails.
         """
-        wanted = {_name(blob.digest): blob.size_bytes for blob in blobs}
+        wanted = {file_name(blob.digest): blob.size_bytes for blob in blobs}
         with self._lock:
             try:
                 for name in self.quota.room(wanted, self._proven, self._promised, self._on_disk()):
@@ -76,7 +76,7 @@ class ArtifactStore:
         try:
             with self._lock:
                 on_disk = self._on_disk()
-                promised = {**self._promised, _name(blob.digest): blob.size_bytes}
+                promised = {**self._promised, file_name(blob.digest): blob.size_bytes}
             free = self._disk.free_bytes(self._folder)
         except OSError as error:
             raise disk_trouble(error, "looking for room") from error
@@ -136,9 +136,9 @@ class ArtifactStore:
 
     def keep(self, digests: AbstractSet[str], proven: AbstractSet[str] = frozenset()) -> None:
         """Evicts all but `digests`. Of those, `proven` are never given up for others. Raises `TryLater`."""
-        names = {_name(digest) for digest in digests}
+        names = {file_name(digest) for digest in digests}
         with self._lock:
-            self._proven = frozenset(_name(digest) for digest in proven)
+            self._proven = frozenset(file_name(digest) for digest in proven)
             self._promised = {name: size for name, size in self._promised.items() if name in names}
             self._verified &= digests
             self._begun &= digests
@@ -176,7 +176,8 @@ class ArtifactStore:
         return self.path(blob.digest).with_suffix(".part")
 
 
-def _name(digest: str) -> str:
+def file_name(digest: str) -> str:
+    """What a blob's file is called, once it was verified."""
     return digest.removeprefix("sha256:")
 
 

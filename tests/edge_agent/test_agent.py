@@ -256,6 +256,22 @@ def test_what_a_killed_agent_had_kept_is_sent_by_the_next_one_under_its_boot(hub
     until(lambda: any(boot != killed.boot for boot, _ in hub.counted))
 
 
+def test_a_disk_that_damages_a_model_is_told_of_though_the_model_is_back_before_anybody_listens(hub, server, agent):
+    build = a_build(1)
+    server.blobs.update(build.blobs)
+    process = agent()
+    hub.order(1, build)
+    hub.said(lambda one: runs(one, 1))
+    process.stop()
+    artifact = process.state.artifacts / build.manifest.artifact.digest.removeprefix("sha256:")
+    artifact.write_bytes(bytes(len(build.artifact)))
+    process.start()
+    hub.said(lambda one: runs(one, 1) and [trouble.code for trouble in one.troubles] == ["artifact-damaged"])
+    until(lambda: ("trouble", "artifact-damaged") in {(one.kind, one.code) for one in hub.events})
+    assert artifact.read_bytes() == build.artifact
+    assert process.stop()[0] == 0
+
+
 def test_a_missing_dataset_is_a_trouble_in_the_report_until_it_is_there(hub, server, agent, tmp_path):
     build = a_build(1)
     server.blobs.update(build.blobs)

@@ -1,10 +1,11 @@
 """Each thing that can be wrong with a device is planted, and the doctor names it and what to do."""
 
+import contextlib
 import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,16 +14,15 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from edge_agent.core.journal import fresh
-from edge_agent.doctor import hardware, network, service, storage, trust, work
+from edge_agent.doctor import hardware, network, service, storage, trust
 from edge_agent.doctor.finding import Finding, Verdict, told
 from edge_agent.join import _certificate_request, device_key
 from edge_agent.sources.settings import Camera, Folder, Mqtt, Replay
 from edge_agent.state import StateFolder
-from fleet_contract.because import Because
 from fleet_contract.join import Broker, Identity
-from fleet_contract.report import Phase
 from provisioning.pki import Authority, Request
+from tests.edge_agent.doctor.found import the
+from tests.fakes.certificates import server_context
 from tests.fakes.hub import Answer, fake_hub
 from tests.fakes.rumqttd import free_port, rumqttd
 
@@ -41,13 +41,6 @@ def joined(state: StateFolder, *, port: int = 1, tls: bool = False, hub: str = "
     certificate = AUTHORITY.sign_device(Request(_certificate_request(device_key(state))), "press-1", NOW)
     broker = Broker("127.0.0.1", port, tls)
     return Identity("default", "press-1", hub, broker, (), (), certificate, AUTHORITY.certificate, "cpu-vnni", NOW)
-
-
-def the(findings: Iterable[Finding], verdict: Verdict) -> Finding:
-    """The one finding of that kind."""
-    (found,) = [one for one in findings if one.verdict is verdict]
-    assert found.remedy or verdict in (Verdict.OK, Verdict.UNKNOWN)
-    return found
 
 
 # Where the state is.
@@ -84,6 +77,33 @@ def test_files_that_another_user_has_left_are_named(state):
     assert found.remedy == f"chown -R 4321: {state.path}"
 
 
+@pytest.mark.parametrize("where", ["models", "models/journals/digits.json"])
+def test_what_its_own_user_may_not_write_is_wrong(state, where):
+    state.journals.mkdir(parents=True)
+    (state.journals / "digits.json").write_bytes(b"")
+    assert not [one for one in storage.storage(state, 0) if one.verdict is Verdict.WRONG]
+    (state.path / where).chmod(0o500)
+    found = the(storage.storage(state, 0), Verdict.WRONG)
+    assert Path(where).name in found.sentence
+    assert found.remedy == f"chmod -R u+rwX {state.path}"
+    (state.path / where).chmod(0o700)
+
+
+def test_the_room_that_the_agent_may_still_take_is_what_the_config_allows_without_what_it_has(state):
+    def says(*most: int) -> str:
+        return next(one.sentence for one in storage.storage(state, *most) if one.about == "disk")
+
+    mebibyte = 1024 * 1024
+    assert "may use 64 MiB more" in says(32 * mebibyte, 32 * mebibyte)
+    assert "may use 288 MiB more" in says(32 * mebibyte)
+    for folder in (state.spool / "windows", state.artifacts):
+        folder.mkdir(parents=True)
+        (folder / "1").write_bytes(b"x" * mebibyte)
+    assert "may use 62 MiB more" in says(32 * mebibyte, 32 * mebibyte)
+    assert "may use 31 MiB more" in says(32 * mebibyte, 1)
+    assert the(storage.storage(state, 0, 1 << 50), Verdict.WARNING).about == "disk"
+
+
 def test_a_full_disk_a_tight_one_and_one_without_inodes_are_told_apart(state, monkeypatch):
     disk = os.statvfs(state.path)
 
@@ -97,6 +117,8 @@ def test_a_full_disk_a_tight_one_and_one_without_inodes_are_told_apart(state, mo
     room = {"f_frsize": 4096, "f_bavail": 1 << 30, "f_files": 1 << 20, "f_favail": 1 << 20, "f_flag": 0}
     assert like(**room) in (Verdict.OK, Verdict.WARNING)
     assert like(**{**room, "f_bavail": 100}) is Verdict.WRONG
+    # An update of a small model fits into this.
+    assert like(**{**room, "f_bavail": (1 << 25) // 4096}) is Verdict.WARNING
     assert like(**{**room, "f_bavail": (1 << 29) // 4096}) is Verdict.WARNING
     assert like(**{**room, "f_favail": 10}) is Verdict.WRONG
     assert like(**{**room, "f_flag": os.ST_RDONLY}) is Verdict.WRONG
@@ -107,9 +129,9 @@ def test_a_disk_that_forgets_is_told_of(state, tmp_path):
     mounts.write_text(
         f"/dev/sda / ext4 rw 0 0\ntmpfs {state.path.parent} tmpfs rw 0 0\nnone /else\\040where ext4 rw 0 0\n"
     )
-    assert "tmpfs" in the(storage.storage(state, 0, mounts), Verdict.WARNING).sentence
+    assert "tmpfs" in the(storage.storage(state, 0, mounts=mounts), Verdict.WARNING).sentence
     mounts.write_text(f"tmpfs / tmpfs rw 0 0\n/dev/sda {state.path.parent} ext4 rw 0 0\n")
-    assert not [one for one in storage.storage(state, 0, mounts) if one.verdict is Verdict.WARNING]
+    assert not [one for one in storage.storage(state, 0, mounts=mounts) if one.verdict is Verdict.WARNING]
 
 
 # Who the device is.
@@ -120,8 +142,16 @@ def test_a_valid_certificate_is_fine_and_then_runs_out(state):
     assert the(trust.certificate(who, state, NOW + timedelta(minutes=1)), Verdict.OK)
     end = x509.load_pem_x509_certificate(who.certificate.encode()).not_valid_after_utc
     assert "expires on" in the(trust.certificate(who, state, end - timedelta(days=5)), Verdict.WARNING).sentence
-    assert "expired" in the(trust.certificate(who, state, end), Verdict.WRONG).sentence
+    expired = the(trust.certificate(who, state, end), Verdict.WRONG)
+    assert "expired" in expired.sentence
+    assert expired.remedy.startswith("Set the clock right, if it is wrong.")
     assert "clock" in the(trust.certificate(who, state, NOW - timedelta(days=4000)), Verdict.WRONG).remedy
+
+
+def test_a_certificate_is_judged_by_the_hubs_clock_where_that_is_known(state):
+    who, far = joined(state), NOW + timedelta(days=365 * 40)
+    assert the(trust.certificate(who, state, far, NOW + timedelta(minutes=1)), Verdict.OK)
+    assert the(trust.certificate(who, state, NOW, far), Verdict.WRONG).remedy.startswith("Join again")
 
 
 def test_a_certificate_for_another_key_a_damaged_one_and_none_are_wrong(state):
@@ -173,6 +203,46 @@ def test_a_hub_that_is_away_is_wrong(state):
     seen = network.hub(joined(state, hub="http://127.0.0.1:1"))
     assert seen.finding.verdict is Verdict.WRONG
     assert seen.clock is None
+
+
+@contextmanager
+def https(folder: Path, now: datetime, date: str) -> Iterator[str]:
+    """A hub whose certificate, of the fleet's authority, is valid around `now`, and whose clock shows `date`."""
+    context = server_context(folder, AUTHORITY, now, clients=False)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            # A device that trusts nobody hangs up.
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(1000)
+                secured.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_a_hub_over_https_is_trusted_as_its_artifacts_are(tmp_path, state):
+    with https(tmp_path, NOW, "Fri, 27 Nov 2026 14:00:00 -0000") as url:
+        seen = network.hub(joined(state, hub=url))
+    assert seen.finding.verdict is Verdict.OK, seen.finding
+    assert seen.clock == datetime(2026, 11, 27, 14, tzinfo=UTC)
+
+
+def test_to_a_clock_that_is_wrong_no_certificate_is_right_and_the_hub_still_tells_the_time(tmp_path, state):
+    with https(tmp_path, NOW + timedelta(days=9000), "Wed, 01 Jan 2053 00:00:00 GMT") as url:
+        seen = network.hub(joined(state, hub=url))
+    assert seen.finding.verdict is Verdict.WRONG
+    assert "not yet valid" in seen.finding.sentence
+    assert "clock" in seen.finding.remedy
+    assert trust.clock(None, NOW, seen.clock).verdict is Verdict.WRONG
 
 
 def test_a_broker_takes_the_device_unless_its_agent_is_connected_already(tmp_path, state):
@@ -237,6 +307,19 @@ def test_what_greets_a_broker_is_mqtt_5(device):
         length, used = length + packet[2] * 128, 3
     assert len(packet) == used + length
     assert packet.endswith(device.encode())
+
+
+def test_a_key_that_does_not_fit_is_told_of_and_nothing_is_written(state):
+    who = joined(state, tls=True)
+    state.device_key.unlink()
+    device_key(state)
+    before = {path: path.stat().st_mtime_ns for path in state.path.rglob("*")}
+    with answering(b"") as port:
+        who = msgspec.structs.replace(who, broker=Broker("127.0.0.1", port, tls=True))
+        found = the(network.broker(who, state), Verdict.WRONG)
+    assert "cannot be used" in found.sentence
+    assert "Join again" in found.remedy
+    assert {path: path.stat().st_mtime_ns for path in state.path.rglob("*")} == before
 
 
 # What computes.
@@ -317,26 +400,6 @@ def test_the_service_is_as_systemd_says(tmp_path, monkeypatch, said, verdicts):
 
 def test_without_systemd_something_else_must_start_the_agent(tmp_path):
     assert the(service.service(tmp_path / "none"), Verdict.UNKNOWN)
-
-
-# What it does.
-
-
-def test_models_are_as_their_journals_say(state):
-    assert the(work.models(state), Verdict.OK).about == "models"
-    state.journals.mkdir(parents=True)
-    journal = fresh("digits", NOW)
-    (state.journals / "digits.json").write_bytes(msgspec.json.encode(journal))
-    assert "nothing runs" in the(work.models(state), Verdict.OK).sentence
-    rejected = msgspec.structs.replace(journal, phase=Phase.REJECTED, because=Because("too-slow", "It took 9 s."))
-    (state.journals / "digits.json").write_bytes(msgspec.json.encode(rejected))
-    assert "It took 9 s." in the(work.models(state), Verdict.WARNING).sentence
-    (state.journals / "digits.json").write_bytes(b"{")
-    assert "damaged" in the(work.models(state), Verdict.WRONG).sentence
-
-
-def test_an_empty_spool_is_fine(state):
-    assert work.spool(state, 1 << 20).verdict is Verdict.OK
 
 
 # And how it is told.
