@@ -4,6 +4,9 @@ from collections import deque
 
 #: So many gaps between calls are looked at.
 GAPS = 100
+#: So few are enough where each is so many times as long as a run: a camera that gives a frame a second would else be
+#: listened to for minutes first. Should one of the next ninety be a tenth of all before, one answer is late.
+FEW_GAPS, FAR = 10, 10
 #: So many runs. What stalled once is not what they take, so the longest but one counts.
 RUNS = 8
 #: Who has just got an answer needs the processor to take it, and a gap may be this much shorter than all before.
@@ -37,10 +40,12 @@ class Gaps:
         that is soon after each, and of a burst soon after the last.
         """
         lengths, runs = sorted(self._lengths), sorted(self._runs)
-        if self._answered_at is None or len(lengths) < GAPS or not runs:
+        if self._answered_at is None or len(lengths) < FEW_GAPS or not runs:
             return None
         run = runs[max(0, len(runs) - 2)]
         margin = min(run, MARGIN_SECONDS)
+        if len(lengths) < GAPS and lengths[0] < FAR * (run + margin):
+            return None
         since = now - self._answered_at
         quiet = max(since, margin)
         for length in lengths:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.serving.gaps import GAPS, MARGIN_SECONDS, RUNS, Gaps
+from edge_agent.serving.gaps import FAR, FEW_GAPS, GAPS, MARGIN_SECONDS, RUNS, Gaps
 
 
 def heard(*lengths: float, run: float, call: float = 0.001) -> tuple[Gaps, float]:
@@ -64,14 +64,26 @@ def test_too_little_is_known_before_a_hundred_gaps_and_a_run():
     assert gaps.quiet_wanted(0.0) is None
     for number in range(GAPS):
         gaps.answered(float(number), 0.0)
-    gaps.ran(0.1)
+    gaps.ran(0.11)
     assert gaps.quiet_wanted(GAPS - 1.0) is None
     gaps.answered(float(GAPS), 0.0)
-    assert gaps.quiet_wanted(GAPS + 0.11) == 0
+    assert gaps.quiet_wanted(GAPS + 0.12) == 0
     nothing_ran, at = Gaps(), 0.0
     for number in range(GAPS + 1):
         nothing_ran.answered(at := float(number), 0.0)
     assert nothing_ran.quiet_wanted(at) is None
+
+
+def test_of_a_camera_that_gives_a_frame_a_second_ten_are_enough():
+    gaps = Gaps()
+    for number in range(FEW_GAPS):
+        gaps.answered(float(number), 0.0)
+    gaps.ran(0.012)
+    assert gaps.quiet_wanted(FEW_GAPS - 1.0) is None, "nine gaps"
+    gaps.answered(float(FEW_GAPS), 0.0)
+    assert gaps.quiet_wanted(FEW_GAPS + 0.003) == 0
+    gaps.answered(FEW_GAPS + FAR * 0.0139, 0.0)
+    assert gaps.quiet_wanted(FEW_GAPS + 0.5) is None, "one was shorter than ten such runs"
 
 
 def test_a_run_that_stalled_once_is_not_what_runs_take():
