@@ -49,16 +49,20 @@ def program() -> Path:
 def rate(request: Request, connections: int, seconds: float) -> float:
     """Answers a second to `connections` which each send `request` again as soon as it is answered.
 
-    Raises `LoadFailed` when one answer was an error or of another length.
+    Raises `LoadFailed` when one answer was an error or of another length, or there was none.
     """
     command = [str(program()), "--h1" if request.http == 1 else "--no-tls-proto=h2c"]
     command += [f"--clients={connections}", "--threads=1", "--max-concurrent-streams=1", f"--data={request.body}"]
     command += [f"--header={name}: {value}" for name, value in request.headers.items()]
     command += [f"--duration={round(seconds * 1000)}ms", f"--warm-up-time={round(_WARM_UP_SECONDS * 1000)}ms"]
     command += [f"--base-uri=unix:{request.socket}"] if request.socket else []
-    done = subprocess.run(
-        [*command, request.url], capture_output=True, text=True, timeout=seconds + _GRACE_SECONDS, check=False
-    )
+    try:
+        # It ends by itself, with what was answered until then, also where the server hangs.
+        done = subprocess.run(
+            [*command, request.url], capture_output=True, text=True, timeout=seconds + _GRACE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LoadFailed(f"h2load was to end after {seconds} s, and did not in {error.timeout} s.") from error
     return counted(done.stdout, request.answer_bytes) / seconds
 
 
@@ -71,4 +75,6 @@ def counted(output: str, answer_bytes: int) -> int:
     answers, rest = divmod(int(data[1]), answer_bytes)
     if rest or answers < int(done[1]):
         raise LoadFailed(f"{done[1]} answers of {answer_bytes} bytes each came to {data[1]} bytes.")
+    if done[1] == "0":
+        raise LoadFailed("Not one request was answered.")
     return int(done[1])

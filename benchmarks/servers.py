@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -11,16 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environment import environment
-from benchmarks.load import Request
+from benchmarks.load import LoadFailed, Request, rate
 from benchmarks.nets import NETS, Net
 from benchmarks.standalone import StandaloneAgent, build_of
 from fleet_client.demo.programs import free_port
 
 PEERS = Path(__file__).parent / "peers"
 _START_SECONDS = 120.0
+#: What an answer may take beyond the time that was asked for. The slowest peer's largest takes a tenth of a second.
+_GRACE_SECONDS = 30.0
 
 #: What a client is told of a net.
 _ALL = [f"{net.name}:{'x'.join(map(str, (1, *net.shape)))}" for net in NETS]
+
+
+class ServerFailed(AssertionError):
+    """A server that hangs, or answers wrongly: there is nothing to compare with."""
 
 
 @dataclass(frozen=True)
@@ -50,39 +57,56 @@ class Client:
 
     def ready(self) -> None:
         """Returns once it has been answered rightly for all nets."""
-        self.requests = {net: Request(**one) for net, one in json.loads(self._line()).items()}
+        self.requests = {net: Request(**one) for net, one in json.loads(self._line(_START_SECONDS)).items()}
 
     def latency_us(self, net: Net, seconds: float) -> float:
         """The median of what its requests take, one after the other for `seconds`."""
-        found: float = self._told(f"{net.name} {seconds}")["p50_us"]
+        found: float = self._told(f"{net.name} {seconds}", seconds)["p50_us"]
         return found
 
     def over_bare_us(self, net: Net, seconds: float) -> tuple[float, float]:
         """What the bare net takes in the client's own process, and how much longer a request takes right next to it:
         both medians."""
-        found = self._told(f"{net.name} {seconds} beside")
+        found = self._told(f"{net.name} {seconds} beside", seconds)
         return found["bare_us"], found["over_us"]
 
-    def check(self, net: Net) -> None:
-        """Raises AssertionError unless it is answered rightly once more."""
-        self._told(net.name)
+    def rate(self, net: Net, connections: int, seconds: float) -> float:
+        """Answers a second to so many connections at once; it is also answered rightly before and after."""
+        self.check(net)
+        try:
+            found = rate(self.requests[net.name], connections, seconds)
+        except LoadFailed as error:
+            raise ServerFailed(f"{self._name}, {net.name}: {error}") from error
+        self.check(net)
+        return found
 
-    def _told(self, line: str) -> dict[str, float]:
+    def check(self, net: Net) -> None:
+        """Raises `ServerFailed` unless it is answered rightly once more."""
+        self._told(net.name, 0.0)
+
+    def _told(self, line: str, seconds: float) -> dict[str, float]:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
-        found: dict[str, float] = json.loads(self._line())
+        found: dict[str, float] = json.loads(self._line(seconds + _GRACE_SECONDS, line))
         return found
 
     def stop(self) -> None:
-        # With what it complained of, so that it never waits for room to do so.
-        self._process.communicate(timeout=30)
+        try:
+            # With what it complained of, so that it never waits for room to do so.
+            self._process.communicate(timeout=_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
-    def _line(self) -> str:
+    def _line(self, seconds: float, asked: str = "to begin") -> str:
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            self._process.kill()
+            raise ServerFailed(f"{self._name} hangs: told {asked!r}, its client has said nothing for {seconds:.0f} s.")
         line = self._process.stdout.readline()
         if not line:
-            raise AssertionError(f"{self._name}: {self._process.communicate()[1]}")
+            raise ServerFailed(f"{self._name}: {self._process.communicate()[1]}")
         return line
 
 

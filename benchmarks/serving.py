@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, report
-from benchmarks.load import program, rate
+from benchmarks.load import program
 from benchmarks.nets import NETS, Net, session
-from benchmarks.servers import Client, Server, agent, bentoml, client, kserve, litserve, mlserver
+from benchmarks.servers import Client, Server, ServerFailed, agent, bentoml, client, kserve, litserve, mlserver
 
 STARTS = (agent, kserve, mlserver, bentoml, litserve)
 CLIENTS = 8
@@ -50,6 +50,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", help="measure these servers only, beside bare; no promise is judged")
     options = parser.parse_args()
     program()
+    try:
+        measured = _run(options.rounds, options.only)
+    except ServerFailed as error:
+        sys.exit(str(error))
+    return 0 if options.only else report(_figures(*measured))
+
+
+def _run(rounds: int, only: Sequence[str] | None) -> tuple[_Rounds, _Rounds]:
+    """As `_measured`, of `only` those servers, or all. Raises `ServerFailed`."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         models = folder / "models"
@@ -59,10 +68,9 @@ def main() -> int:
             session(net.onnx()).run(None, {"x": net.record()})[0].tofile(folder / f"{net.name}.scores")
         servers = []
         for start in STARTS:
-            if not options.only or start.__name__ in options.only:
+            if not only or start.__name__ in only:
                 servers += stack.enter_context(start(folder, models))
-        measured = _measured(servers, options.rounds)
-    return 0 if options.only else report(_figures(*measured))
+        return _measured(servers, rounds)
 
 
 def _measured(servers: Sequence[Server], rounds: int) -> tuple[_Rounds, _Rounds]:
@@ -94,9 +102,7 @@ def _measured(servers: Sequence[Server], rounds: int) -> tuple[_Rounds, _Rounds]
 
 
 def _rate(one: Client, net: Net) -> float:
-    one.check(net)
-    found = rate(one.requests[net.name], CLIENTS, _RATE_SECONDS)
-    one.check(net)
+    found = one.rate(net, CLIENTS, _RATE_SECONDS)
     # A server may still be at work for those who have gone.
     time.sleep(_REST_SECONDS)
     return found

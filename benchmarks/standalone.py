@@ -68,7 +68,11 @@ class StandaloneAgent:
     def stop(self) -> None:
         """Stops it as a service manager would."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def until_serving(self, seconds: float = 30.0) -> None:
         """Returns once the socket is there."""

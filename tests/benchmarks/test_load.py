@@ -32,6 +32,7 @@ def test_what_was_answered_before_is_in_the_bytes_and_not_in_the_count() -> None
         pytest.param(told(1000, data=1000 * 182, wrong=1), id="an error"),
         pytest.param(told(1000, data=999 * 182), id="an answer without a body, as gRPC tells of an error"),
         pytest.param(told(1000, data=1200 * 182 - 7), id="an answer of another length"),
+        pytest.param(told(0, data=0), id="a server that hangs"),
         pytest.param("", id="no server"),
     ],
 )
