@@ -63,14 +63,14 @@ def config(manifest: Manifest) -> Document:
 
 
 def statistics(engine: Engine, model: str = "", version: str = "") -> Document:
-    """Of all models, one, or one version. Raises `ModelUnknown`."""
-    return {
-        "model_stats": [
-            _statistics(name, number, one)
-            for name, number, one in counted(engine, model)
-            if version in {"", str(number)}
-        ]
-    }
+    """Of all models, one, or one version, also one of before. Raises `ModelUnknown`."""
+    found = [
+        _statistics(name, number, one) for name, number, one in counted(engine, model) if version in {"", str(number)}
+    ]
+    if version and not found:
+        # It knows the word for it.
+        engine.manifest(model, version)
+    return {"model_stats": found}
 
 
 def counted(engine: Engine, model: str = "") -> Iterator[tuple[str, int, Statistics]]:
@@ -131,12 +131,20 @@ def _statistics(model: str, version: int, one: Statistics) -> Document:
         "inference_stats": {
             "success": durations(one.success_count, one.success_ns),
             "fail": durations(one.fail_count, one.fail_ns),
-            "queue": durations(one.success_count, one.queue_ns),
+            "queue": durations(one.success_count + one.fail_count, one.queue_ns),
             "compute_input": durations(one.success_count, one.compute_input_ns),
             "compute_infer": durations(one.success_count, one.compute_infer_ns),
             "compute_output": durations(one.success_count, one.compute_output_ns),
             "cache_hit": durations(0, 0),
             "cache_miss": durations(0, 0),
         },
-        "batch_stats": [],
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": durations(batch.count, batch.compute_input_ns),
+                "compute_infer": durations(batch.count, batch.compute_infer_ns),
+                "compute_output": durations(batch.count, batch.compute_output_ns),
+            }
+            for rows, batch in sorted(one.batches.items())
+        ],
     }

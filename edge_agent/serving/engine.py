@@ -110,6 +110,7 @@ class ServingEngine:
             return None
         job.alike, job.size_bytes = served.togetherness(job), bytes_of(call.inputs)
         if not self._backlog.put(served, job):
+            served.ledger.failed(signature.manifest.version, 0, time.perf_counter_ns() - asked_ns)
             done(self._full(served))
             return None
         if len(self._threads) < self._workers:

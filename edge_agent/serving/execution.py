@@ -192,9 +192,8 @@ class Execution:
             _log.warning("Model %s does not give a row for each row: its calls are not batched.", served.model)
             served.bounds = ALONE
             return None
-        ledger.executed(
-            manifest.version, sum(rows), run_ns - began_ns, ended_ns - run_ns, time.perf_counter_ns() - ended_ns
-        )
+        output_ns = time.perf_counter_ns() - ended_ns
+        ledger.executed(manifest.version, len(jobs), sum(rows), run_ns - began_ns, ended_ns - run_ns, output_ns)
         for job in jobs:
             ledger.answered(manifest.version, began_ns - job.asked_ns, ended_ns - job.asked_ns)
         latency_us = (ended_ns - run_ns) / 1000

@@ -74,8 +74,17 @@ class Overloaded(ServingError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class BatchStatistics(Protocol):
+    """Of the runs of one number of rows: how many, and nanoseconds summed up over them."""
+
+    count: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+
+
 class Statistics(Protocol):
-    """Of one model version, in Triton's terms: counts, and nanoseconds summed up."""
+    """Of one model version, in Triton's terms: counts, and nanoseconds summed up over calls."""
 
     inference_count: int
     execution_count: int
@@ -88,6 +97,11 @@ class Statistics(Protocol):
     compute_input_ns: int
     compute_infer_ns: int
     compute_output_ns: int
+
+    @property
+    def batches(self) -> Mapping[int, BatchStatistics]:
+        """By number of rows."""
+        ...
 
 
 class Ticket(Protocol):

@@ -7,10 +7,22 @@ import msgspec
 
 #: Of versions of one model. An agent runs for years, and nobody asks about the hundredth version before this one.
 KEPT = 16
+#: Of sizes of batches of one version. Callers choose them, and there may be any number.
+SIZES_KEPT = 64
+
+
+class Batches(msgspec.Struct):
+    """The runs of one number of rows. Durations are summed up over runs, in nanoseconds."""
+
+    count: int = 0
+    compute_input_ns: int = 0
+    compute_infer_ns: int = 0
+    compute_output_ns: int = 0
 
 
 class Counted(msgspec.Struct):
-    """`Statistics` of one version. Durations are summed up over calls, in nanoseconds."""
+    """`Statistics` of one version. Durations are summed up over calls, in nanoseconds: each of those that went together
+    took as long as all of them."""
 
     inference_count: int = 0
     execution_count: int = 0
@@ -25,6 +37,8 @@ class Counted(msgspec.Struct):
     compute_output_ns: int = 0
     last_run_ns: int = 0
     """By the performance counter, which is at hand at each run; `Ledger.versions` makes `last_inference_ms` of it."""
+    batches: dict[int, Batches] = {}
+    """By the number of rows, of the first `SIZES_KEPT` that there were."""
 
 
 class Ledger:
@@ -34,16 +48,21 @@ class Ledger:
         self._lock = threading.Lock()
         self._versions: dict[int, Counted] = {}
 
-    def executed(self, version: int, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
-        """The model ran once for `rows` records."""
+    def executed(self, version: int, calls: int, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """The model ran once for so many `calls`, of `rows` records together."""
         with self._lock:
             one = self._of(version)
             one.inference_count += rows
             one.execution_count += 1
             one.last_run_ns = time.perf_counter_ns()
-            one.compute_input_ns += input_ns
-            one.compute_infer_ns += infer_ns
-            one.compute_output_ns += output_ns
+            one.compute_input_ns += calls * input_ns
+            one.compute_infer_ns += calls * infer_ns
+            one.compute_output_ns += calls * output_ns
+            batch = one.batches.get(rows) or _sized(one, rows)
+            batch.count += 1
+            batch.compute_input_ns += input_ns
+            batch.compute_infer_ns += infer_ns
+            batch.compute_output_ns += output_ns
 
     def answered(self, version: int, queue_ns: int, total_ns: int) -> None:
         """One call was answered, `total_ns` after it came, of which it waited `queue_ns`."""
@@ -65,9 +84,14 @@ class Ledger:
             one.queue_ns += began_ns - asked_ns
             one.compute_input_ns += run_ns - began_ns
             one.compute_infer_ns += ended_ns - run_ns
+            batch = one.batches.get(rows) or _sized(one, rows)
+            batch.count += 1
+            batch.compute_input_ns += run_ns - began_ns
+            batch.compute_infer_ns += ended_ns - run_ns
 
     def failed(self, version: int, queue_ns: int, total_ns: int) -> None:
-        """One call that the model should have answered was not."""
+        """One call that the model should have answered was not, `total_ns` after it came, of which it waited
+        `queue_ns`."""
         with self._lock:
             one = self._of(version)
             one.fail_count += 1
@@ -91,4 +115,12 @@ class Ledger:
 
 def _copy(one: Counted, offset_ns: int) -> Counted:
     last_ms = (one.last_run_ns + offset_ns) // 1_000_000 if one.execution_count else 0
-    return msgspec.structs.replace(one, last_inference_ms=last_ms)
+    batches = {rows: msgspec.structs.replace(batch) for rows, batch in one.batches.items()}
+    return msgspec.structs.replace(one, last_inference_ms=last_ms, batches=batches)
+
+
+def _sized(one: Counted, rows: int) -> Batches:
+    batch = Batches()
+    if len(one.batches) < SIZES_KEPT:
+        one.batches[rows] = batch
+    return batch

@@ -66,6 +66,9 @@ def tensors(client: triton.InferenceServerClient) -> None:
     assert error is None
     assert result.as_numpy("FP32_out").tolist() == [[1.0, -4.0]]
     assert result.as_numpy("FP64_out") is None
+    (batches,) = client.get_inference_statistics("all", "1").model_stats[0].batch_stats
+    assert batches.batch_size == 1
+    assert batches.compute_infer.count > 1
 
 
 def wrong(client: triton.InferenceServerClient) -> None:

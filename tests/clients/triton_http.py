@@ -77,6 +77,9 @@ def tensors(client: triton.InferenceServerClient, compression: str | None) -> No
                 np.testing.assert_array_equal(answer.as_numpy(f"{name}_out"), array + array)
     # No outputs named: the client asks for all of them in binary.
     assert client.infer("all", inputs(True), model_version="1").as_numpy("FP32_out").tolist() == [[1.0, -4.0]]
+    (batches,) = client.get_inference_statistics("all", "1")["model_stats"][0]["batch_stats"]
+    assert batches["batch_size"] == 1
+    assert batches["compute_infer"]["count"] > 1
 
 
 def at_once(address: str, many: int) -> None:

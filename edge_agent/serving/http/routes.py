@@ -154,8 +154,6 @@ class Routes:
         return document(documents.config(self._engine.manifest(model, version)))
 
     def _statistics(self, model: str, version: str, _: Body) -> Response:
-        if version:
-            self._engine.manifest(model, version)
         return document(documents.statistics(self._engine, model, version))
 
     def _index(self, body: Body) -> Response:

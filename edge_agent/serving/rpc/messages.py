@@ -68,7 +68,8 @@ _MESSAGES = {
     "ModelStatisticsRequest": _NAMED,
     "StatisticDuration": "1 uint64 count, 2 uint64 ns",
     "InferStatistics": ", ".join(f"{number} StatisticDuration {name}" for number, name in enumerate(_DURATIONS, 1)),
-    "InferBatchStatistics": "1 uint64 batch_size",
+    "InferBatchStatistics": "1 uint64 batch_size, 2 StatisticDuration compute_input, "
+    "3 StatisticDuration compute_infer, 4 StatisticDuration compute_output",
     "ModelStatistics": f"{_NAMED}, 3 uint64 last_inference, 4 uint64 inference_count, 5 uint64 execution_count, "
     "6 InferStatistics inference_stats, 7 InferBatchStatistics* batch_stats",
     "ModelStatisticsResponse": "1 ModelStatistics* model_stats",

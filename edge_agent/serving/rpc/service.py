@@ -80,8 +80,6 @@ class Service:
         return self._engine.manifest(asked.name, asked.version)
 
     def _statistics(self, asked: Any) -> documents.Document:
-        if asked.version:
-            self._manifest(asked)
         return documents.statistics(self._engine, asked.name, asked.version)
 
     def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from edge_agent.core.batching import Bounds
 from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving.port import Answered, Call, InputWrong, ModelUnknown, ModelUnready, Overloaded
+from edge_agent.serving.statistics import SIZES_KEPT
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import Answers, FakeSession, Gate, an_image, serving
@@ -189,6 +190,8 @@ def test_no_more_than_the_workers_run_at_once_and_no_more_than_the_queue_wait():
         assert gate.inside == 2
         gate.open()
         assert all(isinstance(one.wait()[0], Answered) for one in (*running, *waiting))
+        found = world.engine.statistics("digits")[1]
+        assert (found.success_count, found.fail_count) == (5, 1)
     assert world.slot("digits").health().count == 5
 
 
@@ -333,6 +336,16 @@ def test_statistics_are_by_version_and_in_nanoseconds():
             world.engine.statistics("nobody")
 
 
+def test_sizes_of_batches_are_counted_apart_up_to_a_bound_and_all_of_them_together():
+    with serving() as world:
+        world.runs(FakeSession(1))
+        for rows in range(1, SIZES_KEPT + 11):
+            world.ask(rows=rows).wait()
+        found = world.engine.statistics("digits")[1]
+        assert list(found.batches) == list(range(1, SIZES_KEPT + 1))
+        assert found.execution_count == SIZES_KEPT + 10
+
+
 def test_an_engine_that_stops_tells_those_who_wait():
     gate = Gate()
     with serving(workers=1) as world:
@@ -400,6 +413,11 @@ def test_calls_that_wait_together_go_together_and_get_their_own_rows_back():
         assert session.batches == [1, 6, 4], "6 rows fit into 8, and 4 more would not"
         found = world.engine.statistics("digits")[1]
         assert (found.inference_count, found.execution_count, found.success_count) == (11, 3, 5)
+        assert {rows: batch.count for rows, batch in found.batches.items()} == {1: 1, 4: 1, 6: 1}
+        together = found.batches[6].compute_infer_ns
+        alone = found.batches[1].compute_infer_ns + found.batches[4].compute_infer_ns
+        assert found.compute_infer_ns == 3 * together + alone, "each of three that went together took as long as all"
+        assert found.success_ns >= found.queue_ns + found.compute_input_ns + found.compute_infer_ns
     assert world.windows()[0].count == 11
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving.port import Overloaded
+from edge_agent.serving.statistics import Batches, Counted
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
 from tests.fakes.wire import request, served
@@ -118,6 +119,20 @@ def test_statistics_are_those_of_triton(wire):
     assert (one["name"], one["version"]) == ("digits", "3")
     assert one["inference_stats"]["success"].keys() == {"count", "ns"}
     assert {one["name"] for one in wire.get("/v2/models/stats").json["model_stats"]} == {"digits", "pair"}
+
+
+def test_statistics_tell_batches_by_their_size_and_versions_of_before(wire, engine, monkeypatch):
+    counted = {
+        2: Counted(success_count=1, fail_count=2, queue_ns=9),
+        3: Counted(batches={4: Batches(2, 10, 20, 30), 1: Batches(1, 1, 2, 3)}),
+    }
+    monkeypatch.setattr(engine, "statistics", lambda _: counted)
+    (before,) = wire.get("/v2/models/digits/versions/2/stats").json["model_stats"]
+    assert before["inference_stats"]["queue"] == {"count": 3, "ns": 9}, "who failed has waited, too"
+    (one,) = wire.get("/v2/models/digits/versions/3/stats").json["model_stats"]
+    assert [batch["batch_size"] for batch in one["batch_stats"]] == [1, 4]
+    assert one["batch_stats"][1]["compute_infer"] == {"count": 2, "ns": 20}
+    assert wire.get("/v2/models/digits/versions/1/stats").status == 404
 
 
 def test_the_index_names_the_models_and_what_they_wait_for(wire, engine):

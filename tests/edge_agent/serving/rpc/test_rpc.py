@@ -14,6 +14,7 @@ from edge_agent.serving.regions import Regions
 from edge_agent.serving.rpc.messages import MESSAGES
 from edge_agent.serving.rpc.server import RpcServer
 from edge_agent.serving.rpc.service import SERVICE
+from edge_agent.serving.statistics import Batches, Counted
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
 from tests.fakes.waiting import until
@@ -80,13 +81,21 @@ def refused(ask, *args, **kwargs) -> tuple[grpc.StatusCode, str]:
     return error.value.code(), error.value.details()
 
 
-def test_health_and_documents_are_those_of_http(ask, engine):
+def test_health_and_documents_are_those_of_http(ask, engine, monkeypatch):
     assert ask("ServerLive").live
     assert ask("ServerReady").ready
     assert ask("ServerMetadata").name == "vedette"
     assert ask("ModelMetadata", name="digits").inputs[0].shape == [-1, 4]
     assert ask("ModelConfig", name="digits", version="3").config.input[0].data_type == 11
     assert ask("ModelStatistics", name="digits").model_stats[0].version == "3"
+    monkeypatch.setattr(engine, "statistics", lambda _: {3: Counted(batches={4: Batches(2, 10, 20, 30)})})
+    (batch,) = ask("ModelStatistics", name="digits").model_stats[0].batch_stats
+    assert (batch.batch_size, batch.compute_infer.count, batch.compute_infer.ns, batch.compute_output.ns) == (
+        4,
+        2,
+        20,
+        30,
+    )
     assert ask("RepositoryIndex").models[0].state == "READY"
     engine.unready.add("digits")
     assert not ask("ServerReady").ready
