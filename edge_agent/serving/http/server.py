@@ -18,6 +18,7 @@ from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.listener import PlaceTaken
 from edge_agent.serving.http.loop import READ, Loop
 from edge_agent.serving.http.routes import Routes
+from edge_agent.serving.http.turned_away import TurnedAway
 from fleet_contract.because import Because
 
 _log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class HttpServer:
         self._path = path
         self._connections: dict[Connection, None] = {}
         self._connections_max = connections_max
+        self._turned_away = TurnedAway(self._loop)
         self._on_trouble = on_trouble
         budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
         crowd = Crowd()
@@ -113,6 +115,7 @@ class HttpServer:
         self._loop.run(lambda: bool(self._connections) and time.monotonic() < deadline)
         for connection in list(self._connections):
             connection.close()
+        self._turned_away.close()
         self._loop.close()
 
     def _open(self) -> None:
@@ -161,8 +164,7 @@ class HttpServer:
                 # The client was gone before it was accepted.
                 continue
             if len(self._connections) >= self._connections_max and not self._close_idle():
-                # Everybody is at work: whoever comes now is told to by the closed door.
-                client.close()
+                self._turned_away.tell(client, len(self._connections))
                 continue
             self._connections[Connection(client, self._loop, place.terms)] = None
 

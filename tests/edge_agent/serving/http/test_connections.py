@@ -14,6 +14,7 @@ import pytest
 
 from edge_agent.serving.http import connection as connections
 from edge_agent.serving.http import crowd as crowds
+from edge_agent.serving.http import turned_away
 from edge_agent.serving.http.listener import PlaceTaken, tcp, unix
 from tests.fakes.engine import FakeEngine, image_model
 from tests.fakes.waiting import until
@@ -191,7 +192,29 @@ def test_when_all_are_at_work_the_next_is_turned_away(server, engine):
     for wire in wires:
         wire.send(INFER)
     until(lambda: len(engine.held) == 4)
-    assert server.wire().ended
+    for asked in (b"", INFER, INFER[:-3], INFER.replace(b"Content-Length: ", b"Content-Length: 9") + bytes(900_000)):
+        late = server.wire()
+        late.send(asked)
+        reply = late.reply()
+        assert (reply.status, reply.fields["retry-after"], reply.fields["connection"]) == (503, "1", "close")
+        assert "All 4 connections are at work" in reply.json["error"]
+        assert late.ended
+    for answer in engine.held:
+        answer()
+    assert {wire.reply().status for wire in wires} == {200}
+
+
+def test_who_is_turned_away_keeps_no_socket_for_long_and_no_more_than_some_do(server, engine):
+    engine.holds = True
+    wires = [server.wire() for _ in range(4)]
+    for wire in wires:
+        wire.send(INFER)
+    until(lambda: len(engine.held) == 4)
+    late = [server.wire() for _ in range(turned_away._MOST + 4)]
+    assert {one.reply().status for one in late} == {503}
+    known = server.server._turned_away._clients
+    assert len(known) <= turned_away._MOST
+    until(lambda: not known)
     for answer in engine.held:
         answer()
     assert {wire.reply().status for wire in wires} == {200}
