@@ -15,6 +15,7 @@ from fleet_contract.errors import ContractError
 from fleet_contract.topics import check_id
 
 DEFAULT_STATE_DIR = Path("/var/lib/vedette")
+_NAMED = "provisioning/agent.example.toml names all that can be set."
 
 
 class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,11 +122,9 @@ def load(path: Path) -> Config:
     except OSError as error:
         raise ConfigWrong(f"Cannot read the config {path}: {error.strerror}.", "Name it with --config FILE.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigWrong(f"{path} is not TOML: {error}.") from error
+        raise ConfigWrong(f"{path} is not TOML: {error}.", _NAMED) from error
     except msgspec.ValidationError as error:
-        raise ConfigWrong(
-            f"{path} is wrong: {error}.", "provisioning/agent.example.toml names all that can be set."
-        ) from error
+        raise ConfigWrong(f"{path} is wrong: {error}.", _NAMED) from error
     _check(config, path)
     folder = path.absolute().parent
     return msgspec.structs.replace(
@@ -184,7 +183,7 @@ def _check(config: Config, path: Path) -> None:
     try:
         site_zone(config.timezone)
     except ZoneUnknown as error:
-        problems.append(f"timezone is {config.timezone!r}: {error}")
+        problems.append(f"timezone is {config.timezone!r}: {str(error).removesuffix('.')}")
     try:
         if config.target:
             check_id(config.target, "hardware target")
@@ -193,7 +192,7 @@ def _check(config: Config, path: Path) -> None:
     except ContractError as error:
         problems.append(str(error))
     if problems:
-        raise ConfigWrong(f"{path} is wrong: {'; '.join(problems)}.")
+        raise ConfigWrong(f"{path} is wrong: {'; '.join(problems)}.", _NAMED)
 
 
 def _runtime(runtime: Runtime) -> Iterator[str]:

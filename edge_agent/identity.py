@@ -32,7 +32,10 @@ def save(state: StateFolder, identity: Identity) -> None:
     try:
         write_durably(state.identity, msgspec.json.format(encode(identity), indent=2) + b"\n")
     except OSError as error:
-        raise StateUnusable(f"Cannot write {state.identity}: {error.strerror}.") from error
+        raise StateUnusable(
+            f"Cannot write {state.identity}: {error.strerror}.",
+            "Make room, or run as the user who owns the folder, and join again with the same token.",
+        ) from error
 
 
 def address_of(identity: Identity) -> Address:

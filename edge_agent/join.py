@@ -57,7 +57,9 @@ def device_key(state: StateFolder) -> ec.EllipticCurvePrivateKey:
     except FileNotFoundError:
         return _make_key(state)
     except OSError as error:
-        raise StateUnusable(f"Cannot read the device's key {state.device_key}: {error.strerror}.") from error
+        raise StateUnusable(
+            f"Cannot read the device's key {state.device_key}: {error.strerror}.", "Run as the user who owns it."
+        ) from error
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except ValueError as error:
@@ -75,7 +77,10 @@ def _make_key(state: StateFolder) -> ec.EllipticCurvePrivateKey:
     try:
         write_durably(state.device_key, pem)
     except OSError as error:
-        raise StateUnusable(f"Cannot write the device's key {state.device_key}: {error.strerror}.") from error
+        raise StateUnusable(
+            f"Cannot write the device's key {state.device_key}: {error.strerror}.",
+            "Make room, or run as the user who owns the folder.",
+        ) from error
     return key
 
 
@@ -100,7 +105,10 @@ def _ask(url: str, body: bytes) -> bytes:
                 "Start the hub or mend the network, then run the same command again; the token is still good.",
             ) from error
     if len(content) > _MAX_ANSWER_BYTES:
-        raise JoinRefused(f"{url} answered with more than {_MAX_ANSWER_BYTES} bytes: that is no Vedette hub.")
+        raise JoinRefused(
+            f"{url} answered with more than {_MAX_ANSWER_BYTES} bytes: that is no Vedette hub.",
+            "Check the token's address.",
+        )
     if answer.status not in (200, 201):
         raise _refusal(url, answer.status, content)
     return content

@@ -71,7 +71,7 @@ class CameraSource:
                 yield Record(preparation.frame(frame))
         finally:
             frames.close()
-        raise SourceWrong(f"{self._settings.device} has no frame.")
+        raise SourceWrong(f"{self._settings.device} has no frame.", "Name a video that can be played.")
 
     def _grabbed(self, preparation: Preparation, frames: Frames) -> Records:
         self._grabber = grabber = _Grabber(frames)

@@ -217,4 +217,7 @@ def _password(settings: Mqtt) -> str | None:
     try:
         return settings.password_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceWrong(f"The password in {settings.password_file} cannot be read: {error}.") from error
+        raise SourceWrong(
+            f"The password in {settings.password_file} cannot be read: {error}.",
+            "Write it there, readable for the agent's user.",
+        ) from error

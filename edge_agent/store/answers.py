@@ -117,7 +117,11 @@ def meaning(asked: Asked, status: int, reason: str, headers: Mapping[str, str]) 
                 after_seconds=after,
             )
         case _:
-            raise TryLater(f"{asked.where} answers {status} {reason}.", code="hub-failed")
+            raise TryLater(
+                f"{asked.where} answers {status} {reason}.",
+                "See what its log says; it is asked again by itself.",
+                code="hub-failed",
+            )
 
 
 def _whole(asked: Asked, headers: Mapping[str, str]) -> Whole:
@@ -162,7 +166,11 @@ def _elsewhere(asked: Asked, location: str) -> Elsewhere:
         url = urljoin(asked.url, location)
         before, after = urlsplit(asked.url).scheme, urlsplit(url).scheme
     except ValueError as error:
-        raise TryLater(f"{asked.where} leads to {location!r}, which is no URL: {error}.", code="url-wrong") from error
+        raise TryLater(
+            f"{asked.where} leads to {location!r}, which is no URL: {error}.",
+            "See what answers there: the hub, or a proxy in front of it.",
+            code="url-wrong",
+        ) from error
     if before == "https" and after != "https":
         raise TryLater(
             f"{asked.where} leads from https to {after}, where anyone can read along.",

@@ -29,6 +29,7 @@ CONNECT_SECONDS = 8.0
 MAX_REQUESTS = 6
 _CHUNK_BYTES = 64 * 1024
 _PACE = Pace()
+_NO_URL = "The hub must name another; see how its blobs are to be reached."
 
 
 class CalledOff(VedetteError):
@@ -80,7 +81,7 @@ class Download:
             with self._going_on():
                 raise self._unreachable(error) from error
         except UnicodeError as error:
-            raise TryLater(f"{self._url!r} leads to what is no URL: {error}.", code="url-wrong") from error
+            raise TryLater(f"{self._url!r} leads to what is no URL: {error}.", _NO_URL, code="url-wrong") from error
         except TryLater as error:
             error.progressed = self._gained > 0
             raise
@@ -94,7 +95,11 @@ class Download:
             url, idle = self._url, 0
             while part.size_bytes < self._blob.size_bytes:
                 if idle == MAX_REQUESTS:
-                    raise TryLater(f"{self._url} leads on and on, now to {url}, and nothing comes.", code="hub-failed")
+                    raise TryLater(
+                        f"{self._url} leads on and on, now to {url}, and nothing comes.",
+                        "See what answers there; it is asked again by itself.",
+                        code="hub-failed",
+                    )
                 asked = Asked(url, self._blob, part.size_bytes, part.etag)
                 with contextlib.closing(self._connected(url)) as connection:
                     url = self._taken(connection, asked, part)
@@ -138,9 +143,9 @@ class Download:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise TryLater(f"{url!r} is not a URL: {error}.", code="url-wrong") from error
+            raise TryLater(f"{url!r} is not a URL: {error}.", _NO_URL, code="url-wrong") from error
         if parts.scheme not in {"http", "https"} or not host:
-            raise TryLater(f"{url!r} is no http or https URL.", code="url-wrong")
+            raise TryLater(f"{url!r} is no http or https URL.", _NO_URL, code="url-wrong")
         context = self._context() if parts.scheme == "https" else None
         connection = (
             http.client.HTTPConnection(host, port)

@@ -194,7 +194,9 @@ def look(folder: Path) -> SpoolReport:
     try:
         return _report({lane: _look(folder / lane.value) for lane in Lane})
     except OSError as error:
-        raise StateUnusable(f"Cannot read the spool {folder}: {error.strerror}.") from error
+        raise StateUnusable(
+            f"Cannot read the spool {folder}: {error.strerror}.", "Run as the user who owns it."
+        ) from error
 
 
 def _look(folder: Path) -> LaneReport:

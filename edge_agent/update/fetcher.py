@@ -130,5 +130,9 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001, see below
             # A fault of ours must not stop all downloads for ever.
             _log.exception("The download of %s failed.", flight.fetch.url)
-            return TryLater(f"The download failed: {error!r}.", code="agent-fault")
+            return TryLater(
+                f"The download failed: {error!r}.",
+                "It is the agent's own fault, and its log says where; it is tried again by itself.",
+                code="agent-fault",
+            )
         return None

@@ -106,12 +106,16 @@ def _wanted(desired: Desired, trust: Trust, check: Check) -> dict[str, Order | R
 def _order(assignment: Assignment, trust: Trust, check: Check) -> Order | Refused:
     try:
         if assignment.slot not in SLOTS:
-            raise SlotUnknown(f"This agent has the slots {', '.join(SLOTS)}, and not {assignment.slot!r}.")
+            raise SlotUnknown(
+                f"This agent has the slots {', '.join(SLOTS)}, and not {assignment.slot!r}.",
+                "Bring the agent to the hub's version, or leave this device out.",
+            )
         manifest = open_manifest(assignment.manifest, trust.release_keys, check)
         if (manifest.model, manifest.version) != (assignment.model, assignment.version):
             raise ManifestWrong(
                 f"The manifest is of {manifest.model} version {manifest.version}, and was assigned as "
-                f"{assignment.model} version {assignment.version}."
+                f"{assignment.model} version {assignment.version}.",
+                "Register the version again.",
             )
         if manifest.target != trust.target:
             raise TargetWrong(

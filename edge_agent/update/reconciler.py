@@ -229,7 +229,12 @@ class Reconciler:
         """A fault of ours, or of a runtime that breaks its promises: with a load, twice is enough."""
         if isinstance(step, Prepare):
             if step == self._broken:
-                self.failed(step, ArtifactRejected(f"Loading it fails: {error!r}.", code="load-breaks"))
+                self.failed(
+                    step,
+                    ArtifactRejected(
+                        f"Loading it fails: {error!r}.", "The agent's log says where.", code="load-breaks"
+                    ),
+                )
             self._broken = step
 
     def _manifests(self) -> list[Manifest]:
