@@ -22,6 +22,8 @@ _START_SECONDS = 120.0
 #: What an answer may take beyond the time that was asked for. The slowest peer's largest takes a tenth of a second.
 _GRACE_SECONDS = 30.0
 
+#: The agent by memory that it has made for its client, and by the client's own, which stock clients use.
+SEALED, SHARED = "agent, sealed memory", "agent, shared memory"
 #: What a client is told of a net.
 _ALL = [f"{net.name}:{'x'.join(map(str, (1, *net.shape)))}" for net in NETS]
 
@@ -130,7 +132,7 @@ def agent(folder: Path, models: Path) -> Iterator[list[Server]]:
 
         servers = [
             Server(name, (sys.executable, "load_agent.py", agent.socket, way, folder))
-            for name, way in (("agent", "binary"), ("agent, shared memory", "shared"))
+            for name, way in (("agent", "binary"), (SEALED, "sealed"), (SHARED, "shared"))
         ]
         _until_answering(servers[0])
         yield servers

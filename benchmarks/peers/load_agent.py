@@ -1,4 +1,5 @@
-"""A client of the agent: SOCKET WAY FOLDER NET:SHAPE..., where the way is "binary" or "shared" memory.
+"""A client of the agent: SOCKET WAY FOLDER NET:SHAPE..., where the way is "binary", "shared" memory of its own, or
+"sealed" memory that the agent makes.
 
 The Open Inference Protocol over HTTP on a Unix socket, as any client would speak it, on one connection.
 """
@@ -44,6 +45,32 @@ class Connection:
             body, length = self._read(have)
         return self._head, view[body : body + length]
 
+    def made(self, name, size):
+        """Memory that the agent makes, and reads where it lies."""
+        wish = json.dumps({"byte_size": size}).encode()
+        self._socket.sendall(head(f"/v2/systemsharedmemory/region/{name}/create", wish, 0))
+        answer, (descriptor,), _, _ = socket.recv_fds(self._socket, 4096, 1)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        try:
+            return mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def registered(self, name, size):
+        """Memory of our own, which it copies."""
+        place = Path("/dev/shm", name)
+        with place.open("w+b") as file:
+            file.truncate(size)
+            memory = mmap.mmap(file.fileno(), size)
+        try:
+            region = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
+            answer, body = self.ask(head(f"/v2/systemsharedmemory/region/{name}/register", region, 0))
+            assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
+        finally:
+            # Both have it open.
+            place.unlink()
+        return memory
+
     def _read(self, have):
         """Where the body begins, and its length, once all of it is there; `have` is what has come so far."""
         view = self._view
@@ -82,21 +109,10 @@ def binary(agent, model, record):
     return {"url": f"http://localhost{_path(model)}", "http": 1, "headers": headers}, header + record.tobytes(), ask
 
 
-def shared(agent, model, record):
-    """Tensors in memory that both see."""
+def shared(region, agent, model, record):
+    """Tensors in memory that both see, which `region` gives."""
     name = f"vedette-bench-{os.getpid()}-{model}"
-    place = Path("/dev/shm", name)
-    size = record.nbytes + 40
-    with place.open("w+b") as file:
-        file.truncate(size)
-        memory = mmap.mmap(file.fileno(), size)
-    try:
-        region = json.dumps({"key": f"/{name}", "offset": 0, "byte_size": size}).encode()
-        answer, body = agent.ask(head(f"/v2/systemsharedmemory/region/{name}/register", region, 0))
-        assert answer.startswith(b"HTTP/1.1 200"), (answer, bytes(body))
-    finally:
-        # Both have it mapped.
-        place.unlink()
+    memory = region(agent, name, record.nbytes + 40)
     given = {"shared_memory_region": name, "shared_memory_byte_size": record.nbytes}
     taken = {"shared_memory_region": name, "shared_memory_byte_size": 40, "shared_memory_offset": record.nbytes}
     output = {"name": "scores", "parameters": taken}
@@ -137,10 +153,11 @@ def _path(model):
 if __name__ == "__main__":
     path, way, *more = sys.argv[1:]
     agent = Connection(path)
-    asking = partial({"binary": binary, "shared": shared}[way], agent)
+    regions = {"shared": Connection.registered, "sealed": Connection.made}
+    asking = partial(shared, regions[way], agent) if way in regions else partial(binary, agent)
 
     def over_socket(model, record):
         request, body, ask = asking(model, record)
         return {**request, "socket": path}, body, ask
 
-    pace.run(over_socket, more, bare=partial(bare, more[0]) if way == "shared" else None)
+    pace.run(over_socket, more, bare=partial(bare, more[0]) if way in regions else None)

@@ -5,8 +5,8 @@ can send the same. Then it does what a line of standard input says, and prints a
 
 NET                 looks at one more answer, and prints {}
 NET SECONDS         sends one request after the other for so long, and prints {"p50_us"}
-NET SECONDS beside  runs the bare net in turn with each request, and prints {"bare_us", "over_us"}: the medians of what
-                    bare takes, and of how much longer a request takes than the bare run next to it
+NET SECONDS beside  runs the bare net and sends requests in turn, some at a time, and prints {"bare_us", "over_us"}:
+                    medians of what bare takes, and of how much longer requests take than the runs next to them
 """
 
 import json
@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 
 _WARM_UP = 20
+#: One request after the other, as for the latency of the others, and no longer than a machine stays as it is.
+_IN_TURN = 5
 #: All compute with float32, each with the kernels of its own release.
 _TOLERANCE = 1e-3
 
@@ -79,13 +81,16 @@ def _compared(ask, bare, seconds):
     while time.perf_counter() < end:
         # Whichever goes first in turn: what one leaves in the caches meets both alike.
         if len(over) % 2:
-            first = _once(ask)
-            alone.append(_once(bare))
-            over.append(first - alone[-1])
+            requests, runs = _several(ask), _several(bare)
         else:
-            alone.append(_once(bare))
-            over.append(_once(ask) - alone[-1])
+            runs, requests = _several(bare), _several(ask)
+        alone.append(runs)
+        over.append(requests - runs)
     return {"bare_us": statistics.median(alone) * 1e6, "over_us": statistics.median(over) * 1e6}
+
+
+def _several(call):
+    return statistics.median(_once(call) for _ in range(_IN_TURN))
 
 
 def _once(call):

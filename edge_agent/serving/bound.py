@@ -1,12 +1,13 @@
 """A standing call in memory of its own: its tensors are written where the runtime reads, and read where it writes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from edge_agent.runtimes.session import Array, Binds, Bound, InferenceFailed, Session
+from edge_agent.serving.in_place import Laid
 from edge_agent.serving.packed import Packed
-from edge_agent.serving.port import Answered
+from edge_agent.serving.port import Answered, AnsweredInPlace
 from edge_agent.serving.signature import Signature
 
 _NUMBERS = "fiu"
@@ -48,9 +49,7 @@ def bind(
     views = packed.views(data)
     if views is None or not isinstance(session, Binds):
         return None
-    # A model may also give what is no tensor, such as a list of dictionaries beside the label.
-    arrays = all(isinstance(one, np.ndarray) for one in outputs.values())
-    if not arrays or not all(one.dtype.kind in _NUMBERS and one.size for one in (*views.values(), *outputs.values())):
+    if not _are_numbers((*views.values(), *outputs.values())):
         return None
     if sum(one.nbytes for one in (*views.values(), *outputs.values())) > _MOST_BYTES:
         return None
@@ -66,9 +65,64 @@ def bind(
         call.run(data)
     except InferenceFailed:
         return None
-    if any(results[name].tobytes() != one.tobytes() for name, one in outputs.items()):
+    return call if _are_same(results, outputs) else None
+
+
+class BoundInPlace:
+    """The same in memory that a client has laid out: inputs and outputs as in `laid`. For one thread at a time."""
+
+    __slots__ = ("_bound", "_found", "answered", "laid", "scores")
+
+    def __init__(self, bound: Bound, laid: Laid, answered: Answered, scores: Array | None) -> None:
+        self._bound = bound
+        self._found = scores
+        self.laid = laid
+        self.answered = answered
+        # Of its own: they are looked at when the client may have written there.
+        self.scores = None if scores is None else scores.copy()
+
+    def run(self) -> None:
+        """Raises `InferenceFailed`, as `BoundCall`."""
+        self._bound.run()
+        if self.scores is not None:
+            self.scores[...] = self._found
+
+
+def bind_in_place(
+    session: Session, signature: Signature, laid: Laid, outputs: Mapping[str, Array], told: Answered
+) -> BoundInPlace | None:
+    """What asks `session` in the way of `laid`, as it has just made `outputs` of it, and `told` of these; None where
+    that cannot be, or one of the outputs is not to be put there."""
+    if not isinstance(session, Binds) or outputs.keys() != laid.rooms.keys() or not _are_numbers(outputs.values()):
         return None
-    return call
+    results: dict[str, Array] = {}
+    for name, one in outputs.items():
+        room = laid.rooms[name]
+        if one.nbytes > len(room):
+            return None
+        results[name] = np.frombuffer(room[: one.nbytes], one.dtype).reshape(one.shape)
+        if not results[name].flags.aligned:
+            return None
+        results[name][...] = _anything_but(one)
+    bound = session.bind(laid.inputs, results)
+    if bound is None:
+        return None
+    answered = AnsweredInPlace(told.manifest, {name: results[name] for name in told.outputs})
+    call = BoundInPlace(bound, laid, answered, signature.scores(results))
+    try:
+        call.run()
+    except InferenceFailed:
+        return None
+    return call if _are_same(results, outputs) else None
+
+
+def _are_numbers(outputs: Iterable[object]) -> bool:
+    # A model may also give what is no tensor, such as a list of dictionaries beside the label.
+    return all(isinstance(one, np.ndarray) and one.dtype.kind in _NUMBERS and one.size for one in outputs)
+
+
+def _are_same(results: Mapping[str, Array], outputs: Mapping[str, Array]) -> bool:
+    return all(results[name].tobytes() == one.tobytes() for name, one in outputs.items())
 
 
 def _anything_but(array: Array) -> Array:

@@ -10,7 +10,7 @@ from edge_agent.serving.statistics import Counted
 from fleet_contract.manifest import Manifest, Tensor
 
 SERVER = "vedette"
-EXTENSIONS = ("binary_tensor_data", "system_shared_memory", "model_configuration", "statistics")
+EXTENSIONS = ("binary_tensor_data", "system_shared_memory", "sealed_shared_memory", "model_configuration", "statistics")
 #: "<project>_<format>", the protocol's way to name what runs a model.
 _PLATFORMS = {"onnx": "onnxruntime_onnx", "tflite": "litert_tflite", "litert": "litert_tflite"}
 _BACKENDS = {"onnx": "onnxruntime", "tflite": "litert", "litert": "litert"}

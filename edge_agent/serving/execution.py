@@ -96,28 +96,42 @@ class Execution:
         lease: Lease,
         rows: int,
         streak: Streak | None,
-        inputs: Mapping[str, Array],
+        inputs: Mapping[str, Array] | None,
         scores: Array | None,
         latency_us: float,
+        wanted: bool | None,
     ) -> Streak | None:
         """The same for a call that is like the one before, whose arrays will be written to again. `streak` is what the
-        one before came back with. Raises nothing."""
+        one before came back with, `wanted` what `wants_features` said of this one, None if it was not asked; `inputs`
+        are None if they are gone. Raises nothing."""
         try:
             self._shadow.hears(latency_us)
             manifest = lease.loaded.manifest
-            wanted = self._tally.wants(manifest, inputs)
-            if not wanted and not self._shadow.wants(served.challenger):
+            if wanted is None and inputs is not None:
+                wanted = self._tally.wants(manifest, inputs)
+            if inputs is None or not (wanted or self.compares(served)):
                 if streak is None:
                     streak = self._tally.streak(served.slot, lease, rows, scores)
                 if streak is not None and streak.add(scores, latency_us):
                     return streak
-            kept = {name: one.copy() for name, one in inputs.items()}
             seen = Seen(served.slot, lease, manifest, rows, None if scores is None else scores.copy(), None, latency_us)
+            if inputs is None:
+                self._tally.answered(seen)
+                return streak
+            kept = {name: one.copy() for name, one in inputs.items()}
             seen.inputs = kept if wanted else None
             self._tell(served, seen, kept)
         except Exception:  # noqa: BLE001, as above
             _log.exception("An answer could not be counted.")
         return streak
+
+    def wants_features(self, manifest: Manifest, inputs: Mapping[str, Array]) -> bool:
+        """Whether telemetry is to look at `inputs` after their answer. To be asked once for each call, if at all."""
+        return self._tally.wants(manifest, inputs)
+
+    def compares(self, served: Served) -> bool:
+        """Whether a shadow is to have the next call."""
+        return self._shadow.wants(served.challenger)
 
     def begin(self, served: Served, signature: Signature) -> Lease | VedetteError:
         """A lease of what is live now, for a call that was checked against `signature`. Raises nothing."""

@@ -21,7 +21,8 @@ class Front:
     """The doors to `engine`. Run each of `loops` on a thread of its own."""
 
     def __init__(self, config: Serving, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]) -> None:
-        regions = Regions()
+        # What would come in bodies otherwise.
+        regions = Regions(sealed_max_bytes=config.body_max_bytes)
         self._http = HttpServer(
             Routes(engine, regions),
             path=Path(config.socket) if config.socket else systemd.runtime_folder(state_dir) / "vedette.sock",

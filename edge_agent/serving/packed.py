@@ -12,12 +12,13 @@ from edge_agent.runtimes.session import Array
 class Packed:
     """Tensors, each with its name, dtype and shape, in the order of their bytes. Safe for any thread."""
 
-    __slots__ = ("_places", "size_bytes")
+    __slots__ = ("_places", "size_bytes", "tensors")
 
     def __init__(self, tensors: Iterable[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> None:
         self.size_bytes = 0
+        self.tensors = tuple(tensors)
         self._places = []
-        for name, dtype, shape in tensors:
+        for name, dtype, shape in self.tensors:
             count = math.prod(shape)
             self._places.append((name, dtype, shape, count, self.size_bytes))
             self.size_bytes += count * dtype.itemsize

@@ -10,7 +10,8 @@ from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
 if TYPE_CHECKING:
-    # It brings NumPy, which comes with the first model.
+    # They bring NumPy, which comes with the first model.
+    from edge_agent.serving.in_place import Laid
     from edge_agent.serving.packed import Packed
 
 
@@ -35,6 +36,10 @@ class Answered(msgspec.Struct, frozen=True):
 
     manifest: Manifest
     outputs: Mapping[str, Array]
+
+
+class AnsweredInPlace(Answered, frozen=True):
+    """The same, with the outputs in their rooms already (`in_place.Laid`). The next comes back in the same object."""
 
 
 Done: TypeAlias = Callable[[Answered | VedetteError], None]
@@ -126,6 +131,11 @@ class Standing(Protocol):
         The next run may write over the outputs. Where it does, the same `Answered` comes back, with other numbers in
         the same arrays, each of which lies in one piece.
         """
+        ...
+
+    def run_in_place(self, laid: "Laid", patient: bool) -> Answered | VedetteError | None:
+        """The same for the tensors in `laid`. None also where somebody is to look at them once the answer is sent: then
+        `run` is to be asked, with a copy of them."""
         ...
 
     def sent(self) -> None:

@@ -17,7 +17,8 @@ from fleet_contract.errors import VedetteError
 
 if TYPE_CHECKING:
     # They bring NumPy, which comes with the first model.
-    from edge_agent.serving.bound import BoundCall
+    from edge_agent.serving.bound import BoundCall, BoundInPlace
+    from edge_agent.serving.in_place import Laid
     from edge_agent.serving.packed import Packed
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ class StandingCall:
         "_served",
         "_signature",
         "_streak",
+        "_there",
+        "_tried",
+        "_wanted",
     )
 
     def __init__(
@@ -69,9 +73,13 @@ class StandingCall:
         self._lease: Lease | None = None
         self._bound: BoundCall | None = None
         self._may_bind = True
+        self._there: BoundInPlace | None = None
+        self._tried: Laid | None = None
         self._streak: Streak | None = None
         self._asked_ns = self._run_ns = self._ended_ns = 0
-        self._inputs: Mapping[str, Array] = {}
+        self._wanted: bool | None = None
+        """Whether telemetry is to have the tensors of the next run, where that was asked before it."""
+        self._inputs: Mapping[str, Array] | None = None
         self._scores: Array | None = None
 
     def ready(self, patient: bool) -> bool:
@@ -84,19 +92,10 @@ class StandingCall:
         slow, others wait, or the engine is closed."""
         if self._ended_ns:
             self.sent()
-        if not self.ready(patient) or not self._inline.acquire(False):
-            return None
+        lease = self._start(patient)
+        if not isinstance(lease, Lease):
+            return lease
         try:
-            self._asked_ns = time.perf_counter_ns()
-            lease = self._lease
-            if lease is None:
-                begun = self._begin()
-                if not isinstance(begun, Lease):
-                    return begun
-                lease = begun
-            elif not self._served.slot.again(lease):
-                return None
-            self._run_ns = time.perf_counter_ns()
             if (bound := self._bound) is not None:
                 try:
                     bound.run(data)
@@ -106,6 +105,30 @@ class StandingCall:
                     self._ended_ns = time.perf_counter_ns()
                     return bound.answered
             return self._answer(lease, data)
+        finally:
+            self._inline.release()
+
+    def run_in_place(self, laid: "Laid", patient: bool) -> Answered | VedetteError | None:
+        """As `port.Standing` says."""
+        if self._ended_ns:
+            self.sent()
+        self._wanted = self._execution.wants_features(self._signature.manifest, laid.inputs)
+        if self._wanted or self._execution.compares(self._served):
+            return None
+        lease = self._start(patient)
+        if not isinstance(lease, Lease):
+            return lease
+        try:
+            if (bound := self._there) is not None and bound.laid is laid:
+                try:
+                    bound.run()
+                except Exception:  # noqa: BLE001, as above
+                    self._there = None
+                else:
+                    self._ended_ns = time.perf_counter_ns()
+                    self._scores = bound.scores
+                    return bound.answered
+            return self._answer_in_place(lease, laid)
         finally:
             self._inline.release()
 
@@ -120,11 +143,37 @@ class StandingCall:
         served.took(manifest, ended_ns - run_ns)
         served.ledger.ran_alone(manifest.version, self._rows, self._asked_ns, self._asked_ns, run_ns, ended_ns)
         self._streak = self._execution.count_alike(
-            served, lease, self._rows, self._streak, self._inputs, self._scores, (ended_ns - run_ns) / 1000
+            served,
+            lease,
+            self._rows,
+            self._streak,
+            self._inputs,
+            self._scores,
+            (ended_ns - run_ns) / 1000,
+            self._wanted,
         )
+        self._wanted = None
         if self._bound is None:
             # A connection that rests keeps no tensors: those from shared memory may be megabytes.
-            self._inputs, self._scores = {}, None
+            self._inputs = self._scores = None
+
+    def _start(self, patient: bool) -> Lease | VedetteError | None:
+        """A lease, with `inline` held until the caller releases it; else as `run`."""
+        if not self.ready(patient) or not self._inline.acquire(False):
+            return None
+        found: Lease | VedetteError | None = None
+        try:
+            self._asked_ns = time.perf_counter_ns()
+            lease = self._lease
+            if lease is None:
+                found = self._begin()
+            elif self._served.slot.again(lease):
+                found = lease
+            self._run_ns = time.perf_counter_ns()
+        finally:
+            if not isinstance(found, Lease):
+                self._inline.release()
+        return found
 
     def _begin(self) -> Lease | VedetteError | None:
         """The first lease. None where what is live is not what was checked."""
@@ -141,17 +190,13 @@ class StandingCall:
 
     def _answer(self, lease: Lease, data: bytes | memoryview) -> Answered | VedetteError | None:
         """In the ordinary way. Ends `lease` unless there is an answer; then `sent` does."""
-        try:
-            inputs = self._packed.views(data)
-            if inputs is None:
-                self._served.slot.end(lease)
-                return None
-            outputs = lease.loaded.session.run(inputs)
-        except Exception as error:  # noqa: BLE001, see `Execution.failed`
-            return self._execution.failed(
-                self._served, self._signature, self._rows, lease, self._asked_ns, self._asked_ns, self._run_ns, error
-            )
-        self._ended_ns = time.perf_counter_ns()
+        inputs = self._packed.views(data)
+        if inputs is None:
+            self._served.slot.end(lease)
+            return None
+        outputs = self._outputs_of(lease, inputs)
+        if isinstance(outputs, VedetteError):
+            return outputs
         answered = Answered(self._signature.manifest, self._signature.given(outputs, self._outputs))
         self._inputs, self._scores = inputs, self._signature.scores(outputs)
         if self._may_bind and self._served.quick:
@@ -167,3 +212,32 @@ class StandingCall:
                 # It has answered the same.
                 self._inputs, self._scores = self._bound.inputs, self._bound.scores
         return answered
+
+    def _answer_in_place(self, lease: Lease, laid: "Laid") -> Answered | VedetteError:
+        """The same, and nothing is kept of what will not be for long what it was."""
+        outputs = self._outputs_of(lease, laid.inputs)
+        if isinstance(outputs, VedetteError):
+            return outputs
+        answered = Answered(self._signature.manifest, self._signature.given(outputs, self._outputs))
+        self._scores = self._signature.scores(outputs)
+        if self._tried is not laid:
+            # Once for each place.
+            self._tried = laid
+            from edge_agent.serving.bound import bind_in_place
+
+            try:
+                self._there = bind_in_place(lease.loaded.session, self._signature, laid, outputs, answered)
+            except Exception:  # noqa: BLE001, as above
+                _log.exception("Calls of %s are not bound in place.", self._served.model)
+        return answered
+
+    def _outputs_of(self, lease: Lease, inputs: dict[str, Array]) -> dict[str, Array] | VedetteError:
+        """What a run gives; an error ends `lease`."""
+        try:
+            outputs = lease.loaded.session.run(inputs)
+        except Exception as error:  # noqa: BLE001, see `Execution.failed`
+            return self._execution.failed(
+                self._served, self._signature, self._rows, lease, self._asked_ns, self._asked_ns, self._run_ns, error
+            )
+        self._ended_ns = time.perf_counter_ns()
+        return outputs

@@ -6,7 +6,7 @@ from benchmarks import serving
 from benchmarks.nets import NETS
 
 PEERS = ("kserve", "mlserver", "bentoml", "litserve")
-SERVERS = ("agent", "agent, shared memory", *PEERS)
+SERVERS = ("agent", *PEERS)
 
 
 def rounds(ours: float, theirs: float, *, shared: float) -> tuple[dict, dict]:
@@ -15,10 +15,12 @@ def rounds(ours: float, theirs: float, *, shared: float) -> tuple[dict, dict]:
     latency, rate = {}, {}
     for net in NETS:
         added = {name: [theirs * slow for slow in pace] for name in PEERS}
-        added |= {"agent": [ours * slow for slow in pace], "agent, shared memory": [shared * slow for slow in pace]}
-        # The bare runtime is measured before each server; before shared memory it took 100.
-        bare = [100.0 * slow if name == "agent, shared memory" else 1e9 for slow in pace for name in SERVERS]
-        latency[net.name] = {"bare": bare, **{name: added[name] for name in SERVERS}}
+        added |= {"agent": [ours * slow for slow in pace]}
+        # The bare runtime is measured before each server, and in turn with each kind of shared memory.
+        added |= {"bare": [1e9 for _ in pace for _ in SERVERS]}
+        for name, factor in (("agent, sealed memory", 1), ("agent, shared memory", 9)):
+            added |= {name: [factor * shared * slow for slow in pace], f"bare beside {name}": [100.0 * s for s in pace]}
+        latency[net.name] = added
         rate[net.name] = {name: [1000 / slow for slow in pace] for name in ("bare", "agent", *PEERS)}
     return latency, rate
 

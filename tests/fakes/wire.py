@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
 from edge_agent.serving.port import Engine
-from edge_agent.serving.regions import Regions
+from edge_agent.serving.regions import SHARED_MEMORY, Regions
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,13 @@ def served(
     folder: Path,
     *,
     shared_memory: Path | None = None,
+    sealed_max_bytes: int = 1 << 20,
     tcp_port: int = 0,
     body_max_bytes: int = 1 << 20,
     connections_max: int = 16,
 ) -> Iterator[Served]:
     path = folder / "v.sock"
-    regions = Regions(shared_memory) if shared_memory else Regions()
+    regions = Regions(shared_memory or SHARED_MEMORY, sealed_max_bytes=sealed_max_bytes)
     server = HttpServer(
         Routes(engine, regions),
         path=path,

@@ -11,6 +11,7 @@ import msgspec
 from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
+from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.response import Part, Respond, Response
 from edge_agent.serving.http.status import Refused, answer_to
@@ -85,7 +86,9 @@ class Connection:
         "_closing",
         "_deadline",
         "_gone",
+        "_handing",
         "_head_only",
+        "_holdings",
         "_last",
         "_loop",
         "_out",
@@ -121,6 +124,8 @@ class Connection:
         self._busy = False
         self._sending = False
         self._ticket: Ticket | None = None
+        self._handing: Holding | None = None
+        self._holdings: list[Holding] = []
         self._closing = False
         self._last = False
         self.closed = False
@@ -151,6 +156,8 @@ class Connection:
         self._give_back()
         self._arriving = None
         self._out = []
+        for one in self._holdings:
+            one.end()
         self._socket.close()
         self._terms.crowd.left(self)
         self._terms.ended(self)
@@ -336,7 +343,7 @@ class Connection:
                 self.respond(answer)
         finally:
             usual.sent()
-        self._loop.expect()
+        self._loop.expect(time.monotonic() - now)
         return True
 
     def _send(self, message: bytes) -> None:
@@ -352,8 +359,12 @@ class Connection:
         """Sends the answer to what was handed over last. On any thread."""
         self._sending = True
         if self._gone:
+            if response.holding is not None:
+                response.holding.end()
             self._ended()
             return
+        if response.holding is not None:
+            response = self._hold(response, response.holding)
         self._give_back()
         if response.closes:
             self._closing = True
@@ -367,6 +378,15 @@ class Connection:
             self._gone = True
         self._ended()
 
+    def _hold(self, response: Response, holding: Holding) -> Response:
+        """What is to be told: only a Unix socket can carry memory."""
+        if self._socket.family != socket.AF_UNIX:
+            holding.end()
+            return answer_to(Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there."))
+        self._holdings = [*(one for one in self._holdings if one.lasts), holding]
+        self._handing = holding
+        return response
+
     def _ended(self) -> None:
         self._sending = False
         self._busy = False
@@ -377,9 +397,14 @@ class Connection:
 
     def _sent(self, parts: Sequence[Part]) -> int:
         try:
-            return self._socket.sendmsg(parts[:_PARTS_MAX])
+            if (handing := self._handing) is None:
+                return self._socket.sendmsg(parts[:_PARTS_MAX])
+            sent = self._socket.sendmsg(parts[:_PARTS_MAX], handing.ancillary())
         except BlockingIOError:
             return 0
+        self._handing = None
+        handing.sent()
+        return sent
 
     def _answered(self) -> None:
         if self._busy or self.closed or self._arriving is not None:

@@ -18,10 +18,12 @@ from edge_agent.serving.http.lent import Lent
 from edge_agent.serving.http.repeated import NUMBERS, Repeated
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
 from edge_agent.serving.http.usual import Usual
+from edge_agent.serving.in_place import InPlace
 from edge_agent.serving.packed import Packed
+from edge_agent.serving.placed import Placed
 from edge_agent.serving.port import Answered, Call, Engine, InputWrong
 from edge_agent.serving.regions import Regions
-from edge_agent.serving.shared import Placed, Where
+from edge_agent.serving.shared import Where
 from fleet_contract.manifest import Manifest
 
 #: JSON that describes binary tensors is what a client repeats: up to this length it is read once for all requests.
@@ -123,7 +125,8 @@ class Asked:
             return None
         # The tensors of this one may be megabytes, and are fetched anew for the next.
         asked = Asked(msgspec.structs.replace(self.call, inputs={}), request, self._regions)
-        return Lent(prefix, asked, inputs, {one.name: one.parameters.where for one in request.outputs}, standing)
+        outputs = {one.name: one.parameters.where for one in request.outputs}
+        return Lent(prefix, asked, inputs, InPlace(self._regions, inputs, outputs), outputs, standing)
 
     def put(self, answered: Answered, places: Mapping[str, Where]) -> None:
         """Writes the outputs to `places` in shared memory, and says nothing. Raises `InputWrong`."""

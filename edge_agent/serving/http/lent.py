@@ -9,8 +9,11 @@ import msgspec
 from edge_agent.serving.http.repeated import form, is_number
 from edge_agent.serving.http.response import Response
 from edge_agent.serving.http.status import answer_to
-from edge_agent.serving.port import Answered, InputWrong, Standing
-from edge_agent.serving.shared import Placed, Where
+from edge_agent.serving.in_place import InPlace
+from edge_agent.serving.placed import Placed
+from edge_agent.serving.port import Answered, AnsweredInPlace, InputWrong, Standing
+from edge_agent.serving.shared import Where
+from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -21,37 +24,55 @@ class Lent:
     """Recognized by all its bytes, `request`. What they say was found right when it came before; whether the regions
     still are what they were is looked at each time. `outputs` are the places of those that go to shared memory."""
 
-    __slots__ = ("_asked", "_inputs", "_last", "_outputs", "_request", "_standing")
+    __slots__ = ("_asked", "_in_place", "_inputs", "_last", "_outputs", "_request", "_said", "_standing")
 
     def __init__(
-        self, request: bytes, asked: "Asked", inputs: Placed, outputs: Mapping[str, Where], standing: Standing
+        self,
+        request: bytes,
+        asked: "Asked",
+        inputs: Placed,
+        in_place: InPlace,
+        outputs: Mapping[str, Where],
+        standing: Standing,
     ) -> None:
         self._request = request
         self._asked = asked
         self._inputs = inputs
+        self._in_place = in_place
         self._outputs = outputs
         self._standing = standing
         self._last: _Last | None = None
+        self._said: tuple[Answered | None, bytes] = None, b""
+        """All that is sent for an answer that was put in place."""
 
     def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
         """As `connection.Usual` says; all bytes where the answer has the form of the last."""
         if data != self._request:
             return None
         try:
-            # Else what is fetched now would be fetched again.
-            if not self._standing.ready(patient):
-                return None
-            try:
-                tensors = self._inputs.fetch()
-            except InputWrong:
-                # The long way meets it, too, and tells whoever asks.
-                return None
-            result = self._standing.run(tensors, patient)
+            laid = self._in_place.laid()
+            result = None if laid is None else self._standing.run_in_place(laid, patient)
+            if result is None:
+                result = self._fetched(patient)
+            elif result is self._said[0]:
+                return self._said[1]
             if isinstance(result, Answered):
                 return self._told(result)
             return None if result is None else answer_to(result)
         except Exception as error:  # noqa: BLE001, on the thread that all are served by
             return answer_to(error)
+
+    def _fetched(self, patient: bool) -> Answered | VedetteError | None:
+        """What comes of a copy of the tensors."""
+        # Else what is fetched now would be fetched again.
+        if not self._standing.ready(patient):
+            return None
+        try:
+            tensors = self._inputs.fetch()
+        except InputWrong:
+            # The long way meets it, too, and tells whoever asks.
+            return None
+        return self._standing.run(tensors, patient)
 
     def sent(self) -> None:
         """The answer is on its way."""
@@ -60,7 +81,10 @@ class Lent:
     def _told(self, answered: Answered) -> bytes | Response:
         last = self._last
         if last is not None and last.manifest is answered.manifest and last.form == form(answered.outputs):
-            self._asked.put(answered, self._outputs)
+            if isinstance(answered, AnsweredInPlace):
+                self._said = answered, last.message
+            else:
+                self._asked.put(answered, self._outputs)
             return last.message
         response = self._asked.response(answered)
         outputs = answered.outputs

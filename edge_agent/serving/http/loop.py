@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edge_agent.serving.http.patience import LINGER_SECONDS, Patience
+from edge_agent.serving.http.patience import Patience, linger_seconds
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -32,7 +32,7 @@ class Loop:
         self._deadlines: dict[Callable[[], None], float] = {}
         self._thread = 0
         self._patience = Patience(len(os.sched_getaffinity(0)))
-        self._expecting = False
+        self._linger_seconds = 0.0
         self.turned_at = time.monotonic()
 
     def watch(self, fd: int, events: int, ready: Callable[[int], None]) -> None:
@@ -63,10 +63,10 @@ class Loop:
         """Ends `at`."""
         self._deadlines.pop(call, None)
 
-    def expect(self) -> None:
-        """Something is likely to come at once. To be called on the loop's thread; holds for one turn, and not after one
-        that several sockets had."""
-        self._expecting = True
+    def expect(self, took_seconds: float = 0.0) -> None:
+        """Something is likely to come at once, after an answer that took so long. To be called on the loop's thread;
+        holds for one turn, and not after one that several sockets had."""
+        self._linger_seconds = linger_seconds(took_seconds)
 
     def run(self, going: Callable[[], bool]) -> None:
         """Turns for as long as `going` says so after each turn."""
@@ -87,7 +87,7 @@ class Loop:
                 ready(events)
         if len(found) > 1:
             # Of several clients one is at it already, and needs the processor that looking for it would take.
-            self._expecting = False
+            self._linger_seconds = 0.0
         for _ in range(len(self._soon)):
             self._soon.popleft()()
         if self._deadlines:
@@ -97,9 +97,9 @@ class Loop:
                 call()
 
     def _found(self, timeout: float) -> list[tuple[int, int]]:
-        expecting, self._expecting = self._expecting, False
-        if expecting and timeout and self._patience.worth():
-            until = time.perf_counter() + LINGER_SECONDS
+        linger, self._linger_seconds = self._linger_seconds, 0.0
+        if linger and timeout and self._patience.worth():
+            until = time.perf_counter() + linger
             while not (found := self._epoll.poll(0)) and time.perf_counter() < until:
                 pass
             self._patience.told(bool(found))

@@ -1,9 +1,18 @@
 """Whether it pays to look for a client's next request again and again for a moment, before the thread sleeps."""
 
-#: How long it is looked. Being woken up takes about as long, on both sides together.
+#: How long it is looked at least. Being woken up takes about as long, on both sides together.
 LINGER_SECONDS = 100e-6
+#: And at most: whoever writes a large input anew needs longer than that for it, and asks a model that takes longer. Of
+#: what the answer took, a fiftieth is no great waste.
+_LONGEST_LINGER_SECONDS = 400e-6
+_SHARE = 1 / 50
 #: After how many waits in vain, at most, it is tried once more.
 _LONGEST_PAUSE = 256
+
+
+def linger_seconds(took_seconds: float) -> float:
+    """How long to look, after an answer that took so long."""
+    return max(LINGER_SECONDS, min(took_seconds * _SHARE, _LONGEST_LINGER_SECONDS))
 
 
 class Patience:

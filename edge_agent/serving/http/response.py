@@ -1,9 +1,12 @@
 """What goes back to a client: a status, and parts of memory that are sent as they lie. No I/O."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from edge_agent.serving.http.holding import Holding
 
 Part: TypeAlias = bytes | memoryview
 
@@ -36,6 +39,8 @@ class Response(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...] = ()
     closes: bool = False
     """Whether the connection cannot be used after it."""
+    holding: "Holding | None" = None
+    """What only a client on the same device can be given."""
 
     def head(self, *, closing: bool) -> bytes:
         """Status line and headers."""

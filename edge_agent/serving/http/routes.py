@@ -12,6 +12,7 @@ from edge_agent.serving import documents
 from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.connection import Usual
 from edge_agent.serving.http.head import Head
+from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.response import Respond, Response, document
 from edge_agent.serving.http.status import Refused, answer_to
 from edge_agent.serving.port import Answered, Engine, ModelUnready, Ticket
@@ -31,6 +32,12 @@ class _Place(msgspec.Struct, frozen=True):
     key: str
     byte_size: int
     offset: int = 0
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """The body of a wish for memory."""
+
+    byte_size: int
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -166,6 +173,8 @@ class Routes:
                 name, verb = "", "status"
             case ["unregister"]:
                 name, verb = "", "unregister"
+            case ["region", name, "create"] if name and kind == "systemsharedmemory":
+                return "POST", partial(self._create, name)
             case ["region", name, "status" | "register" | "unregister" as verb] if name:
                 pass
             case _:
@@ -189,6 +198,11 @@ class Routes:
         place = _read(body, _Place)
         self._regions.register(Region(name, place.key, place.offset, place.byte_size))
         return document({})
+
+    def _create(self, name: str, body: Body) -> Response:
+        entry = self._regions.create(name, _read(body, _Made).byte_size)
+        told = document(entry.region)
+        return Response(told.status, told.fields, told.parts, holding=Holding(self._regions, entry))
 
     def _unregister(self, name: str, _: Body) -> Response:
         self._regions.unregister(name)

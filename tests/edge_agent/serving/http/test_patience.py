@@ -51,7 +51,7 @@ def test_one_hit_is_enough_to_trust_again(history):
 
 
 def test_a_loop_that_expects_nothing_sleeps_and_one_in_vain_sleeps_soon(monkeypatch):
-    monkeypatch.setattr(loops, "LINGER_SECONDS", 0.05)
+    monkeypatch.setattr(loops, "linger_seconds", lambda _: 0.05)
     monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
     loop, turns = Loop(), iter(range(40))
 
@@ -69,7 +69,7 @@ def test_a_loop_that_expects_nothing_sleeps_and_one_in_vain_sleeps_soon(monkeypa
 
 
 def test_what_is_expected_is_found_without_sleep(monkeypatch):
-    monkeypatch.setattr(loops, "LINGER_SECONDS", 5.0)
+    monkeypatch.setattr(loops, "linger_seconds", lambda _: 5.0)
     monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
     loop, done = Loop(), threading.Event()
     slept: list[float] = []
@@ -82,7 +82,7 @@ def test_what_is_expected_is_found_without_sleep(monkeypatch):
 
 
 def test_nobody_is_looked_for_after_a_turn_that_several_had(monkeypatch):
-    monkeypatch.setattr(loops, "LINGER_SECONDS", 5.0)
+    monkeypatch.setattr(loops, "linger_seconds", lambda _: 5.0)
     monkeypatch.setattr(loops, "Patience", lambda _: Patience(2))
     loop, done = Loop(), threading.Event()
     slept: list[float] = []

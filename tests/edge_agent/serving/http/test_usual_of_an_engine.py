@@ -1,18 +1,23 @@
 """Whatever comes between, each is answered with its own numbers by the version that is live, and is counted once."""
 
-import json
+import itertools
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.releases import a_manifest
+from tests.fakes.sealed import a_region
 from tests.fakes.sessions import BindingSession, FakeSession, serving
 from tests.fakes.waiting import until
-from tests.fakes.wire import request, served
+from tests.fakes.wire import served
 
 SHADOW = "digits@shadow"
+#: So many rows are worth being read where they lie.
+LARGE = 4096
 asks = st.tuples(st.sampled_from([1, 1, 1, 2]), st.sampled_from([0, 1, 2]))
 between = st.one_of(
     st.integers(1, 3).map(lambda version: ("switch", version)),
@@ -35,16 +40,59 @@ class Telling(BindingSession):
         return {"scores": np.repeat(scores, 2, axis=0) if self.twice else scores}
 
 
-def asking(rows: int, label: int) -> bytes:
-    parameters = {"binary_data_size": 16 * rows}
-    tensor = {"name": "image", "datatype": "FP32", "shape": [rows, 4], "parameters": parameters}
-    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    body = header + np.full((rows, 4), label, np.float32).tobytes()
-    return request("POST", "/v2/models/digits/infer", body, f"Inference-Header-Content-Length: {len(header)}")
+class InBody:
+    """A client that sends its tensors, and gets them, behind the JSON."""
+
+    times = 1
+
+    def __init__(self, wire):
+        self._wire = wire
+
+    def ask(self, rows: int, label: int):
+        """The version that answered, and its scores."""
+        tensor = {
+            "name": "image",
+            "datatype": "FP32",
+            "shape": [rows, 4],
+            "parameters": {"binary_data_size": 16 * rows},
+        }
+        asked = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+        reply = self._wire.infer(asked, np.full((rows, 4), label, np.float32).tobytes())
+        return reply.json["model_version"], reply.tensor("scores")
 
 
-def test_each_is_answered_with_its_own_numbers_by_the_version_that_is_live(tmp_path):
-    with serving() as world, served(world.engine, tmp_path, connections_max=1000) as server:
+class InSealedMemory:
+    """One that both sides see the tensors of; each is written anew, and over what was there."""
+
+    times = LARGE
+    OUTPUT_AT = 2 * 16 * LARGE
+    _numbers = itertools.count()
+
+    def __init__(self, wire):
+        self._wire = wire
+        self._name = f"r{next(self._numbers)}"
+        self._memory = a_region(wire, self._name, self.OUTPUT_AT + 2 * 24 * LARGE)
+
+    def ask(self, rows: int, label: int):
+        rows *= LARGE
+        np.frombuffer(self._memory, np.float32, 4 * rows)[:] = label
+        given = {"shared_memory_region": self._name, "shared_memory_byte_size": 16 * rows}
+        taken = {"shared_memory_region": self._name, "shared_memory_byte_size": 24 * rows}
+        taken["shared_memory_offset"] = self.OUTPUT_AT
+        tensor = {"name": "image", "datatype": "FP32", "shape": [rows, 4], "parameters": given}
+        reply = self._wire.infer({"inputs": [tensor], "outputs": [{"name": "scores", "parameters": taken}]})
+        sides = reply.json["outputs"][0]["shape"]
+        scores = np.frombuffer(self._memory, np.float32, sides[0] * 3, self.OUTPUT_AT).reshape(sides).copy()
+        np.frombuffer(self._memory, np.float32)[:] = np.nan
+        assert np.ptp(scores, axis=0).max() == 0, "all rows are alike"
+        return reply.json["model_version"], scores[: sides[0] // LARGE]
+
+
+@pytest.mark.parametrize("way", [InBody, InSealedMemory])
+def test_each_is_answered_with_its_own_numbers_by_the_version_that_is_live(tmp_path, way):
+    # The memory of those before is there until the server has seen them go.
+    bounds = {"connections_max": 1000, "sealed_max_bytes": 1 << 28}
+    with serving() as world, served(world.engine, tmp_path, **bounds) as server:
         live, bound_runs = 1, 0
 
         def goes_live(version: int) -> Telling:
@@ -55,22 +103,24 @@ def test_each_is_answered_with_its_own_numbers_by_the_version_that_is_live(tmp_p
         @settings(max_examples=30)
         @given(sequences)
         def check(sequence):
+            with closing(server.wire()) as wire:
+                all_answered(way(wire), sequence)
+
+        def all_answered(client, sequence):
             nonlocal live, bound_runs
-            wire, expected, session = server.wire(), Counter(), goes_live(live)
-            for several, (what, version) in sequence:
+            expected, session = Counter(), goes_live(live)
+            for several, (what, number) in sequence:
                 for rows, label in several:
-                    wire.send(asking(rows, label))
-                    reply = wire.reply()
-                    assert reply.json["model_version"] == str(live)
-                    scores = reply.tensor("scores").tolist()
+                    version, scores = client.ask(rows, label)
+                    assert version == str(live)
                     given_rows = 2 * rows if session.twice and not session.closed else rows
-                    assert scores == (np.eye(3)[[label] * given_rows] * live).tolist()
-                    expected[live] += given_rows
+                    assert scores.tolist() == (np.eye(3)[[label] * given_rows] * live).tolist()
+                    expected[live] += given_rows * way.times
                 bound_runs += session.bound_runs
                 match what:
                     case "switch":
-                        live = version
-                        session = goes_live(version)
+                        live = number
+                        session = goes_live(number)
                     case "park":
                         world.slot("digits").park()
                     case "shadow":
@@ -88,7 +138,6 @@ def test_each_is_answered_with_its_own_numbers_by_the_version_that_is_live(tmp_p
 
             until(all_counted)
             assert +found == +expected
-            wire.close()
 
         check()
         assert bound_runs, "none was answered out of memory that was bound"

@@ -1,0 +1,259 @@
+"""Memory that the agent makes for a client: both work in it, nobody can shorten it, and it ends with the connection."""
+
+import mmap
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fleet_client.demo.programs import free_port
+from fleet_contract.manifest import Tensor
+from tests.fakes.engine import FakeEngine, takes
+from tests.fakes.sealed import handed_over
+from tests.fakes.waiting import until
+from tests.fakes.wire import Wire, served
+
+ROWS = 4096
+INPUT_BYTES = 4 * 4 * ROWS
+SIZE = 2 * INPUT_BYTES
+LIMIT = 1 << 20
+
+
+def place(offset=0, size=INPUT_BYTES, region="r"):
+    return {"shared_memory_region": region, "shared_memory_byte_size": size, "shared_memory_offset": offset}
+
+
+def asked(inputs=0, outputs=INPUT_BYTES, dtype="FP32", rows=ROWS, region="r"):
+    size = 4 * rows * (8 if dtype.endswith("64") else 4)
+    given = {"name": "image", "datatype": dtype, "shape": [rows, 4], "parameters": place(inputs, size, region)}
+    return {"inputs": [given], "outputs": [{"name": "image_out", "parameters": place(outputs, size, region)}]}
+
+
+class Memory:
+    """What the agent has made, as its client sees it."""
+
+    def __init__(self, wire: Wire, name: str = "r", size: int = SIZE) -> None:
+        self.descriptor = handed_over(wire, name, size)
+        self.bytes = mmap.mmap(self.descriptor, size)
+
+    def holds(self, value, offset=0, rows=ROWS, dtype="<f4"):
+        np.frombuffer(self.bytes, dtype, 4 * rows, offset)[:] = value
+
+    def value(self, offset=INPUT_BYTES, rows=ROWS, dtype="<f4"):
+        (found,) = set(np.frombuffer(self.bytes, dtype, 4 * rows, offset).tolist())
+        return found
+
+    @property
+    def pages(self):
+        return os.fstat(self.descriptor).st_blocks
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine(takes("digits", Tensor("image", "FP32", (-1, 4))))
+
+
+@pytest.fixture
+def server(engine, tmp_path):
+    (tmp_path / "shm").mkdir()
+    with served(engine, tmp_path, shared_memory=tmp_path / "shm", sealed_max_bytes=LIMIT) as running:
+        yield running
+
+
+@pytest.fixture
+def wire(server):
+    return server.wire()
+
+
+def wish(wire, size, name="other"):
+    return wire.post(f"/v2/systemsharedmemory/region/{name}/create", {"byte_size": size})
+
+
+def test_both_work_in_it_and_nobody_can_make_it_shorter_or_longer(wire, server):
+    memory = Memory(wire)
+    assert bytes(memory.bytes) == bytes(SIZE)
+    memory.bytes[:4] = b"abcd"
+    read = memoryview(bytearray(4))
+    server.regions.read_into(read, "image", "r", 0)
+    assert bytes(read) == b"abcd"
+    server.regions.write(b"efgh", "image", "r", SIZE - 4)
+    assert memory.bytes[-4:] == b"efgh"
+    for size in (0, SIZE - 1, SIZE + 1):
+        with pytest.raises(PermissionError):
+            os.ftruncate(memory.descriptor, size)
+
+
+def test_models_read_and_write_it_where_it_lies(wire, engine, server, monkeypatch):
+    memory, answers = Memory(wire), set()
+    for value in range(3):
+        memory.holds(value)
+        assert wire.infer(asked()).status == 200
+    monkeypatch.delattr(type(server.regions), "read_into")
+    monkeypatch.delattr(type(server.regions), "write")
+    for value in range(3, 10):
+        memory.holds(value)
+        reply = wire.infer(asked())
+        assert reply.status == 200
+        answers.add(reply.body)
+        assert memory.value() == 2 * value
+    assert (engine.in_place, engine.at_once) == (8, 0)
+    assert len(answers) == 1, "it is told in the same words as by the long way"
+    until(lambda: engine.sent == 8)
+
+
+def test_what_somebody_is_to_look_at_later_is_copied(wire, engine):
+    memory = Memory(wire)
+    for value in range(8):
+        engine.looks = value % 2 == 0
+        memory.holds(value)
+        assert wire.infer(asked()).status == 200
+        assert memory.value() == 2 * value
+    assert (engine.in_place, engine.at_once) == (3, 3)
+
+
+@pytest.mark.parametrize("dtype", ["INT32", "INT64"])
+def test_indices_are_copied_for_a_client_could_change_them_once_they_are_checked(tmp_path, dtype):
+    engine = FakeEngine(takes("digits", Tensor("image", dtype, (-1, 4))))
+    short = {"INT32": "<i4", "INT64": "<i8"}[dtype]
+    with served(engine, tmp_path) as server:
+        wire = server.wire()
+        memory = Memory(wire, size=2 * SIZE)
+        for value in range(5):
+            memory.holds(value, dtype=short)
+            assert wire.infer(asked(outputs=SIZE, dtype=dtype)).status == 200
+            assert memory.value(SIZE, dtype=short) == 2 * value
+    assert (engine.in_place, engine.at_once) == (0, 3)
+
+
+@pytest.mark.parametrize(("inputs", "rows"), [(0, 8), (2, ROWS)])
+def test_what_is_small_or_lies_askew_is_copied(wire, engine, inputs, rows):
+    memory = Memory(wire, size=2 * SIZE)
+    for value in range(5):
+        memory.holds(value, inputs, rows)
+        wire.infer(asked(inputs=inputs, outputs=SIZE, rows=rows))
+        assert memory.value(SIZE, rows) == 2 * value
+    assert engine.in_place == 0
+
+
+def test_outputs_may_go_elsewhere(wire, engine):
+    memory = Memory(wire)
+    both = {**asked(), "outputs": [{"name": "image_out"}]}
+    for value in range(5):
+        memory.holds(value)
+        assert wire.infer(both).json["outputs"][0]["data"] == [2 * value] * 4 * ROWS
+    assert engine.in_place == 3
+
+
+def test_it_ends_with_the_connection_that_it_was_made_for(server, engine):
+    owner, other = server.wire(), server.wire()
+    memory = Memory(owner)
+    for value in range(4):
+        memory.holds(value)
+        assert other.infer(asked()).status == 200
+    assert engine.in_place == 2
+    assert memory.pages
+    owner.close()
+    until(lambda: server.regions.registered() == [])
+    reply = other.infer(asked())
+    assert reply.status == 400
+    assert "No shared memory region 'r'" in reply.error
+    assert memory.pages == 0, "nothing is kept for whoever still has it mapped"
+
+
+def test_another_of_the_same_name_is_used_in_its_place(wire, engine):
+    first = Memory(wire)
+    for value in range(4):
+        first.holds(value)
+        wire.infer(asked())
+    assert wire.post("/v2/systemsharedmemory/region/r/unregister", {}).status == 200
+    second = Memory(wire)
+    second.holds(7)
+    for _ in range(2):
+        assert wire.infer(asked()).status == 200
+        assert second.value() == 14
+    assert bytes(first.bytes) == bytes(SIZE)
+    assert engine.in_place == 4
+
+
+def test_one_that_is_smaller_than_it_was_is_told(wire, engine):
+    memory = Memory(wire)
+    for value in range(4):
+        memory.holds(value)
+        wire.infer(asked())
+    wire.post("/v2/systemsharedmemory/region/r/unregister", {})
+    Memory(wire, size=SIZE - 1)
+    reply = wire.infer(asked())
+    assert reply.status == 400
+    assert "'image_out'" in reply.error
+
+
+def test_a_name_that_others_have_taken_since_stays_theirs(server):
+    owner, other = server.wire(), server.wire()
+    Memory(owner)
+    other.post("/v2/systemsharedmemory/region/r/unregister", {})
+    Memory(other)
+    owner.close()
+    until(lambda: len(server.server._connections) == 1)
+    assert [one.name for one in server.regions.registered()] == ["r"]
+
+
+def test_there_is_a_bound_to_all_together(wire, server):
+    Memory(wire, size=LIMIT - 4096)
+    reply = wish(wire, 4097)
+    assert (reply.status, reply.fields["retry-after"]) == (503, "1")
+    assert "sealed memory" in reply.error
+    Memory(wire, "other", size=4096)
+    wire.post("/v2/systemsharedmemory/region/r/unregister", {})
+    Memory(wire, "third", size=4096)
+
+
+@pytest.mark.parametrize("size", [0, -1, LIMIT + 1, 1 << 62, "much", None])
+def test_a_wish_that_cannot_be_granted_is_told(wire, server, size):
+    reply = wish(wire, size)
+    assert reply.status == 400
+    assert server.regions.registered() == []
+    Memory(wire)
+    reply = wish(wire, 4096, "r")
+    assert reply.status == 400
+    assert "registered already" in reply.error
+
+
+def test_over_tcp_it_cannot_be_handed_over(engine, tmp_path):
+    port = free_port()
+    with served(engine, tmp_path, tcp_port=port) as server:
+        wire = Wire(socket.create_connection(("127.0.0.1", port), timeout=10))
+        reply = wish(wire, 4096)
+        assert reply.status == 400
+        assert "Unix socket" in reply.error
+        assert server.regions.registered() == []
+        assert wire.get("/v2/health/live").status == 200
+        wire.close()
+
+
+def test_only_system_memory_is_made_and_only_by_post(wire):
+    assert wire.post("/v2/cudasharedmemory/region/r/create", {"byte_size": 4096}).status == 404
+    assert wire.get("/v2/systemsharedmemory/region/r/create").status == 405
+    assert "sealed_shared_memory" in wire.get("/v2").json["extensions"]
+
+
+def test_what_a_client_makes_and_gives_back_leaves_nothing_behind(server):
+    wire, held = server.wire(), []
+    Memory(wire)
+    before = open_files()
+    for _ in range(50):
+        wire.post("/v2/systemsharedmemory/region/r/unregister", {})
+        held.append(Memory(wire))
+    assert sum(one.pages * 512 for one in held) <= SIZE, "whatever its client does with what it was"
+    for one in held:
+        one.bytes.close()
+        os.close(one.descriptor)
+    assert open_files() <= before
+    assert len(next(iter(server.server._connections))._holdings) == 1
+    wire.close()
+    until(lambda: open_files() < before)
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))

@@ -1,0 +1,201 @@
+"""A standing call whose tensors their client may write to again: it is answered as any other, and nobody is shown
+numbers that are not those that were answered."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.in_place import Laid
+from edge_agent.serving.packed import Packed
+from edge_agent.serving.port import Answered, AnsweredInPlace, Call
+from fleet_contract.manifest import Histogram, Reference
+from tests.fakes.releases import a_manifest
+from tests.fakes.sessions import BindingSession, FakeSession, an_image, serving
+from tests.fakes.waiting import until
+
+IMAGE = Packed([("image", np.dtype(np.float32), (1, 4))])
+
+
+class Shared:
+    """One image and room for its scores, in memory of a client."""
+
+    def __init__(self, output_bytes=12):
+        self.image = np.zeros((1, 4), np.float32)
+        self.scores = np.zeros((1, 3), np.float32)
+        self.laid = Laid({"image": self.image}, {"scores": memoryview(self.scores).cast("B")[:output_bytes]})
+
+
+@pytest.fixture
+def shared():
+    return Shared()
+
+
+def standing(world):
+    until(lambda: world.ask().given)
+    call = world.engine.standing(Call("digits", an_image()), IMAGE)
+    assert call is not None
+    until(lambda: call.ready(patient=True))
+    world.windows()
+    return call
+
+
+def asked(call, shared, label):
+    shared.image[:] = label
+    answer = call.run_in_place(shared.laid, patient=True)
+    # As soon as it has its answer, the client goes on.
+    found = shared.scores.argmax() if isinstance(answer, AnsweredInPlace) else None
+    shared.image[:] = shared.scores[:] = np.nan
+    call.sent()
+    return answer, found
+
+
+def test_each_is_answered_with_its_own_numbers_in_the_rooms_and_counted_as_such(shared):
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session, a_manifest(3))
+        call, answers = standing(world), []
+        first, _ = asked(call, shared, 1)
+        assert isinstance(first, Answered)
+        assert first.outputs["scores"].argmax() == 1
+        for label in (0, 1, 2, 2):
+            answer, found = asked(call, shared, label)
+            assert found == label
+            answers.append(answer)
+        assert len({id(one) for one in answers}) == 1
+        (window,) = world.windows()
+        assert window.predictions == {"0": 1, "1": 2, "2": 2}
+        assert world.slot("digits").leases == 0
+
+
+@pytest.mark.parametrize("session", [FakeSession(), BindingSession(off=0.5)])
+def test_what_cannot_be_bound_there_is_answered_in_the_ordinary_way(shared, session):
+    with serving() as world:
+        world.runs(session)
+        call = standing(world)
+        for label in (0, 1, 2, 2):
+            answer, found = asked(call, shared, label)
+            assert found is None
+            assert answer.outputs["scores"].tolist() == np.eye(3)[[label]].tolist()
+        (window,) = world.windows()
+        assert window.predictions == {"0": 1, "1": 1, "2": 2}
+
+
+@pytest.mark.parametrize("rooms", [{}, {"other": memoryview(bytearray(12))}])
+def test_an_output_that_has_no_room_or_too_little_is_left_to_the_caller(rooms):
+    for laid in (Laid({"image": an_image(2)["image"]}, rooms), Shared(output_bytes=8).laid):
+        with serving() as world:
+            session = BindingSession()
+            world.runs(session)
+            call = standing(world)
+            for _ in range(3):
+                answer = call.run_in_place(laid, patient=True)
+                call.sent()
+                assert isinstance(answer, Answered)
+                assert not isinstance(answer, AnsweredInPlace)
+            assert session.bound_runs == 0
+
+
+def test_what_lies_elsewhere_now_is_read_and_written_there(shared):
+    with serving() as world:
+        world.runs(BindingSession())
+        call = standing(world)
+        for label in (0, 1, 2):
+            asked(call, shared, label)
+        other = Shared()
+        for label in (2, 1, 0):
+            asked(call, other, label)
+        assert asked(call, other, 2)[1] == 2
+        assert asked(call, shared, 1)[0].outputs["scores"].argmax() == 1
+
+
+def test_features_are_counted_of_a_copy_once_for_each_call(shared):
+    reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
+    with serving() as world:
+        world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))
+        call = standing(world)
+        for label in (0, 1, 2, 2):
+            shared.image[:] = label
+            assert call.run_in_place(shared.laid, patient=True) is None
+            assert isinstance(call.run(shared.image.tobytes(), patient=True), Answered)
+            shared.image[:] = np.nan
+            call.sent()
+        (window,) = world.windows()
+        assert window.features == {"image.mean": (1, 1, 2)}
+
+
+def test_features_that_telemetry_has_no_time_for_keep_nothing_from_being_read_in_place(shared, monkeypatch):
+    with serving() as world:
+        reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5,), (1, 1))})
+        world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))
+        call, wanted = standing(world), []
+        monkeypatch.setattr(world.tally, "wants", lambda *_: wanted.append(1) is not None)
+        for label in (0, 1, 2):
+            assert asked(call, shared, label)[0] is not None
+        (window,) = world.windows()
+        assert window.features == {"image.mean": (0, 0)}
+        assert len(wanted) == 3, "it is asked once for each"
+
+
+def test_a_shadow_gets_a_copy(shared, monkeypatch):
+    with serving() as world:
+        world.runs(BindingSession())
+        call = standing(world)
+        for label in (0, 1):
+            asked(call, shared, label)
+        world.runs(FakeSession(2), a_manifest(2), "digits@shadow")
+        offers = []
+        monkeypatch.setattr(
+            world.engine._shadow, "offer", lambda _, seen, inputs: offers.append(inputs["image"].copy())
+        )
+        shared.image[:] = 2
+        assert call.run_in_place(shared.laid, patient=True) is None
+        call.run(shared.image.tobytes(), patient=True)
+        shared.image[:] = np.nan
+        call.sent()
+        assert [float(one[0, 0]) for one in offers] == [2]
+
+
+def test_a_shadow_that_comes_while_it_runs_is_shown_nothing(shared, monkeypatch):
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session)
+        call = standing(world)
+        for label in (0, 1):
+            asked(call, shared, label)
+        session.instead = lambda: world.runs(FakeSession(2), a_manifest(2), "digits@shadow")
+        monkeypatch.setattr(world.engine._shadow, "offer", lambda *_: pytest.fail("its inputs are gone"))
+        assert asked(call, shared, 2)[1] == 2
+
+
+def test_a_failure_is_told_and_counted_once(shared):
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session)
+        call = standing(world)
+        for label in (0, 1):
+            asked(call, shared, label)
+
+        def fail():
+            raise InferenceFailed("The model could not.")
+
+        session.instead = fail
+        before = world.slot("digits").health().errors
+        assert isinstance(asked(call, shared, 1)[0], InferenceFailed)
+        assert world.slot("digits").health().errors == before + 1
+        assert world.slot("digits").leases == 0
+        session.instead = lambda: None
+        assert isinstance(asked(call, shared, 1)[0], Answered)
+
+
+def test_another_version_answers_nothing_that_was_checked_for_this_one(shared):
+    with serving() as world:
+        world.runs(BindingSession())
+        call = standing(world)
+        for label in (0, 1):
+            asked(call, shared, label)
+        other = FakeSession(2)
+        world.runs(other, a_manifest(2))
+        assert call.run_in_place(shared.laid, patient=True) is None
+        call.sent()
+        assert other.batches == []
