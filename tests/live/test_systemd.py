@@ -135,6 +135,15 @@ def test_it_runs_as_nobody_special_in_its_sandbox_and_infers(agent, hub):
     ask = ("curl", "--silent", "--unix-socket", "/run/vedette/vedette.sock", "http://gateway/v2/models/digits")
     assert '"name":"digits"' in agent.run(*ask, user="vedette").replace(" ", "")
     assert agent.run(*ask, user="nobody", check=False) == ""
+    # What the sandbox leaves is enough to make memory for it.
+    made = agent.run(
+        *ask[:-1],
+        "--data",
+        '{"byte_size": 65536}',
+        "http://gateway/v2/systemsharedmemory/region/r/create",
+        user="vedette",
+    )
+    assert json.loads(made) == {"name": "r", "key": "", "offset": 0, "byte_size": 65536}
 
 
 def test_the_doctor_finds_nothing_wrong_and_says_what_is_when_it_is_stopped(agent, hub):
