@@ -37,6 +37,7 @@ from edge_agent.update.updater import Trust, Updater
 from edge_agent.vitals import LONGEST_WAIT_SECONDS, Vital, Vitals
 from fleet_contract.because import Because
 from fleet_contract.join import Identity
+from fleet_contract.report import ModelReport, Phase
 from fleet_contract.topics import Address
 
 if TYPE_CHECKING:
@@ -108,8 +109,10 @@ class Agent:
         self._tally = Tally(self._recorder)
         self._engine = ServingEngine(
             self._updater.slot,
-            lambda: [key(one.model, one.slot) for one in self._updater.state().models],
+            lambda: (key(one.model, one.slot) for one in self._models()),
             self._tally,
+            why=lambda model: next((one.because for one in self._models() if key(one.model, one.slot) == model), None),
+            starting=lambda: not self._updater.at_rest.is_set(),
             queue=config.serving.queue,
             # Of bodies alone a few of the largest are bounded; what they unpack to, and shared memory, is here.
             queue_max_bytes=config.serving.body_max_bytes,
@@ -190,6 +193,10 @@ class Agent:
             raise PartStuck(spent.sentence, code=spent.code)
         if stuck := self._vitals.stuck(self._parts(), time.monotonic()):
             raise PartStuck(stuck.sentence)
+
+    def _models(self) -> Iterator[ModelReport]:
+        """All but those that were evicted, which are only told of for a while."""
+        return (one for one in self._updater.state().models if one.phase is not Phase.EVICTED)
 
     def _parts(self) -> Iterator[Vital]:
         yield Vital("uplink", self._link.turned_at, _STUCK_SECONDS)

@@ -105,8 +105,8 @@ def indexed(engine: Engine) -> Iterator[tuple[str, str, bool, str]]:
 
 
 def server_unready(engine: Engine) -> ModelUnready | None:
-    """Why the server is not ready: the protocol asks for all its models."""
-    waiting = [name for name in engine.models() if not engine.ready(name)]
+    """Why the server is not ready, if it is not."""
+    waiting = engine.awaited()
     return ModelUnready(f"Not ready yet: {', '.join(waiting)}.", "Ask again.") if waiting else None
 
 

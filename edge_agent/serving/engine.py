@@ -30,6 +30,7 @@ from edge_agent.serving.signature import Signature
 from edge_agent.serving.spare import SpareCycles
 from edge_agent.serving.standing import StandingCall
 from edge_agent.telemetry.tally import Tally
+from fleet_contract.because import Because
 from fleet_contract.desired import SHADOW_SLOT
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
@@ -44,6 +45,8 @@ _log = logging.getLogger(__name__)
 Slots: TypeAlias = Callable[[str], LiveModel]
 #: Names the slots of all models that the device knows of.
 Known: TypeAlias = Callable[[], Iterable[str]]
+#: Says where the device is with a model.
+Why: TypeAlias = Callable[[str], Because | None]
 
 _STOP_SECONDS = 1.0
 
@@ -53,7 +56,8 @@ class ServingEngine:
 
     At most `queue` calls wait, with `queue_max_bytes` of tensors or one call of more, for at most `workers` threads,
     which start when the first is needed. All loaded models together may take `memory_max_bytes`, 0 for no bound.
-    Shadows run while `spare` says that there are cycles for it.
+    Shadows run while `spare` says that there are cycles for it. `why` is told to who asks for a model that is not live,
+    and `starting` says that what was live before this start is still being loaded.
     """
 
     def __init__(
@@ -68,9 +72,13 @@ class ServingEngine:
         memory_max_bytes: int = 0,
         batching: Mapping[str, Bounds] | None = None,
         spare: Callable[[], bool] | None = None,
+        why: Why = lambda _: None,
+        starting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._slot = slot
         self._known = known
+        self._why = why
+        self._starting_up = starting
         self._tally = tally
         self._batching = batching or {}
         self._workers = workers
@@ -128,7 +136,12 @@ class ServingEngine:
         return StandingCall(served, signature, call, packed, self._execution, self._inline)
 
     def models(self) -> tuple[str, ...]:
-        return tuple(sorted(one for one in self._known() if split(one)[0] == one and self._slot(one).manifest))
+        return tuple(sorted(one for one in self._known() if split(one)[0] == one))
+
+    def awaited(self) -> tuple[str, ...]:
+        if self._stopped:
+            return self.models()
+        return tuple(one for one in self.models() if not self._slot(one).manifest) if self._starting_up() else ()
 
     def manifest(self, model: str, version: str = "") -> Manifest:
         return self._signature(self._find(model), version).manifest
@@ -175,8 +188,11 @@ class ServingEngine:
         if manifest is None:
             if served.model not in self._known():
                 raise ModelUnknown(f"There is no model {served.model!r} here any more.")
+            because = self._why(served.model)
+            state = "" if because is None else f" {because.sentence} [{because.code}]"
             raise ModelUnready(
-                f"Model {served.model!r} cannot answer yet: no version of it is live.", "Ask again in some seconds."
+                f"Model {served.model!r} cannot answer yet: no version of it is live.{state}",
+                "Ask again in some seconds.",
             )
         signature = served.signature_of(manifest)
         signature.check_version(version)

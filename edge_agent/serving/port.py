@@ -160,7 +160,12 @@ class Engine(Protocol):
         ...
 
     def models(self) -> tuple[str, ...]:
-        """The names that may be asked for, live or on demand."""
+        """The names of all models that the device has or is to have, live or not."""
+        ...
+
+    def awaited(self) -> tuple[str, ...]:
+        """Those of them that keep the server from being ready: they will answer within seconds. A model that was never
+        live here does not, for the others answer all the same."""
         ...
 
     def manifest(self, model: str, version: str = "") -> Manifest:

@@ -152,6 +152,9 @@ class FakeEngine:
     def models(self) -> tuple[str, ...]:
         return tuple(self._manifests)
 
+    def awaited(self) -> tuple[str, ...]:
+        return tuple(sorted(self.unready))
+
     def manifest(self, model: str, version: str = "") -> Manifest:
         manifest = self._manifests.get(model)
         if manifest is None or version not in {"", str(manifest.version)}:
