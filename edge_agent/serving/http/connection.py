@@ -13,6 +13,7 @@ from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
+from edge_agent.serving.http.outbox import Outbox
 from edge_agent.serving.http.response import Part, Respond, Response
 from edge_agent.serving.http.status import Refused, answer_to
 from edge_agent.serving.port import Ticket
@@ -30,8 +31,6 @@ ANSWER_SECONDS = 30.0
 #: For a client to read why it was refused, while it still sends.
 _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-#: The kernel takes 1024 at once.
-_PARTS_MAX = 512
 
 #: A longer one is read each time.
 _USUAL_MAX_BYTES = 4096
@@ -86,9 +85,7 @@ class Connection:
         "_closing",
         "_deadline",
         "_gone",
-        "_handing",
         "_head_only",
-        "_holdings",
         "_last",
         "_loop",
         "_out",
@@ -115,7 +112,7 @@ class Connection:
         self._usual: Usual | None = None
         self._head_only = False
         self._arriving: tuple[Head, Arriving] | None = None
-        self._out: list[memoryview] = []
+        self._out = Outbox(client)
         self._reserved = 0
         self._deadline = False
         self._watched = True
@@ -124,8 +121,6 @@ class Connection:
         self._busy = False
         self._sending = False
         self._ticket: Ticket | None = None
-        self._handing: Holding | None = None
-        self._holdings: list[Holding] = []
         self._closing = False
         self._last = False
         self.closed = False
@@ -155,9 +150,7 @@ class Connection:
         self._no_deadline()
         self._give_back()
         self._arriving = None
-        self._out = []
-        for one in self._holdings:
-            one.end()
+        self._out.close()
         self._socket.close()
         self._terms.crowd.left(self)
         self._terms.ended(self)
@@ -337,7 +330,8 @@ class Connection:
         self._head_only = False
         try:
             if isinstance(answer, bytes):
-                self._send(answer)
+                if not self._out.send(answer):
+                    self._answered()
             else:
                 self._busy = True
                 self.respond(answer)
@@ -345,15 +339,6 @@ class Connection:
             usual.sent()
         self._loop.expect(time.monotonic() - now)
         return True
-
-    def _send(self, message: bytes) -> None:
-        try:
-            sent = self._socket.send(message)
-        except BlockingIOError:
-            sent = 0
-        if sent < len(message):
-            self._out = [memoryview(message)[sent:]]
-            self._answered()
 
     def respond(self, response: Response) -> None:
         """Sends the answer to what was handed over last. On any thread."""
@@ -370,21 +355,18 @@ class Connection:
             self._closing = True
         head = response.head(closing=self._closing)
         parts: Sequence[Part] = (head,) if self._head_only else (head, *response.parts)
-        if len(parts) > _PARTS_MAX:
-            parts = [b"".join(bytes(part) for part in parts)]
         try:
-            self._out = _unsent(parts, self._sent(parts))
+            self._out.send_parts(parts)
         except OSError:
             self._gone = True
         self._ended()
 
     def _hold(self, response: Response, holding: Holding) -> Response:
-        """What is to be told: only a Unix socket can carry memory."""
-        if self._socket.family != socket.AF_UNIX:
+        """What is to be told."""
+        if not self._out.carries_memory:
             holding.end()
             return answer_to(Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there."))
-        self._holdings = [*(one for one in self._holdings if one.lasts), holding]
-        self._handing = holding
+        self._out.enclose(holding)
         return response
 
     def _ended(self) -> None:
@@ -394,17 +376,6 @@ class Connection:
             self._loop.soon(self.close)
         elif self._out or self._waiting or self._rest or self._closing:
             self._loop.soon(self._answered)
-
-    def _sent(self, parts: Sequence[Part]) -> int:
-        try:
-            if (handing := self._handing) is None:
-                return self._socket.sendmsg(parts[:_PARTS_MAX])
-            sent = self._socket.sendmsg(parts[:_PARTS_MAX], handing.ancillary())
-        except BlockingIOError:
-            return 0
-        self._handing = None
-        handing.sent()
-        return sent
 
     def _answered(self) -> None:
         if self._busy or self.closed or self._arriving is not None:
@@ -422,8 +393,7 @@ class Connection:
 
     def _send_more(self) -> None:
         self._heard()
-        self._out = _unsent(self._out, self._sent(self._out))
-        if self._out:
+        if not self._out.send_more():
             return
         self._no_deadline()
         self._loop.change(self._socket.fileno(), READ)
@@ -483,15 +453,6 @@ class Connection:
         if self._reserved:
             self._terms.reserve(-self._reserved)
             self._reserved = 0
-
-
-def _unsent(parts: Sequence[Part], sent: int) -> list[memoryview]:
-    views = []
-    for part in parts:
-        if sent < len(part):
-            views.append(memoryview(part)[sent:])
-        sent = max(0, sent - len(part))
-    return views
 
 
 def _name(host: str) -> str:

@@ -250,7 +250,7 @@ def test_what_a_client_makes_and_gives_back_leaves_nothing_behind(server):
         one.bytes.close()
         os.close(one.descriptor)
     assert open_files() <= before
-    assert len(next(iter(server.server._connections))._holdings) == 1
+    assert len(next(iter(server.server._connections))._out._holdings) == 1
     wire.close()
     until(lambda: open_files() < before)
 
