@@ -14,10 +14,13 @@ from numpy.lib import format as npy
 
 from edge_agent.failures import ArtifactRejected, disk_trouble
 from edge_agent.runtimes.session import Array, Session
+from edge_agent.runtimes.strings import as_bytes
 from fleet_contract.manifest import Manifest
 
 #: A golden set that unpacks to more is refused: the model that it is replayed on needs memory too.
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+#: Kinds of dtypes, as NumPy calls them.
+_NUMBERS = "fiub"
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -99,6 +102,8 @@ def _agreement(manifest: Manifest, arrays: dict[str, Array], answers: dict[str, 
     name = manifest.probabilities or manifest.outputs[0].name
     if name not in answers:
         raise _unreadable(f"it lacks the output {name!r} that names the labels")
+    if arrays[f"outputs/{name}"].dtype.kind not in _NUMBERS:
+        raise _unreadable(f"the output {name!r} that names the labels holds no numbers")
     rows = manifest.golden.samples
     expected = arrays[f"outputs/{name}"].reshape(rows, -1).argmax(axis=1)
     found = np.concatenate(answers[name]).reshape(rows, -1).argmax(axis=1)
@@ -109,8 +114,11 @@ def _error(expected: Array, answers: list[Array]) -> float:
     found = np.concatenate(answers)
     if found.shape != expected.shape:
         return math.inf
-    if found.dtype.kind not in "fiub":
-        return 0.0 if np.array_equal(found, expected) else math.inf
+    if found.dtype.kind not in _NUMBERS:
+        # A file holds strings as NumPy's own, of one length; a session gives them as they are.
+        return 0.0 if np.array_equal(as_bytes(found), as_bytes(expected)) else math.inf
+    if expected.dtype.kind not in _NUMBERS:
+        return math.inf
     difference = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     return float(difference.reshape(len(expected), -1).mean(axis=1).max())
 

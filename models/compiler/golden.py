@@ -16,6 +16,9 @@ from models.errors import ArtifactUnfit
 #: A golden set travels to every device, so no honest one is larger.
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 
+#: Kinds of dtypes, as NumPy calls them, that a file may hold strings in.
+_STRINGS = "SU"
+
 Arrays = Mapping[str, NDArray[Any]]
 
 _DTYPES = {
@@ -40,7 +43,7 @@ class Closeness:
 
     `agreement` is the share, 0 to 1, of samples with the same arg-max of the first output. `max_abs_error` is the
     largest over samples and outputs of the mean absolute difference within a sample; infinite when an output is no
-    number.
+    number, or a string that is not the same.
     """
 
     agreement: float
@@ -96,7 +99,10 @@ def check_fits(what: str, arrays: Arrays, tensors: Sequence[Tensor]) -> None:
         shape_fits = array.ndim == len(tensor.shape) and all(
             wanted in (-1, size) for wanted, size in zip(tensor.shape, array.shape, strict=True)
         )
-        if array.dtype != _DTYPES.get(tensor.dtype) or not shape_fits:
+        dtype_fits = (
+            array.dtype.kind in _STRINGS if tensor.dtype == "BYTES" else array.dtype == _DTYPES.get(tensor.dtype)
+        )
+        if not dtype_fits or not shape_fits:
             wrong.append(
                 f"{tensor.name} is {array.dtype} {list(array.shape)} and must be {tensor.dtype} {list(tensor.shape)}"
             )
@@ -109,12 +115,27 @@ def closeness(expected: Arrays, got: Arrays, first: str) -> Closeness:
     same = _labels(expected[first]) == _labels(got[first])
     error = 0.0
     for name, values in expected.items():
+        if values.dtype.kind in _STRINGS:
+            error = error if np.array_equal(texts(values), texts(got[name])) else float("inf")
+            continue
         rows = np.abs(got[name].astype(np.float64) - values.astype(np.float64)).reshape(len(values), -1).mean(1)
         error = max(error, float(rows.max()) if np.isfinite(rows).all() else float("inf"))
     return Closeness(float(same.mean()), error)
 
 
-def _labels(scores: NDArray[Any]) -> NDArray[np.int64]:
+def texts(array: NDArray[Any]) -> NDArray[Any]:
+    """`array` of strings of any kind as an array of `str` objects. Raises `ArtifactUnfit` where it is not UTF-8."""
+    found = np.empty(array.shape, object)
+    try:
+        found.reshape(-1)[:] = [one.decode() if isinstance(one, bytes) else str(one) for one in array.reshape(-1)]
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"a string of it is not UTF-8: {error}") from error
+    return found
+
+
+def _labels(scores: NDArray[Any]) -> NDArray[Any]:
+    if scores.dtype.kind in (*_STRINGS, "O"):
+        return np.array(["\0".join(row) for row in texts(scores).reshape(len(scores), -1)])
     return np.asarray(scores.reshape(len(scores), -1).argmax(1))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime as ort
 
 from fleet_contract.manifest import Tensor
+from models.compiler.golden import texts
 from models.errors import ArtifactUnfit
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Model:
     def run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
         """All outputs by name. Raises `ArtifactUnfit`, "model-unreadable", when the model cannot answer."""
         try:
-            values = self._session.run(None, dict(inputs))
+            values = self._session.run(None, _fed(inputs))
         except Exception as error:  # as above
             raise ArtifactUnfit(
                 f"ONNX Runtime {ort.__version__} cannot run the model: {_first_line(error)}",
@@ -68,7 +69,7 @@ class Model:
 
     def latency_us(self, inputs: "Mapping[str, NDArray[Any]]", runs: int = 200, seconds: float = 0.5) -> float:
         """The median time of answering the first record of `inputs`, in microseconds, within some `seconds`."""
-        one = {name: values[:1] for name, values in inputs.items()}
+        one = _fed({name: values[:1] for name, values in inputs.items()})
         self.run(one)
         times: list[float] = []
         end = time.perf_counter() + seconds
@@ -82,6 +83,11 @@ class Model:
 def quiet() -> None:
     """Keeps ONNX Runtime's notes about graphs, which nobody can act on, off the terminal."""
     ort.set_default_logger_severity(4)
+
+
+def _fed(inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
+    """As ONNX Runtime takes them: of strings of bytes it reads on behind the last one."""
+    return {name: texts(values) if values.dtype.kind == "S" else values for name, values in inputs.items()}
 
 
 def _tensor(node: Any) -> Tensor:

@@ -205,3 +205,31 @@ def test_a_disk_that_fails_once_does_not_make_a_golden_set_unreadable_for_ever(
     monkeypatch.setattr(zipfile, "ZipFile", bad_once)
     manifest = a_manifest(golden=Golden(blob_of(path.read_bytes()), SAMPLES, 0.9, 0.01))
     assert golden.replay(Answering({"scores": scores_of(1)}), manifest, path).samples == SAMPLES
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+def test_strings_must_be_the_same(path: Path, kind: str) -> None:
+    words = np.array([["a", "bc"]] * SAMPLES, kind)
+    file = io.BytesIO()
+    np.savez(file, **{"inputs/image": words, "outputs/words": words})
+    path.write_bytes(file.getvalue())
+    of = manifest(
+        task="tagging",
+        inputs=(Tensor("image", "BYTES", (-1, 2)),),
+        outputs=(Tensor("words", "BYTES", (-1, 2)),),
+    )
+    given = np.array([[b"a", b"bc"]] * SAMPLES, object)
+    assert golden.replay(Answering({"words": given}), of, path).error == 0.0
+    given[3, 1] = b"b"
+    with pytest.raises(ArtifactRejected) as caught:
+        golden.replay(Answering({"words": given}), of, path)
+    assert caught.value.code == "golden-disagrees"
+
+
+def test_labels_cannot_be_read_from_strings(path: Path) -> None:
+    file = io.BytesIO()
+    np.savez(file, **{"inputs/image": images(), "outputs/scores": np.array([["a"]] * SAMPLES)})
+    path.write_bytes(file.getvalue())
+    with pytest.raises(ArtifactRejected) as caught:
+        golden.replay(Answering({"scores": np.array([[b"a"]] * SAMPLES, object)}), manifest(), path)
+    assert caught.value.code == "golden-unreadable"

@@ -11,9 +11,12 @@ from hypothesis.extra import numpy as arrays
 
 from fleet_contract.manifest import Tensor
 from models.compiler import golden
-from models.compiler.golden import Closeness, check_fits, closeness, pack, unpack
+from models.compiler.golden import Closeness, check_fits, closeness, pack, texts, unpack
+from models.compiler.session import Model
 from models.errors import ArtifactUnfit
+from tests.fakes.tiny_models import an_echo
 
+WORDS = np.array([["a", "über"], ["b", ""]])
 SCORES = arrays.arrays(np.float32, (5, 3), elements=st.floats(-100, 100, width=32))
 
 
@@ -116,3 +119,33 @@ def test_arrays_that_are_not_those_of_the_signature_are_named(arrays: dict[str, 
         check_fits("inputs", arrays, (Tensor("x", "FP32", (-1, 3)),))
     assert says in refused.value.what
     check_fits("inputs", {"x": ROWS}, (Tensor("x", "FP32", (-1, 3)),))
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+def test_strings_are_the_same_or_infinitely_far_off(kind: str) -> None:
+    expected = np.char.encode(np.array([["a", "über"], ["b", ""]])).astype("S") if kind == "S" else WORDS
+    check_fits("outputs", {"y": expected}, (Tensor("y", "BYTES", (-1, 2)),))
+    given = WORDS.astype(object)
+    assert closeness({"y": expected}, {"y": given}, "y") == Closeness(1.0, 0.0)
+    given[1, 0] = "c"
+    assert closeness({"y": expected}, {"y": given}, "y") == Closeness(0.5, float("inf"))
+
+
+def test_numbers_are_no_strings_and_strings_no_numbers() -> None:
+    with pytest.raises(ArtifactUnfit):
+        check_fits("inputs", {"x": np.zeros((2, 2), np.float32)}, (Tensor("x", "BYTES", (-1, 2)),))
+    with pytest.raises(ArtifactUnfit):
+        check_fits("inputs", {"x": WORDS}, (Tensor("x", "FP32", (-1, 2)),))
+
+
+def test_a_string_that_is_not_utf_8_is_named() -> None:
+    with pytest.raises(ArtifactUnfit, match="UTF-8"):
+        texts(np.array([b"\xff"]))
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+def test_a_model_reads_each_string_to_its_end_and_no_further(kind: str) -> None:
+    words = np.array([b"abc", b"de"]).reshape(1, 2) if kind == "S" else np.array([["abc", "de"]])
+    model = Model(an_echo("BYTES"))
+    assert model.run({"x": words})["y"].tolist() == [["abc", "de"]]
+    assert model.latency_us({"x": words}, runs=1) > 0
