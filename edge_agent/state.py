@@ -1,6 +1,7 @@
 """The state folder: all that the agent keeps, held by one agent at a time."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -36,7 +37,7 @@ class StateFolder:
         """Takes the folder for this process, until it ends. Raises `StateLocked` or `StateUnusable`."""
         self.create()
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._open_lock()
         except OSError as error:
             raise StateUnusable(
                 f"Cannot write to the state folder {self.path}: {error.strerror}.",
@@ -57,6 +58,16 @@ class StateFolder:
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._lock = descriptor
 
+    def _open_lock(self) -> int:
+        path = self.path / "lock"
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            # As after errors of a flash that is worn out: what is on it can still run.
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
     def unlock(self) -> None:
         """Gives the folder back."""
         if self._lock is not None:
@@ -66,7 +77,7 @@ class StateFolder:
     def locked(self) -> bool:
         """Whether an agent, of any process, holds the folder."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False
         try:

@@ -183,6 +183,30 @@ def test_it_stops_within_five_seconds_and_says_goodbye(agent, hub):
     hub.said(lambda one: one.presence is Presence.CLOSING)
 
 
+def test_on_a_disk_that_may_only_be_read_it_starts_infers_and_says_so(agent, hub):
+    agent.run("systemctl", "stop", SERVICE)
+    heard, state = len(hub.reports), "/var/lib/vedette"
+    # As Linux does after errors of the disk.
+    agent.run("mount", "--bind", state, state)
+    agent.run("mount", "--options", "remount,bind,ro", state)
+    try:
+        agent.run("systemctl", "start", SERVICE)
+        until(lambda: at_work(hub, heard), 40)
+        hub.said(lambda one: any(trouble.code == "disk-failed" for trouble in one.troubles))
+        ask = (
+            "curl",
+            "--silent",
+            "--unix-socket",
+            "/run/vedette/vedette.sock",
+            "http://gateway/v2/models/digits/ready",
+        )
+        assert agent.run(*ask, "--write-out", "%{http_code}", user="vedette").endswith("200")
+        agent.run("systemctl", "stop", SERVICE)
+        assert agent.show("Result") == "success"
+    finally:
+        agent.run("umount", state)
+
+
 def test_one_that_is_killed_is_back_at_once(agent, hub):
     heard, before = len(hub.reports), restarts(agent)
     agent.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", SERVICE)
