@@ -45,7 +45,7 @@ RATE_OF_BEST_PEER = {"small": 10.0, "middle": 2.5, "large": 1.8}
 RATE_OF_BARE = {"small": 0.35, "middle": 0.7, "large": 0.9}
 SHARED_OVER_BARE = 0.02
 _LATENCY_SECONDS = 0.6
-_IN_TURN_SECONDS = 3.0
+_IN_TURN_SECONDS = 6.0
 _REST_SECONDS = 0.3
 _RATE_SECONDS = 1.0
 
