@@ -184,8 +184,6 @@ class Agent:
     def check(self) -> None:
         """Raises `PartDied` when a part has ended; `PartStuck` when one has not turned for too long, or when a model
         has taken what only the end of the process gives back."""
-        if (wrong := self._link.failed) is not None:
-            raise PartDied(wrong.what, wrong.remedy, code=wrong.code)
         for thread in (*self._threads, *self._feeds.threads()):
             if not thread.is_alive():
                 raise PartDied(f"The agent's {thread.name} has ended; the log says why.")

@@ -3,8 +3,10 @@
 What it imports, and a spool that has grown over weeks without a network, would else come before the first answer.
 """
 
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,13 @@ from fleet_contract.errors import VedetteError
 if TYPE_CHECKING:
     from edge_agent.telemetry.spool import Spool
     from edge_agent.uplink import Uplink
+
+
+_log = logging.getLogger(__name__)
+#: How soon it is tried again to make the link: telemetry that cannot be kept is no reason not to infer.
+RETRY_SECONDS = 30.0
+#: Of what is remembered until there is a link.
+MOST_CHANGES = 1000
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -52,12 +61,10 @@ class HubLink:
         self._settings = settings
         self._lock = threading.Lock()
         # Guarded by the lock, as is whether there is an uplink yet.
-        self._changes: list[Change] = []
+        self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._spool: Spool | None = None
         self._uplink: Uplink | None = None
-        self._began_at = time.monotonic()
-        self.failed: VedetteError | None = None
-        """Why there is no link, and will be none before the next start."""
+        self._tried_at = time.monotonic()
 
     def changed(self) -> None:
         """Something that reports tell has changed."""
@@ -69,20 +76,27 @@ class HubLink:
             uplink.changed()
 
     def run(self, stop: threading.Event) -> None:
-        """Makes the link and turns until `stop` is set; `wake` makes it look."""
-        try:
-            # Outside the lock: a full spool takes its time, and who tells of a change has none.
-            spool, uplink = self._make(self._settings)
-        except VedetteError as error:
-            self.failed = error
-            return
+        """Makes the link, as often as it takes, and turns until `stop` is set; `wake` makes it look."""
+        while (made := self._tried()) is None:
+            if stop.wait(RETRY_SECONDS):
+                return
+        spool, uplink = made
         with self._lock:
             uplink.recall(self._changes)
-            self._changes = []
+            self._changes.clear()
             self._spool, self._uplink = spool, uplink
             # They may have changed meanwhile.
             self._apply()
         uplink.run(stop)
+
+    def _tried(self) -> "tuple[Spool, Uplink] | None":
+        self._tried_at = time.monotonic()
+        try:
+            # Outside the lock: a full spool takes its time, and who tells of a change has none.
+            return self._make(self._settings)
+        except VedetteError as error:
+            _log.error("there is no link to the hub, and it is tried again: %s", error.because)
+            return None
 
     def wake(self) -> None:
         """Makes `run` turn at once, and look at `stop`."""
@@ -100,8 +114,8 @@ class HubLink:
         return [] if self._spool is None else self._spool.troubles()
 
     def turned_at(self) -> float:
-        """When it last turned (monotonic seconds)."""
-        return self._began_at if self._uplink is None else self._uplink.turned_at
+        """When it last turned, or tried to (monotonic seconds)."""
+        return self._tried_at if self._uplink is None else self._uplink.turned_at
 
     def close(self, timeout_seconds: float) -> None:
         """After `run` has ended: keeps what is still open, and says goodbye to the hub."""

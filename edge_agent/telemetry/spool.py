@@ -26,6 +26,8 @@ from fleet_contract.telemetry import Event, Lane, Window, check_record
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
+#: What the file system says of a folder that will not be read again, whatever one waits for.
+_BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOTDIR, errno.EEXIST})
 #: A record that is larger than a batch may be could never be sent.
 MAX_RECORD_BYTES = 96 * 1024
 #: Compressing pays from some hundred records on; what rots in a sealed segment costs all of it.
@@ -54,8 +56,7 @@ class Spool:
         self._full = False
         try:
             self._queues = {
-                lane: DiskQueue(folder / lane.value, lane, owner, boot, size_bytes)
-                for lane, size_bytes in sizes.items()
+                lane: _opened(folder / lane.value, lane, owner, boot, size_bytes) for lane, size_bytes in sizes.items()
             }
         except OSError as error:
             raise StateUnusable(
@@ -187,6 +188,25 @@ class Spool:
     def _cannot_write(self, error: OSError) -> None:
         code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "spool-unwritable"
         self.trouble = Because(code, f"Telemetry cannot be written to {self._folder}: {error.strerror}.")
+
+
+def _opened(folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> DiskQueue:
+    """The lane in `folder`; a new one where that is broken, which is put aside, but not over another. Raises OSError."""
+    try:
+        return DiskQueue(folder, lane, owner, boot, segment_bytes)
+    except OSError as error:
+        aside = folder.with_suffix(".unreadable")
+        if error.errno not in _BROKEN:
+            raise
+        folder.replace(aside)
+        queue = DiskQueue(folder, lane, owner, boot, segment_bytes)
+        queue.unreadable = Because(
+            "spool-unreadable",
+            f"Telemetry in {folder} cannot be read ({error.strerror}), and was put aside as {aside.name}: the hub will "
+            "not have it. Check the disk.",
+        )
+        _log.error("%s", queue.unreadable)
+        return queue
 
 
 def look(folder: Path) -> SpoolReport:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_agent.errors import StateUnusable
+from edge_agent import hub_link
 from edge_agent.hub_link import HubLink, Settings
 from edge_agent.reporting import Reporter
 from edge_agent.telemetry.spool import Spool
@@ -127,14 +127,31 @@ def test_settings_that_change_while_the_link_is_made_hold(device: Device, monkey
     assert device.spool.max_bytes == 1 << 22
 
 
-def test_a_spool_that_cannot_be_read_is_why_there_is_no_link(device: Device, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_read_costs_the_link_until_it_can_and_nothing_else(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hub_link, "RETRY_SECONDS", 0.01)
+    device.folder = tmp_path / "file"
+    device.folder.write_text("")
+    before = device.link.turned_at()
+    device.run()
+    until(lambda: device.link.turned_at() > before)
+    assert device.uplink is None
+    device.link.changed()
+    until(lambda: "move it away" in caplog.text)
+    device.folder.unlink()
+    until(lambda: device.uplink is not None)
+    device.end()
+    assert "started" in device.told()
+
+
+def test_an_agent_without_a_link_stops_at_once(device: Device, tmp_path: Path) -> None:
     device.folder = tmp_path / "file"
     device.folder.write_text("")
     device.run()
-    until(lambda: device.link.failed is not None)
-    assert isinstance(device.link.failed, StateUnusable)
-    assert "move it away" in device.link.failed.remedy
-    assert device.link.troubles() == []
+    began = time.monotonic()
+    device.end()
+    assert time.monotonic() - began < 2
 
 
 def test_an_agent_that_is_stopped_before_there_is_a_link_stops(device: Device) -> None:

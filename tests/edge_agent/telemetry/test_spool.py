@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge_agent.core.drain import Backlog
+from edge_agent.errors import StateUnusable
 from edge_agent.telemetry import queue as queue_module
 from edge_agent.telemetry import sealed as sealed_module
 from edge_agent.telemetry import segment as segment_module
@@ -547,6 +548,41 @@ def test_a_file_that_vanishes_does_not_stop_the_rest(tmp_path):
     files(tmp_path)[0].unlink()
     assert spool.read("b1", 0, MEGABYTE) == ()
     assert spool.backlog() == Backlog("b2", 0, 1)
+
+
+def test_a_lane_that_is_broken_is_put_aside_once_and_said(tmp_path, monkeypatch):
+    Spool(tmp_path, OWNER, "b1", MEGABYTE).append(a_window())
+    read = queue_module.segments_in
+
+    def broken(folder: Path) -> list[Path]:
+        if folder.name == "windows" and not kept_aside.exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
+        return read(folder)
+
+    kept_aside = tmp_path / "windows.unreadable"
+    monkeypatch.setattr(queue_module, "segments_in", broken)
+    spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
+    assert "put aside as windows.unreadable" in spool.troubles()[0].sentence
+    assert spool.append(a_window())
+    assert len(list(kept_aside.iterdir())) == 1
+    # Else they would fill the disk, which no quota sees.
+    shutil.rmtree(tmp_path / "windows")
+    (tmp_path / "windows").write_bytes(b"")
+    with pytest.raises(StateUnusable, match="Cannot read the spool"):
+        Spool(tmp_path, OWNER, "b3", MEGABYTE)
+
+
+def test_a_lane_that_may_not_be_read_now_is_not_put_aside(tmp_path, monkeypatch):
+    Spool(tmp_path, OWNER, "b1", MEGABYTE).append(a_window())
+
+    def busy(folder: Path) -> list[Path]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(folder))
+
+    with monkeypatch.context() as patched, pytest.raises(StateUnusable):
+        patched.setattr(queue_module, "segments_in", busy)
+        Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert Spool(tmp_path, OWNER, "b3", MEGABYTE).waiting() == 1
 
 
 def test_looking_at_a_spool_changes_nothing(tmp_path):
