@@ -191,7 +191,7 @@ class Spool:
 
 
 def _opened(folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> DiskQueue:
-    """The lane in `folder`; a new one where that is broken, which is put aside, but not over another. Raises OSError."""
+    """The lane in `folder`; a new one where that is broken, which is put aside, not over another. Raises OSError."""
     try:
         return DiskQueue(folder, lane, owner, boot, segment_bytes)
     except OSError as error:
