@@ -13,6 +13,7 @@ from edge_agent import memory
 from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.session import Array, InferenceFailed
+from edge_agent.runtimes.size import is_large_batch
 from edge_agent.runtimes.strings import as_bytes
 from fleet_contract.manifest import Tensor
 
@@ -79,7 +80,7 @@ class LitertSession:
         if unknown := inputs.keys() - {tensor.name for tensor in self.inputs}:
             raise InferenceFailed(f"The model has no input {', '.join(sorted(unknown))}.")
         given = [_checked(tensor, inputs) for tensor in self.inputs]
-        with self._lent() as interpreter:
+        with self._lent(keep=not is_large_batch(inputs)) as interpreter:
             return interpreter.run(given)
 
     def close(self) -> None:
@@ -96,7 +97,8 @@ class LitertSession:
             raise InferenceFailed(f"The model could not be loaded once more: {error.what}") from error
 
     @contextmanager
-    def _lent(self) -> Iterator["_Interpreter"]:
+    def _lent(self, keep: bool = True) -> Iterator["_Interpreter"]:
+        """One for the caller alone; afterwards it goes unless it is to be kept."""
         with self._changed:
             self._changed.wait_for(lambda: self._idle or self._made < self._settings.parallel)
             interpreter = self._idle.pop() if self._idle else None
@@ -111,7 +113,7 @@ class LitertSession:
             raise
         finally:
             with self._changed:
-                if interpreter is None:
+                if interpreter is None or not keep:
                     self._made -= 1
                 else:
                     self._idle.append(interpreter)

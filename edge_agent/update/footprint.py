@@ -1,6 +1,7 @@
 """How much memory the agent takes, and how much of it came since a model was last loaded."""
 
 import resource
+from collections import deque
 from pathlib import Path
 
 from edge_agent import memory
@@ -9,6 +10,8 @@ _STATM = Path("/proc/self/statm")
 #: What a burst of requests leaves in the allocator is worth looking for from so much on: it takes milliseconds.
 WORTH_BYTES = 32 * 1024 * 1024
 _LONGEST_PAUSE = 31
+#: What is there in so many looks, one after the other, has been kept: what a run needs comes and goes.
+LOOKS = 5
 
 
 def resident_bytes() -> int:
@@ -23,27 +26,33 @@ class Footprint:
     def __init__(self) -> None:
         self.resident_bytes = 0
         self.grown_bytes = 0
+        """As seen in the last `LOOKS`."""
         self._loaded: object = None
         self._from_bytes = 0
+        self._grown: deque[int] = deque(maxlen=LOOKS)
         self._left = self._pause = 0
         """How many more looks go by before it is tried again, where little was to be had."""
 
     def measure(self, loaded: object, most_bytes: int | None = None) -> None:
         """Takes a new look, with `loaded` being all that is in memory now. It may grow by `most_bytes`."""
-        self._look(loaded)
-        if self.grown_bytes <= WORTH_BYTES:
+        grown = self._look(loaded)
+        if grown <= WORTH_BYTES:
             self._left = self._pause = 0
-        elif not self._left or (most_bytes is not None and self.grown_bytes > most_bytes):
+        elif not self._left or (most_bytes is not None and grown > most_bytes):
             before = self.resident_bytes
             memory.give_back()
-            self._look(loaded)
+            grown = self._look(loaded)
             gained = before - self.resident_bytes > WORTH_BYTES
             self._left = self._pause = 0 if gained else min(2 * self._pause + 1, _LONGEST_PAUSE)
         else:
             self._left -= 1
+        self._grown.append(grown)
+        self.grown_bytes = min(self._grown) if len(self._grown) == LOOKS else 0
 
-    def _look(self, loaded: object) -> None:
+    def _look(self, loaded: object) -> int:
+        """By how much it has grown."""
         self.resident_bytes = resident_bytes()
         if loaded != self._loaded:
             self._loaded, self._from_bytes = loaded, self.resident_bytes
-        self.grown_bytes = max(0, self.resident_bytes - self._from_bytes)
+            self._grown.clear()
+        return max(0, self.resident_bytes - self._from_bytes)

@@ -69,6 +69,20 @@ def a_model_that_fails(on: str = "always") -> bytes:
     )
 
 
+def a_wide_model() -> bytes:
+    """most = max(image @ weights) of 256 columns: what comes in between takes 64 times as much as the image."""
+    weights = np.ones((FEATURES, 256), np.float32)
+    return _model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["wide"]),
+            helper.make_node("ReduceMax", ["wide"], ["most"], axes=[1]),
+        ],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", FEATURES])],
+        [helper.make_tensor_value_info("most", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+
+
 def an_echo(dtype: str, width: int = 2) -> bytes:
     """y = x, of any dtype in the protocol's words, shape (n, width)."""
     kind = _TYPES[dtype]

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.session import InferenceFailed, Session
+from edge_agent.update.footprint import resident_bytes
 from fleet_contract.manifest import Tensor
 from tests.edge_agent.runtimes.files import DTYPES, RUNTIMES, model
 
@@ -63,6 +65,19 @@ def test_the_batch_grows_and_shrinks_from_one_run_to_the_next(opened: Open) -> N
     for rows in (1, 7, 7, 2, 64, 1):
         image = images(rows, seed=rows)
         np.testing.assert_allclose(session.run({"image": image})["scores"], image @ WEIGHTS, rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_large_batch_has_needed_is_given_back(opened: Open) -> None:
+    session = opened("linear")
+    few, many = images(1), np.ones((4_000_000, FEATURES), np.float32)
+    expected = session.run({"image": few})["scores"]
+    memory.give_back()
+    before = resident_bytes()
+    session.run({"image": many})
+    memory.give_back()
+    # Of 112 MB that go in and out, the outputs may stay.
+    assert resident_bytes() - before < 80 * 1024 * 1024
+    np.testing.assert_array_equal(session.run({"image": few})["scores"], expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,12 +10,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.onnx import OnnxSession
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.update.footprint import resident_bytes
 from fleet_contract.manifest import Tensor
-from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, images, scores_of
+from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, a_wide_model, images, scores_of
 
 
 @pytest.fixture
@@ -132,6 +134,19 @@ def test_the_agent_starts_without_numpy_or_a_runtime() -> None:
 
 def bound_arrays(rows: int = 1) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return {"image": np.zeros((rows, FEATURES), np.float32)}, {"scores": np.zeros((rows, CLASSES), np.float32)}
+
+
+def test_what_comes_in_between_in_a_large_batch_is_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "wide.onnx"
+    path.write_bytes(a_wide_model())
+    session = OnnxSession(path)
+    session.run({"image": images(1)})
+    memory.give_back()
+    before = resident_bytes()
+    session.run({"image": np.ones((600_000, FEATURES), np.float32)})
+    assert session.run({"image": np.ones((1, FEATURES), np.float32)})["most"].tolist() == [[4.0]]
+    memory.give_back()
+    assert resident_bytes() - before < 100 * 1024 * 1024, "it has needed 600 MB"
 
 
 def test_a_bound_run_reads_and_writes_the_same_arrays_each_time(path: Path) -> None:

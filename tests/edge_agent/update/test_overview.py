@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.core.limits import Limits
-from edge_agent.update.footprint import Footprint, resident_bytes
+from edge_agent.update.footprint import LOOKS, Footprint, resident_bytes
 from edge_agent.update.overview import PAUSE_SECONDS, Awake
 from tests.fakes.blob_server import serving
 from tests.fakes.device import running
@@ -35,16 +35,31 @@ def test_who_was_at_work_has_not_paused() -> None:
     assert awake.since == 0.0
 
 
+def looked_at(footprint: Footprint, looks: int = LOOKS, most_bytes: int | None = None) -> int:
+    for _ in range(looks):
+        footprint.measure("one", most_bytes)
+    return footprint.grown_bytes
+
+
 def test_growth_counts_from_when_something_else_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = iter([100, 150, 140, 90, 95])
+    sizes = iter([100, *[150] * LOOKS, *[140] * LOOKS, 90, 95])
     monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: next(sizes))
     footprint = Footprint()
-    grown = []
-    for loaded in ("one", "one", "two", "two", "two"):
-        footprint.measure(loaded)
-        grown.append(footprint.grown_bytes)
-    assert grown == [0, 50, 0, 0, 0], "and what was given back is no debt"
+    assert looked_at(footprint, LOOKS + 1) == 50
+    for _ in range(LOOKS + 2):
+        footprint.measure("two")
+        assert footprint.grown_bytes == 0, "and what was given back is no debt"
     assert footprint.resident_bytes == 95
+
+
+def test_what_comes_and_goes_is_no_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = iter([100, *[900] * (LOOKS - 1), 120, *[900] * (LOOKS - 1), 900])
+    monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: next(sizes))
+    footprint = Footprint()
+    footprint.measure("one")
+    assert [looked_at(footprint, 1) for _ in range(2 * LOOKS - 1)] == [*[0] * (LOOKS - 1), *[20] * (LOOKS - 1), 20]
+    sizes = iter([900])
+    assert looked_at(footprint, 1) == 800
 
 
 def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth() -> None:
@@ -52,13 +67,10 @@ def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth()
     footprint.measure("one")
     # In pieces that the allocator takes from its heap, below one that stays: it gives none of them back by itself.
     burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
-    footprint.measure("one")
-    assert footprint.grown_bytes > 64 * MEBIBYTE
+    assert looked_at(footprint) > 64 * MEBIBYTE
     del burst
     with_what_was_freed = resident_bytes()
-    for _ in range(3):
-        footprint.measure("one")
-    assert footprint.grown_bytes < 32 * MEBIBYTE
+    assert looked_at(footprint, 32) < 32 * MEBIBYTE
     assert resident_bytes() < with_what_was_freed - 64 * MEBIBYTE
     del stays
 
@@ -67,12 +79,10 @@ def test_before_anybody_is_blamed_what_was_freed_is_given_back() -> None:
     footprint = Footprint()
     footprint.measure("one")
     burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
-    for _ in range(8):
-        # Nothing is to be had, and it is tried ever more rarely.
-        footprint.measure("one")
+    # Nothing is to be had, and it is tried ever more rarely.
+    looked_at(footprint, 8)
     del burst
-    footprint.measure("one", most_bytes=64 * MEBIBYTE)
-    assert footprint.grown_bytes < 32 * MEBIBYTE
+    assert looked_at(footprint, 1, most_bytes=64 * MEBIBYTE) < 32 * MEBIBYTE
     del stays
 
 
@@ -83,7 +93,7 @@ def test_what_a_model_keeps_stays_growth() -> None:
     for _ in range(3):
         leaked += [bytearray(100_000) for _ in range(500)]
         footprint.measure("one")
-    assert footprint.grown_bytes > 128 * MEBIBYTE
+    assert looked_at(footprint) > 128 * MEBIBYTE
 
 
 def test_a_load_that_lasts_too_long_hangs_but_not_over_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
