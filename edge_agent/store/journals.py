@@ -1,5 +1,6 @@
 """Journals on disk: one small JSON file a slot of a model, replaced in one step."""
 
+import contextlib
 import errno
 import logging
 from pathlib import Path
@@ -40,7 +41,9 @@ class JournalStore:
                 trouble = Because("journal-unreadable", f"The journal {path.name} was lost: {error}.")
                 _log.error("%s", trouble)
                 troubles.append(trouble)
-                path.replace(path.with_suffix(".unreadable"))
+                # Where even that fails it stays, and the model's next journal takes its place.
+                with contextlib.suppress(OSError):
+                    path.replace(path.with_suffix(".unreadable"))
         self.troubles = tuple(troubles)
         return journals
 

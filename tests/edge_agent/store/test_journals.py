@@ -1,5 +1,6 @@
 """Journals on a disk that fills up, and what is kept back for the one that must be written."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -66,3 +67,20 @@ def test_a_disk_that_fails_is_not_taken_for_a_full_one(tmp_path: Path, monkeypat
     with pytest.raises(TryLater, match="disk failed"):
         store.remove("digits")
     assert (tmp_path / "ballast").exists()
+
+
+def test_a_journal_that_can_neither_be_read_nor_put_aside_keeps_no_agent_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = JournalStore(tmp_path, Disk())
+    (tmp_path / "digits.json").write_bytes(b"{")
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", fails)
+        assert store.load() == {}
+    assert [one.code for one in store.troubles] == ["journal-unreadable"]
+    store.save(IDLE)
+    assert store.load() == {"digits": IDLE}
