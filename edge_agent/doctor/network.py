@@ -15,6 +15,7 @@ import urllib3
 
 from edge_agent.distrust import distrust
 from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
+from edge_agent.doctor.trust import JOIN_AGAIN
 from edge_agent.errors import StateUnusable
 from edge_agent.state import StateFolder
 from fleet_contract.join import Identity
@@ -149,8 +150,15 @@ def _greeted(connection: socket.socket, who: Identity, where: str, *, running: b
     try:
         connection.sendall(_connect(who.device))
         answer = connection.recv(256)
+    except ssl.SSLError as error:
+        # With TLS 1.3 a client is done before its certificate was looked at.
+        return _unwelcome(where, error.reason or str(error))
     except OSError as error:
+        if who.broker.tls:
+            return _unwelcome(where, str(error))
         return wrong("broker", f"{where} is there and does not speak MQTT: {error}.", "See that the port is right.")
+    if who.broker.tls and not answer:
+        return _unwelcome(where, "it hangs up")
     # CONNACK: its kind, the length of the rest, flags, reason.
     if len(answer) < 4 or answer[0] != 0x20:
         return wrong("broker", f"{where} is there and does not speak MQTT 5.", "See that the port is right.")
@@ -159,6 +167,11 @@ def _greeted(connection: socket.socket, who: Identity, where: str, *, running: b
         why = _REASONS.get(reason, f"reason {reason:#x}")
         return wrong("broker", f"{where} refuses the device: {why}.", "See what the broker's log says, or join again.")
     return ok("broker", f"{where} takes the device.")
+
+
+def _unwelcome(where: str, why: str) -> Finding:
+    remedy = f"See what the broker's log says. {JOIN_AGAIN}"
+    return wrong("broker", f"{where} does not take the device's certificate: {why}.", remedy)
 
 
 def _connect(client_id: str) -> bytes:

@@ -13,14 +13,14 @@ from fleet_contract.join import Identity
 _SOON = timedelta(days=14)
 #: What TLS, the expiry of orders and the times of telemetry put up with.
 _SKEW = timedelta(seconds=60)
-_JOIN_AGAIN = "Join again with a new token from `vedette devices token`; the device's key is kept."
+JOIN_AGAIN = "Join again with a new token from `vedette devices token`; the device's key is kept."
 
 
 def certificate(who: Identity, state: StateFolder, here: datetime, hubs: datetime | None = None) -> Iterator[Finding]:
     """The device's certificate and key, by the hub's clock where that is known: the one `here` may be wrong."""
     now = hubs or here
     if not who.certificate:
-        yield wrong("certificate", "The identity holds no certificate.", _JOIN_AGAIN)
+        yield wrong("certificate", "The identity holds no certificate.", JOIN_AGAIN)
         return
     try:
         own = x509.load_pem_x509_certificate(who.certificate.encode())
@@ -29,19 +29,19 @@ def certificate(who: Identity, state: StateFolder, here: datetime, hubs: datetim
         yield unknown("certificate", f"{error.filename} cannot be read.", "Run as root or as its owner.")
         return
     except (OSError, ValueError) as error:
-        yield wrong("certificate", f"The certificate or the key cannot be read: {error}.", _JOIN_AGAIN)
+        yield wrong("certificate", f"The certificate or the key cannot be read: {error}.", JOIN_AGAIN)
         return
     if own.public_key() != key.public_key():
-        yield wrong("certificate", f"The certificate is for another key than {state.device_key}.", _JOIN_AGAIN)
+        yield wrong("certificate", f"The certificate is for another key than {state.device_key}.", JOIN_AGAIN)
     elif own.not_valid_after_utc <= now:
         if_clock = "" if hubs is not None else "Set the clock right, if it is wrong. Else: "
-        yield wrong("certificate", f"It has expired on {own.not_valid_after_utc:%Y-%m-%d}.", if_clock + _JOIN_AGAIN)
+        yield wrong("certificate", f"It has expired on {own.not_valid_after_utc:%Y-%m-%d}.", if_clock + JOIN_AGAIN)
     elif own.not_valid_before_utc > now:
         yield wrong(
             "certificate", f"It is valid from {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on.", "Set the clock right."
         )
     elif own.not_valid_after_utc - now < _SOON:
-        yield warning("certificate", f"It expires on {own.not_valid_after_utc:%Y-%m-%d}.", _JOIN_AGAIN)
+        yield warning("certificate", f"It expires on {own.not_valid_after_utc:%Y-%m-%d}.", JOIN_AGAIN)
     else:
         yield ok("certificate", f"Valid until {own.not_valid_after_utc:%Y-%m-%d}, and for this device's key.")
 

@@ -22,6 +22,7 @@ from edge_agent.state import StateFolder
 from fleet_contract.join import Broker, Identity
 from provisioning.pki import Authority, Request
 from tests.edge_agent.doctor.found import the
+from tests.edge_agent.transport.test_tls import tls_in_front_of
 from tests.fakes.certificates import server_context
 from tests.fakes.hub import Answer, fake_hub
 from tests.fakes.rumqttd import free_port, rumqttd
@@ -291,6 +292,29 @@ def answering(answer: bytes) -> Iterator[int]:
 def test_a_broker_that_refuses_or_is_none_is_named(state, answer, words):
     with answering(answer) as port:
         assert words in the(network.broker(joined(state, port=port), state), Verdict.WRONG).sentence
+
+
+def test_a_broker_over_tls_takes_the_device_by_its_certificate_and_nothing_is_written(tmp_path, state):
+    port = free_port()
+    who = joined(state)
+    before = {path: path.stat().st_mtime_ns for path in state.path.rglob("*")}
+    with rumqttd(tmp_path, port), tls_in_front_of(port, server_context(tmp_path, AUTHORITY, NOW)) as (front, names):
+        who = msgspec.structs.replace(who, broker=Broker("127.0.0.1", front, tls=True))
+        assert "takes the device" in the(network.broker(who, state), Verdict.OK).sentence
+    assert names == ["press-1"]
+    assert {path: path.stat().st_mtime_ns for path in state.path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("stranger", ["device", "broker"])
+def test_a_broker_and_a_device_of_different_fleets_are_told_apart_from_one_that_is_no_broker(tmp_path, state, stranger):
+    other = Authority.make("other")
+    with tls_in_front_of(1, server_context(tmp_path, other, NOW)) as (front, _):
+        who = msgspec.structs.replace(joined(state), broker=Broker("127.0.0.1", front, tls=True))
+        if stranger == "device":
+            who = msgspec.structs.replace(who, authority=other.certificate)
+        found = the(network.broker(who, state), Verdict.WRONG)
+    words = {"device": "does not take the device's certificate", "broker": "is not to be trusted"}
+    assert words[stranger] in found.sentence
 
 
 def test_a_broker_without_tls_where_tls_is_due_is_wrong(state):
