@@ -42,7 +42,7 @@ _DTYPES = {
 _HOST = state.OrtDevice(state.OrtDevice.cpu(), state.OrtDevice.default_memory(), 0)
 #: The defaults, which nobody changes: where there are none, looking for them costs as much as half a small model.
 _OPTIONS = ort.RunOptions()
-#: 60 MB of input have been seen to leave 900 MB in the arena; to give them back takes a tenth of such a run.
+#: 60 MB of input have been seen to leave 900 MB in the arena.
 _GIVING_BACK = ort.RunOptions()
 _GIVING_BACK.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 # They have no base of their own below Exception.
@@ -99,7 +99,6 @@ class OnnxSession:
         # What `InferenceSession.run` puts around it costs as much as a small model, and where a provider fails it would
         # go on with another without a word.
         self._run: Any = self._session._sess.run
-        self._swollen = False
         self._host_memory = provider == CPU
         self._bound: weakref.WeakSet[OnnxBound] = weakref.WeakSet()
 
@@ -107,18 +106,26 @@ class OnnxSession:
         if self._strings_in:
             # ONNX Runtime takes the `repr` of what is not a str.
             inputs = {name: as_text(one) if name in self._strings_in else one for name, one in inputs.items()}
-        options = _OPTIONS
-        if (large := is_large_batch(inputs)) or self._swollen:
-            # What lies beside an answer stays with it until the next run.
-            options, self._swollen = _GIVING_BACK, large
         try:
-            values = self._run(self._names, inputs, options)
+            values = self._run(self._names, inputs, _OPTIONS)
+            if is_large_batch(inputs):
+                # What lies beside an answer stays with it.
+                values = [value.copy() for value in values]
+                self._give_back(inputs)
         except _FAILURES as error:
             raise InferenceFailed(f"The model could not answer: {str(error).strip()}") from error
         answer: dict[str, Array] = dict(zip(self._names, values, strict=True))
         for name in self._strings_out:
             answer[name] = as_bytes(answer[name])
         return answer
+
+    def _give_back(self, inputs: Mapping[str, Array]) -> None:
+        """Has the arena give back what `inputs` have needed, which it does at the end of a run: of one row."""
+        try:
+            self._run(self._names, {name: one[:1] for name, one in inputs.items()}, _GIVING_BACK)
+        except _FAILURES as error:
+            # A batch of a size that never changes is what the model always needs.
+            _log.debug("Memory is not given back: %s", error)
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> "OnnxBound | None":
         if not self._host_memory:
