@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from edge_agent.failures import ArtifactRejected
-from edge_agent.runtimes.session import Array, Binds, Bound, Session
+from edge_agent.runtimes.session import Array, BearsChange, Binds, Bound, Session
 from edge_agent.runtimes.verdicts import Verdicts
 from fleet_contract.because import Because
 from fleet_contract.manifest import Tensor
@@ -55,6 +55,9 @@ class ChosenSession:
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Bound | None:
         return self._session.bind(inputs, outputs) if isinstance(self._session, Binds) else None
+
+    def bears_change(self) -> bool:
+        return isinstance(self._session, BearsChange) and self._session.bears_change()
 
     def close(self) -> None:
         self._session.close()

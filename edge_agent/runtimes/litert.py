@@ -83,6 +83,10 @@ class LitertSession:
         with self._lent(keep=not is_large_batch(inputs)) as interpreter:
             return interpreter.run(given)
 
+    def bears_change(self) -> bool:
+        # Each interpreter takes a copy before it looks at anything.
+        return True
+
     def close(self) -> None:
         self._idle.clear()
         memory.give_back()

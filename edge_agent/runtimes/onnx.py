@@ -15,6 +15,7 @@ from edge_agent import memory
 from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.optimized import Optimized
+from edge_agent.runtimes.readers import bear_change
 from edge_agent.runtimes.session import Array, InferenceFailed
 from edge_agent.runtimes.size import is_large_batch
 from edge_agent.runtimes.strings import as_bytes, as_text
@@ -101,6 +102,8 @@ class OnnxSession:
         self._run: Any = self._session._sess.run
         self._host_memory = provider == CPU
         self._bound: weakref.WeakSet[OnnxBound] = weakref.WeakSet()
+        self._path = path
+        self._bears_change: bool | None = None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._strings_in:
@@ -138,6 +141,11 @@ class OnnxSession:
         self._bound.add(bound)
         return bound
 
+    def bears_change(self) -> bool:
+        if self._bears_change is None:
+            self._bears_change = _bears_change(self._path, [tensor.name for tensor in self.inputs])
+        return self._bears_change
+
     def close(self) -> None:
         # Each of them keeps the session from being given back, and whoever has it may keep it for long.
         for bound in self._bound:
@@ -169,6 +177,16 @@ class OnnxBound:
     def close(self) -> None:
         """After the last run."""
         self._binding = self._run = None
+
+
+def _bears_change(path: Path, inputs: list[str]) -> bool:
+    try:
+        # Of a large file hardly anything is looked at.
+        with path.open("rb") as file:
+            return bear_change(file, inputs)
+    except (OSError, ValueError) as error:
+        _log.warning("Who reads the inputs of %s cannot be told: %s", path.name, error)
+        return False
 
 
 def _load(path: Path, provider: str, settings: Runtime) -> Any:

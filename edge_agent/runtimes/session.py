@@ -62,3 +62,12 @@ class Binds(Protocol):
         """A run that reads `inputs` and writes `outputs`, which are all that the session has, of numbers, each in one
         piece. It may be used for as long as the session. None where that cannot be had."""
         ...
+
+
+@runtime_checkable
+class BearsChange(Protocol):
+    """A `Session` that knows whether somebody may write to its inputs while it runs."""
+
+    def bears_change(self) -> bool:
+        """Whether nothing worse than a wrong answer comes of that."""
+        ...

@@ -1,5 +1,6 @@
 """A standing call in memory of its own: its tensors are written where the runtime reads, and read where it writes."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -103,6 +104,10 @@ def bind_in_place(
         results[name] = np.frombuffer(room[: one.nbytes], one.dtype).reshape(one.shape)
         if not results[name].flags.aligned:
             return None
+    if _overlap([*laid.inputs.values(), *results.values()], results.values()):
+        # It would write over what it has yet to read.
+        return None
+    for name, one in outputs.items():
         results[name][...] = _anything_but(one)
     bound = session.bind(laid.inputs, results)
     if bound is None:
@@ -119,6 +124,11 @@ def bind_in_place(
 def _are_numbers(outputs: Iterable[object]) -> bool:
     # A model may also give what is no tensor, such as a list of dictionaries beside the label.
     return all(isinstance(one, np.ndarray) and one.dtype.kind in _NUMBERS and one.size for one in outputs)
+
+
+def _overlap(arrays: Iterable[Array], others: Iterable[Array]) -> bool:
+    pairs = itertools.product(arrays, others)
+    return any(one is not other and np.may_share_memory(one, other) for one, other in pairs)
 
 
 def _are_same(results: Mapping[str, Array], outputs: Mapping[str, Array]) -> bool:

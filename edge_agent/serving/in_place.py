@@ -69,13 +69,13 @@ class InPlace:
         if entry is None or entry.sealed is None:
             return None
         room = entry.sealed.memory[where.offset : where.offset + where.byte_size]
-        if len(room) != where.byte_size or not room:
+        if where.offset < 0 or len(room) != where.byte_size or not room:
             return None
         found[where.region] = entry
         return room
 
 
 def _bears_change(dtype: "np.dtype[Any]") -> bool:
-    """Whether a model may be given numbers that change while it runs. Mostly an answer may be wrong, and nothing worse;
-    but indices, of 4 or 8 bytes, are checked once and then used."""
+    """Whether numbers may change while a model runs that bears that (`session.BearsChange`). None bears it with
+    indices, of 4 or 8 bytes, which are checked once and then used."""
     return dtype.kind == "f" or dtype.itemsize < 4

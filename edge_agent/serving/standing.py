@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from edge_agent.live import Lease
-from edge_agent.runtimes.session import Array
+from edge_agent.runtimes.session import Array, BearsChange
 from edge_agent.serving.execution import Execution
 from edge_agent.serving.port import Answered, Call
 from edge_agent.serving.served import Served
@@ -34,6 +34,7 @@ class StandingCall:
 
     __slots__ = (
         "_asked_ns",
+        "_bears_change",
         "_bound",
         "_ended_ns",
         "_execution",
@@ -73,6 +74,8 @@ class StandingCall:
         self._lease: Lease | None = None
         self._bound: BoundCall | None = None
         self._may_bind = True
+        self._bears_change: bool | None = None
+        """Whether the session of the lease may be given what changes while it runs; None until that is asked."""
         self._there: BoundInPlace | None = None
         self._tried: Laid | None = None
         self._streak: Streak | None = None
@@ -112,6 +115,8 @@ class StandingCall:
         """As `port.Standing` says."""
         if self._ended_ns:
             self.sent()
+        if self._bears_change is False:
+            return None
         self._wanted = self._execution.wants_features(self._signature.manifest, laid.inputs)
         if self._wanted or self._execution.compares(self._served):
             return None
@@ -119,6 +124,12 @@ class StandingCall:
         if not isinstance(lease, Lease):
             return lease
         try:
+            if self._bears_change is None:
+                session = lease.loaded.session
+                self._bears_change = isinstance(session, BearsChange) and session.bears_change()
+            if not self._bears_change:
+                self._served.slot.end(lease)
+                return None
             if (bound := self._there) is not None and bound.laid is laid:
                 try:
                     bound.run()

@@ -33,6 +33,8 @@ class FakeSession:
         self.label = label
         self.instead = instead
         self.closed = 0
+        self.bears = True
+        """Whether somebody may write to its inputs while it runs."""
         self.batches: list[int] = []
         self.threads: list[str] = []
 
@@ -44,6 +46,9 @@ class FakeSession:
         self.instead()
         labels = image[:, 0].astype(int) if self.label is None else np.full(len(image), self.label)
         return {"scores": np.eye(3, dtype=np.float32)[labels % 3]}
+
+    def bears_change(self) -> bool:
+        return self.bears
 
     def close(self) -> None:
         self.closed += 1

@@ -109,6 +109,40 @@ def test_what_lies_elsewhere_now_is_read_and_written_there(shared):
         assert asked(call, shared, 1)[0].outputs["scores"].argmax() == 1
 
 
+def test_a_model_that_could_run_beyond_its_memory_is_never_shown_what_may_change(shared):
+    with serving() as world:
+        session = FakeSession()
+        session.bears = False
+        world.runs(session)
+        call = standing(world)
+        before = len(session.batches)
+        for label in (0, 1, 2):
+            shared.image[:] = label
+            assert call.run_in_place(shared.laid, patient=True) is None
+            assert world.slot("digits").leases == 0
+            assert isinstance(call.run(shared.image.tobytes(), patient=True), Answered)
+            call.sent()
+        assert len(session.batches) == before + 3
+        (window,) = world.windows()
+        assert window.predictions == {"0": 1, "1": 1, "2": 1}
+
+
+@pytest.mark.parametrize("at", [4, 8, 16])
+def test_nothing_is_written_over_what_is_yet_to_be_read(at):
+    memory = np.zeros(8, np.float32)
+    laid = Laid({"image": memory[:4].reshape(1, 4)}, {"scores": memoryview(memory).cast("B")[at : at + 12]})
+    with serving() as world:
+        session = BindingSession()
+        world.runs(session)
+        call = standing(world)
+        for label in (0, 1, 2):
+            memory[:] = label
+            assert isinstance(answer := call.run_in_place(laid, patient=True), Answered)
+            assert answer.outputs["scores"].argmax() == label
+            call.sent()
+        assert bool(session.bound_runs) is (at >= 16)
+
+
 def test_features_are_counted_of_a_copy_once_for_each_call(shared):
     reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
     with serving() as world:
