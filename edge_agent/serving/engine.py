@@ -84,8 +84,9 @@ class ServingEngine:
         self._workers = workers
         self._served: dict[str, Served] = {}
         self._backlog: Backlog[Served] = Backlog(queue, queue_max_bytes)
-        self._shadow = Shadow(tally, self._at_work, spare or SpareCycles(), len(os.sched_getaffinity(0)))
         self._residence = Residence(slot, known, memory_max_bytes)
+        cores = len(os.sched_getaffinity(0))
+        self._shadow = Shadow(tally, self._at_work, spare or SpareCycles(), cores, self._residence.begin_beside)
         self._execution = Execution(tally, self._shadow, self._residence)
         self._inline = threading.Lock()
         self._starting = threading.Lock()

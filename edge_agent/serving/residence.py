@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from edge_agent import memory
 from edge_agent.core.journal import split
@@ -33,6 +33,18 @@ class Residence:
                 self._make_room(key, found.memory_bytes)
             return slot.begin()
 
+    def begin_beside(self, slot: LiveModel) -> Lease | None:
+        """A lease of `slot`, which answers nobody: None where it is parked and there is no room beside what is loaded.
+        Nothing is parked for it. Raises what opening it raises."""
+        with self._lock:
+            found = slot.residence()
+            if found is not None and found.parked and self._budget_bytes:
+                taken = sum(one.memory_bytes for one in self._residents())
+                if taken + found.memory_bytes > self._budget_bytes:
+                    return None
+        # Without the lock: nobody who is to be answered waits for a shadow to be opened.
+        return slot.begin()
+
     def settle(self) -> None:
         """Parks what is too much: a model that has been switched to has grown, or was not there before."""
         with self._lock:
@@ -41,13 +53,15 @@ class Residence:
     def _make_room(self, wanted: str, wanted_bytes: int) -> None:
         if not self._budget_bytes:
             return
-        residents = []
+        going = to_park(self._residents(), self._budget_bytes, wanted, wanted_bytes)
+        parked = [key for key in going if self._slot(key).park()]
+        if parked:
+            memory.give_back()
+            _log.info("parked %s: all models together may take %d bytes", ", ".join(parked), self._budget_bytes)
+
+    def _residents(self) -> Iterator[Resident]:
         for key in self._known():
             found = self._slot(key).residence()
             if found is not None and not found.parked:
                 spare = split(key)[1] != DEFAULT_SLOT
-                residents.append(Resident(key, found.memory_bytes, found.used_at, found.parkable, spare))
-        parked = [key for key in to_park(residents, self._budget_bytes, wanted, wanted_bytes) if self._slot(key).park()]
-        if parked:
-            memory.give_back()
-            _log.info("parked %s: all models together may take %d bytes", ", ".join(parked), self._budget_bytes)
+                yield Resident(key, found.memory_bytes, found.used_at, found.parkable, spare)

@@ -33,6 +33,8 @@ MOST_CALLS = 16
 MOST_BYTES = 16 * 1024 * 1024
 #: How long a call waits for a gap before it is dropped.
 PATIENCE_SECONDS = 2.0
+#: How long a challenger that is parked, and for which there is no room, is left alone.
+ROOM_SECONDS = 10.0
 #: Each look takes the interpreter lock from the answers: the longer there is no gap, the more rarely it is looked. And
 #: whether there are cycles to spare shows no sooner than after the longest pause.
 _LOOK_SECONDS = 0.001
@@ -58,10 +60,20 @@ class _Offer(msgspec.Struct, frozen=True):
 
 class Shadow:
     """The thread that runs challengers. `at_work` says how many calls wait or run, on so many `cores`, and `spare`
-    whether the device has cycles to spare; `tally` counts."""
+    whether the device has cycles to spare; `begin` gives a lease of a challenger, None where it is gone, or parked with
+    no room for it; `tally` counts."""
 
-    def __init__(self, tally: Tally, at_work: Callable[[], int], spare: Callable[[], bool], cores: int) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        at_work: Callable[[], int],
+        spare: Callable[[], bool],
+        cores: int,
+        begin: Callable[[LiveModel], Lease | None],
+    ) -> None:
         self._tally = tally
+        self._begin = begin
+        self._room_at = 0.0
         self._at_work = at_work
         self._spare = spare
         self._cores = cores
@@ -84,7 +96,9 @@ class Shadow:
 
     def wants(self, challenger: LiveModel) -> bool:
         """Whether a call should be offered."""
-        return challenger.manifest is not None and not self._stopped and len(self._offers) < MOST_CALLS
+        if challenger.manifest is None or self._stopped or len(self._offers) >= MOST_CALLS:
+            return False
+        return not challenger.parked or time.monotonic() >= self._room_at
 
     def offer(self, challenger: LiveModel, seen: Seen, inputs: Mapping[str, Array]) -> None:
         """What the live model has answered; nobody writes to `inputs` any more. Returns at once."""
@@ -157,11 +171,12 @@ class Shadow:
 
     def _compare(self, offer: _Offer) -> None:
         try:
-            lease = offer.challenger.begin()
+            lease = self._begin(offer.challenger)
         except VedetteError as error:
             _log.warning("The shadow of %s cannot be loaded again: %s", offer.manifest.model, error.because)
             return
         if lease is None:
+            self._room_at = time.monotonic() + ROOM_SECONDS
             return
         failed, began = offer.rows, time.monotonic()
         try:

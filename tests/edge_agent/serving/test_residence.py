@@ -1,10 +1,12 @@
 """Several models share a memory budget: who was not asked for longest is parked, and comes back when asked."""
 
 import threading
+import time
 
 import pytest
 
 from edge_agent.failures import ArtifactRejected
+from edge_agent.serving import shadow as shadow_module
 from edge_agent.serving.port import Answered, ModelUnready
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import FakeSession, Served, serving
@@ -66,6 +68,28 @@ def test_a_shadow_is_parked_before_its_live_model():
         until(lambda: world.slot("a@shadow").health().count == 1)
         world.engine.settle()
         assert (live.open, shadow.open) == (1, 0)
+
+
+def test_a_parked_shadow_comes_back_when_there_is_room_and_parks_nobody(monkeypatch):
+    monkeypatch.setattr(shadow_module, "ROOM_SECONDS", 0.2)
+    with serving("a", "b", memory_max_bytes=100) as world:
+        shadow = a_model(world, "a@shadow", 1)
+        live, other = a_model(world, "a", 1), a_model(world, "b", 1)
+        world.engine.settle()
+        assert (live.open, other.open, shadow.open) == (1, 1, 0)
+
+        def asked() -> int:
+            world.ask(model="a").wait()
+            assert live.open + other.open + shadow.open <= 2
+            return world.slot("a@shadow").health().count
+
+        until_no_room = time.monotonic() + 0.6
+        while time.monotonic() < until_no_room:
+            assert asked() == 0
+        assert len(shadow.sessions) == 1, "it was not opened for nothing either"
+        world.slot("b").switch(None)
+        until(asked)
+        assert shadow.open == 1
 
 
 def test_a_parked_model_is_not_opened_by_the_thread_that_asks():
