@@ -38,10 +38,10 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, eq=False):
-    """What is registered under a name, until it is no more. `descriptor` is open until then."""
+    """What is registered under a name, until it is no more: a `descriptor`, open until then, or `sealed` memory."""
 
     region: Region
-    descriptor: int
+    descriptor: int = -1
     sealed: Sealed | None = None
 
 
@@ -72,8 +72,9 @@ class Regions:
             os.close(descriptor)
             raise
 
-    def create(self, name: str, byte_size: int) -> Entry:
-        """Makes memory, sealed, and registers it. Raises `InputWrong` or `Overloaded`."""
+    def create(self, name: str, byte_size: int) -> tuple[Entry, int]:
+        """Makes memory, sealed, and registers it. With it comes its file, to be handed to a client and closed. Raises
+        `InputWrong` or `Overloaded`."""
         if not name or not 0 < byte_size <= self._sealed_max_bytes:
             raise InputWrong(
                 f"Region {name!r} is to have {byte_size} bytes.", f"Ask for at most {self._sealed_max_bytes}."
@@ -87,8 +88,8 @@ class Regions:
                     "Unregister what you do not need, or register shared memory of your own.",
                 )
             sealed = Sealed(byte_size)
-            entry = self._open[name] = Entry(Region(name, "", 0, byte_size), sealed.descriptor, sealed)
-            return entry
+            entry = self._open[name] = Entry(Region(name, "", 0, byte_size), sealed=sealed)
+            return entry, sealed.descriptor
 
     def _check_new(self, name: str) -> None:
         # As Triton does: who registers again must say that the first is over.
@@ -129,13 +130,6 @@ class Regions:
         """Whether `entry` is what is registered by its name."""
         return self._open.get(entry.region.name) is entry
 
-    def shared(self, entry: Entry) -> int:
-        """A descriptor of `entry` for another process, to be closed. Raises `RegionUnknown`."""
-        with self._lock:
-            if not self.holds(entry):
-                raise _unknown(entry.region.name)
-            return os.dup(entry.descriptor)
-
     def registered(self, name: str = "") -> list[Region]:
         """The region `name`, or all. Raises `RegionUnknown`."""
         with self._lock:
@@ -155,7 +149,12 @@ class Regions:
 
     def read_into(self, memory: memoryview, tensor: str, name: str, offset: int) -> None:
         """Fills `memory` from `offset` on in the region `name`. Raises `InputWrong` or `RegionUnknown`."""
-        region, descriptor = self._borrow(tensor, name, offset, memory.nbytes)
+        with self._lock:
+            entry = self._holding(tensor, name, offset, memory.nbytes)
+            if entry.sealed is not None:
+                memory[:] = entry.sealed.memory[offset : offset + memory.nbytes]
+                return
+            region, descriptor = _borrowed(entry)
         try:
             count = os.preadv(descriptor, [memory], region.offset + offset)
         except OSError as error:
@@ -172,7 +171,7 @@ class Regions:
             if entry.sealed is not None:
                 entry.sealed.memory[offset : offset + len(data)] = data
                 return
-            region, descriptor = entry.region, os.dup(entry.descriptor)
+            region, descriptor = _borrowed(entry)
         try:
             # Writing behind its end would make a region longer that its owner has made shorter.
             _check_size(region, descriptor)
@@ -181,12 +180,6 @@ class Regions:
             raise InputWrong(f"Tensor {tensor!r}: cannot write region {name!r}: {error.strerror}.") from error
         finally:
             os.close(descriptor)
-
-    def _borrow(self, tensor: str, name: str, offset: int, size: int) -> tuple[Region, int]:
-        """A descriptor of its own: the region may be unregistered, and the number be given to another file."""
-        with self._lock:
-            entry = self._holding(tensor, name, offset, size)
-            return entry.region, os.dup(entry.descriptor)
 
     def _holding(self, tensor: str, name: str, offset: int, size: int) -> Entry:
         entry = self._open.get(name)
@@ -197,6 +190,11 @@ class Regions:
                 f"Tensor {tensor!r} is {size} bytes at {offset}, and region {name!r} has {entry.region.byte_size}."
             )
         return entry
+
+
+def _borrowed(entry: Entry) -> tuple[Region, int]:
+    """With a descriptor of its own: the region may be unregistered, and the number be given to another file."""
+    return entry.region, os.dup(entry.descriptor)
 
 
 def _unknown(name: str) -> RegionUnknown:

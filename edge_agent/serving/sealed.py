@@ -12,38 +12,34 @@ import os
 from edge_agent.serving.port import InputWrong, Overloaded
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-_OWN = "Register shared memory of your own instead."
+#: There is no more of it now.
+_SHORT = frozenset({errno.ENOMEM, errno.ENOSPC, errno.EMFILE, errno.ENFILE})
 
 
 class Sealed:
-    """So many bytes, all 0 and all there, of the file `descriptor`; `memory` is where the agent sees them."""
+    """So many bytes, all 0 and all there, of the file `descriptor`; `memory` is where the agent sees them, for as long
+    as it likes. Whoever has handed the file over closes it."""
 
     __slots__ = ("_map", "descriptor", "memory")
 
     def __init__(self, size_bytes: int) -> None:
         """Raises `InputWrong` where the system cannot make such memory, and `Overloaded` where it has no more."""
-        self.descriptor = _made()
+        descriptor = -1
         try:
+            self.descriptor = descriptor = os.memfd_create("vedette", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             # Now, or the lack of it would end whoever writes there first.
             os.posix_fallocate(self.descriptor, 0, size_bytes)
             fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, _SEALS)
             self._map = mmap.mmap(self.descriptor, size_bytes, mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        except OSError as error:
-            os.close(self.descriptor)
-            what = f"This device cannot make {size_bytes} bytes of sealed memory: {error.strerror}."
-            if error.errno in (errno.ENOMEM, errno.ENOSPC):
+        except (AttributeError, OSError) as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            what = f"This device cannot make {size_bytes} bytes of sealed memory: {error}."
+            if isinstance(error, OSError) and error.errno in _SHORT:
                 raise Overloaded(what, "Ask for less, or again later.", retry_after_seconds=10) from error
-            raise InputWrong(what, _OWN) from error
+            raise InputWrong(what, "Register shared memory of your own instead.") from error
         self.memory = memoryview(self._map)
 
     def close(self) -> None:
         """Gives the pages back, whoever has them mapped. Who still reads there finds 0."""
         self._map.madvise(mmap.MADV_REMOVE)
-        os.close(self.descriptor)
-
-
-def _made() -> int:
-    try:
-        return os.memfd_create("vedette", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    except (AttributeError, OSError) as error:
-        raise InputWrong(f"This device cannot make sealed memory: {error}.", _OWN) from error

@@ -12,12 +12,10 @@ class Holding:
 
     __slots__ = ("_descriptor", "_entry", "_regions")
 
-    def __init__(self, regions: Regions, entry: Entry) -> None:
-        """Raises `RegionUnknown` where `entry` is unregistered already."""
+    def __init__(self, regions: Regions, entry: Entry, descriptor: int) -> None:
         self._regions = regions
         self._entry = entry
-        # Of its own: whoever unregisters the region must not have another file's number sent.
-        self._descriptor = regions.shared(entry)
+        self._descriptor = descriptor
 
     @property
     def lasts(self) -> bool:

@@ -200,9 +200,9 @@ class Routes:
         return document({})
 
     def _create(self, name: str, body: Body) -> Response:
-        entry = self._regions.create(name, _read(body, _Made).byte_size)
+        entry, descriptor = self._regions.create(name, _read(body, _Made).byte_size)
         told = document(entry.region)
-        return Response(told.status, told.fields, told.parts, holding=Holding(self._regions, entry))
+        return Response(told.status, told.fields, told.parts, holding=Holding(self._regions, entry, descriptor))
 
     def _unregister(self, name: str, _: Body) -> Response:
         self._regions.unregister(name)

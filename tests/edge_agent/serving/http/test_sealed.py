@@ -1,5 +1,6 @@
 """Memory that the agent makes for a client: both work in it, nobody can shorten it, and it ends with the connection."""
 
+import errno
 import mmap
 import os
 import socket
@@ -218,6 +219,31 @@ def test_a_wish_that_cannot_be_granted_is_told(wire, server, size):
     reply = wish(wire, 4096, "r")
     assert reply.status == 400
     assert "registered already" in reply.error
+
+
+@pytest.mark.parametrize("there", ["none", "one"])
+def test_that_the_agent_has_too_many_files_open_passes(wire, server, monkeypatch, there):
+    wire.get("/v2/health/live")
+    before = open_files()
+
+    def full(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*{"none": (os, "memfd_create"), "one": (mmap, "mmap")}[there], full)
+        reply = wish(wire, 4096, "r")
+    assert reply.status == 503
+    assert "Too many open files" in reply.error
+    assert (server.regions.registered(), open_files()) == ([], before)
+    Memory(wire)
+
+
+def test_it_keeps_one_file_open(wire, server):
+    wire.get("/v2/health/live")
+    before = open_files()
+    for number in range(5):
+        os.close(handed_over(wire, f"r{number}", 4096))
+    until(lambda: open_files() == before + 5)
 
 
 def test_over_tcp_it_cannot_be_handed_over(engine, tmp_path):
