@@ -4,7 +4,7 @@ import heapq
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,19 +80,33 @@ class FolderSource:
 
     def _look(self) -> list[_File]:
         """The oldest files that wait. Raises `SourceWrong`."""
+        still: dict[str, _File] = {}
+
+        def waiting() -> Iterator[_File]:
+            for file in self._there():
+                left = self._left.get(file.name)
+                if left is not None:
+                    still[file.name] = left
+                if left != file:
+                    yield file
+
         try:
-            there = _files(self._folder)
-            for label in self._labels:
-                with suppress(FileNotFoundError, NotADirectoryError):
-                    there += _files(self._folder / label, label)
+            # One after the other: a week of pictures is more than may be in memory.
+            oldest = heapq.nsmallest(_BATCH, waiting())
         except OSError as error:
             raise SourceWrong(
                 f"The folder {self._folder} cannot be watched: {error.strerror}.",
                 "Make it, and let the agent's user read and write in it.",
             ) from error
-        names = {file.name for file in there}
-        self._left = {name: file for name, file in self._left.items() if name in names}
-        return heapq.nsmallest(_BATCH, (file for file in there if self._left.get(file.name) != file))
+        self._left = still
+        return oldest
+
+    def _there(self) -> Iterator[_File]:
+        """All files, as they come. Raises OSError."""
+        yield from _files(self._folder)
+        for label in self._labels:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                yield from _files(self._folder / label, label)
 
     def _whole(self, files: list[_File]) -> list[_File]:
         now = self._monotonic()
@@ -170,10 +184,12 @@ def _is_folder_name(label: str) -> bool:
     return "/" not in label and not label.startswith(".") and label not in (*_PUT_AWAY, "")
 
 
-def _files(folder: Path, label: str = "") -> list[_File]:
-    """Those in `folder` that are to be read. Raises OSError."""
+def _files(folder: Path, label: str = "") -> Iterator[_File]:
+    """Those in `folder` that are to be read, as they come. Raises OSError."""
     with os.scandir(folder) as entries:
-        return [file for entry in entries if (file := _file(entry, label)) is not None]
+        for entry in entries:
+            if (file := _file(entry, label)) is not None:
+                yield file
 
 
 def _file(entry: "os.DirEntry[str]", label: str = "") -> _File | None:

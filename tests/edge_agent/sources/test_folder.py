@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,19 @@ def test_of_a_great_many_only_a_few_are_held(watched, monkeypatch):
     assert len(one.source._settling) == 4
     one.records = one.source.records(MANIFEST)
     assert one.answered(20) == list(range(11))
+
+
+def test_looking_at_a_great_many_takes_the_memory_of_a_few(watched):
+    source = watched()
+    for number in range(6000):
+        (source.path / f"{number:05}.png").touch()
+    tracemalloc.start()
+    try:
+        assert len(source.source._look()) == module._BATCH
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6000 * 100, "all of them would take more than two megabytes"
 
 
 def test_a_huge_file_is_not_read(watched, monkeypatch):
