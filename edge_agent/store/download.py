@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import logging
 import socket
 import threading
 import zlib
@@ -21,6 +22,7 @@ from fleet_contract.manifest import Blob
 if TYPE_CHECKING:
     import ssl
 
+_log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
 #: For each address of a name. Lost packets are sent again after 1, 3 and 7 seconds; and the pace must leave time for
 #: the next address, when the first leads nowhere.
@@ -28,6 +30,8 @@ CONNECT_SECONDS = 8.0
 #: Of requests in a row that bring nothing: redirects, ranges that are none.
 MAX_REQUESTS = 6
 _CHUNK_BYTES = 64 * 1024
+#: Of what is no HTTP, in characters.
+_SHOWN = 40
 _PACE = Pace()
 _NO_URL = "The hub must name another; see how its blobs are to be reached."
 
@@ -61,6 +65,8 @@ class Download:
         # Bytes that have come in this run, and how much longer the part on disk has become by them.
         self._come = 0
         self._gained = 0
+        # Whether a server has begun to answer what was asked last.
+        self._answered = False
         self._over = threading.Event()
 
     def call_off(self) -> None:
@@ -70,16 +76,18 @@ class Download:
     def run(self) -> None:
         """Returns when all bytes are on disk. They are not verified yet.
 
-        Raises `TryLater` ("hub-unreachable", "hub-untrusted", "hub-busy", "hub-failed", "too-slow", "size-wrong",
-        "captive-portal", "coding-unknown", "artifact-forbidden", "artifact-missing", "url-wrong", "disk-full",
-        "disk-failed") or `CalledOff`.
+        Raises `TryLater` ("hub-unreachable", "hub-untrusted", "hub-busy", "hub-failed", "broken-off", "too-slow",
+        "size-wrong", "not-http", "captive-portal", "coding-unknown", "coding-broken", "artifact-forbidden",
+        "artifact-missing", "url-wrong", "disk-full", "disk-failed") or `CalledOff`.
         """
         threading.Thread(target=self._watch, name="pace", daemon=True).start()
         try:
             self._run()
         except (OSError, http.client.HTTPException) as error:
             with self._going_on():
-                raise self._unreachable(error) from error
+                failure = self._failure(error)
+                failure.progressed = self._gained > 0
+                raise failure from error
         except UnicodeError as error:
             raise TryLater(f"{self._url!r} leads to what is no URL: {error}.", _NO_URL, code="url-wrong") from error
         except TryLater as error:
@@ -181,14 +189,16 @@ class Download:
         """Makes one request and takes in what comes. Where to ask for what is still missing."""
         parts = urlsplit(asked.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._answered = False
         connection.request("GET", target, headers=asked.headers)
         response = connection.getresponse()
+        self._answered = True
         headers = {name.lower(): value for name, value in response.getheaders()}
         match meaning(asked, response.status, response.reason, headers):
             case Whole(etag, coding, known_bytes):
                 if not known_bytes:
-                    self._restart(part, etag)
-                self._copy(_undone(response) if coding else _read(response), part, asked, known_bytes)
+                    self._start_over(part, asked, etag, "sends the whole of another file, or of one that has no tag")
+                self._copy(_undone(response, asked) if coding else _read(response), part, asked, known_bytes)
                 if part.size_bytes < self._blob.size_bytes:
                     raise self._short(part)
             case Rest():
@@ -196,10 +206,18 @@ class Download:
                 if response.length:
                     raise self._short(part)
             case Afresh():
-                self._restart(part, "")
+                self._start_over(part, asked, "", "has another file there by now, or no such range")
             case Elsewhere(url):
                 return url
         return asked.url
+
+    def _start_over(self, part: Part, asked: Asked, etag: str, why: str) -> None:
+        if part.size_bytes:
+            _log.warning(
+                "%s %s: the %d bytes of %s that are here are no part of it",
+                *(asked.where, why, part.size_bytes, self._blob.digest[:19]),
+            )
+        self._restart(part, etag)
 
     def _restart(self, part: Part, etag: str) -> None:
         with self._going_on():
@@ -222,15 +240,20 @@ class Download:
     def _short(self, part: Part) -> ConnectionError:
         return ConnectionError(f"it ended after {part.size_bytes} of {self._blob.size_bytes} bytes")
 
-    def _unreachable(self, error: Exception) -> TryLater:
+    def _failure(self, error: Exception) -> TryLater:
         where, text = urlsplit(self._url).netloc, str(error) or type(error).__name__
         if (doubt := distrust(error)) is not None:
             return TryLater(f"{where} cannot be trusted: {doubt[0]}.", doubt[1], code="hub-untrusted")
+        if self._answered:
+            return TryLater(f"{where} broke off: {text}.", "It goes on by itself, from where it is.", code="broken-off")
+        if isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+            return TryLater(
+                f"{where} answers what is no HTTP: {text[:_SHOWN]!r}.",
+                "Something between here and the hub answers in its place.",
+                code="not-http",
+            )
         return TryLater(
-            f"{where} does not answer: {text}.",
-            "It goes on by itself when the network does.",
-            code="hub-unreachable",
-            progressed=self._gained > 0,
+            f"{where} does not answer: {text}.", "It goes on by itself when the network does.", code="hub-unreachable"
         )
 
 
@@ -239,7 +262,7 @@ def _read(response: http.client.HTTPResponse) -> Iterator[bytes]:
         yield data
 
 
-def _undone(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _undone(response: http.client.HTTPResponse, asked: Asked) -> Iterator[bytes]:
     """The body that somebody on the way has compressed, as it was before; in chunks, however much it unpacks to."""
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
     for packed in _read(response):
@@ -248,5 +271,9 @@ def _undone(response: http.client.HTTPResponse) -> Iterator[bytes]:
             try:
                 yield unpacking.decompress(data, _CHUNK_BYTES)
             except zlib.error as error:
-                raise ConnectionError(f"what was compressed on the way cannot be unpacked: {error}") from error
+                raise TryLater(
+                    f"What {asked.where} sends was compressed on the way, and cannot be unpacked: {error}.",
+                    "Let proxies pass artifacts on as they are.",
+                    code="coding-broken",
+                ) from error
             data = unpacking.unconsumed_tail

@@ -44,7 +44,7 @@ def cut_off(server: BlobServer, store: ArtifactStore, after: int) -> None:
     server.cut_after = after
     with pytest.raises(TryLater) as caught:
         download(server, store).run()
-    assert caught.value.code == "hub-unreachable"
+    assert caught.value.code == "broken-off"
     server.cut_after = None
 
 
@@ -92,10 +92,23 @@ def test_starts_again_when_the_file_on_the_server_is_another(server: BlobServer,
     assert_whole(store)
 
 
-def test_starts_again_when_the_server_ignores_ranges(server: BlobServer, store: ArtifactStore) -> None:
+def test_says_that_it_starts_again_when_the_server_ignores_ranges_and_has_no_tag(
+    server: BlobServer, store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.ranges, server.etag = False, None
+    cut_off(server, store, after=1000)
+    download(server, store).run()
+    assert "the 1000 bytes" in caplog.text
+    assert_whole(store)
+
+
+def test_skips_what_has_come_when_the_server_ignores_ranges(
+    server: BlobServer, store: ArtifactStore, caplog: pytest.LogCaptureFixture
+) -> None:
     server.ranges = False
     cut_off(server, store, after=1000)
     download(server, store).run()
+    assert not caplog.records
     assert_whole(store)
 
 

@@ -81,7 +81,7 @@ def assert_whole(store: ArtifactStore) -> None:
 def test_goes_on_and_takes_no_byte_twice(store: ArtifactStore) -> None:
     with answering(half_a_body, rest(HALF)) as server:
         error = fails(server, store)
-        assert (error.code, error.progressed) == ("hub-unreachable", True)
+        assert (error.code, error.progressed) == ("broken-off", True)
         fetch(server, store).run()
         assert f"Range: bytes={HALF}-\r\n" in server.requests[1]
     assert_whole(store)
@@ -97,25 +97,31 @@ def test_a_server_that_hands_out_slices_is_asked_for_the_next_at_once(store: Art
 
 
 @pytest.mark.parametrize("etag", ['"e2"', 'W/"e2"'])
-def test_a_file_that_changed_midway_is_never_mixed_with_what_came_before(store: ArtifactStore, etag: str) -> None:
+def test_a_file_that_changed_midway_is_named_and_never_mixed_with_what_came_before(
+    store: ArtifactStore, etag: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with answering(half_a_body, rest(HALF, etag=etag), GOOD) as server:
         fails(server, store)
+        assert not caplog.records
         fetch(server, store).run()
         assert "Range" not in server.requests[2]
+    (said,) = caplog.messages
+    assert "another file there by now" in said
+    assert f"the {HALF} bytes of {BLOB.digest[:19]} that are here" in said
     assert_whole(store)
 
 
 def test_a_body_that_ends_early_keeps_what_came(store: ArtifactStore) -> None:
     with answering(head("200 OK", Connection="close") + DATA[:HALF]) as server:
         error = fails(server, store)
-    assert error.code == "hub-unreachable"
+    assert error.code == "broken-off"
     assert f"ended after {HALF} of {SIZE} bytes" in str(error)
     assert come(store) == HALF
 
 
 def test_a_chunked_answer_that_is_short_is_not_asked_for_again_and_again(store: ArtifactStore) -> None:
     with answering(head("200 OK", Transfer_Encoding="chunked") + chunk(b"sorry") + chunk(b"")) as server:
-        assert fails(server, store).code == "hub-unreachable"
+        assert fails(server, store).code == "broken-off"
         assert len(server.requests) == 1
 
 
@@ -162,11 +168,17 @@ def test_what_is_packed_does_not_unpack_to_more_than_the_blob(store: ArtifactSto
 
 
 @pytest.mark.parametrize(
-    "packed", [b"not gzip at all", gzip.compress(DATA)[:-40], gzip.compress(DATA[:HALF])], ids=["none", "cut", "half"]
+    ("packed", "code"),
+    [
+        (b"not gzip at all", "coding-broken"),
+        (gzip.compress(DATA)[:-40], "broken-off"),
+        (gzip.compress(DATA[:HALF]), "broken-off"),
+    ],
+    ids=["none", "cut", "half"],
 )
-def test_what_is_packed_badly_is_named(store: ArtifactStore, packed: bytes) -> None:
+def test_what_is_packed_badly_is_named(store: ArtifactStore, packed: bytes, code: str) -> None:
     with answering(head("200 OK", Content_Encoding="gzip", Content_Length=len(packed)) + packed) as server:
-        assert fails(server, store).code == "hub-unreachable"
+        assert fails(server, store).code == code
 
 
 def test_a_packed_rest_is_no_rest(store: ArtifactStore) -> None:
@@ -303,4 +315,4 @@ def test_what_cannot_even_be_asked_is_named(store: ArtifactStore, url: str) -> N
 )
 def test_what_is_no_http_is_named(store: ArtifactStore, nonsense: bytes) -> None:
     with answering(nonsense) as server:
-        assert fails(server, store).code == "hub-unreachable"
+        assert fails(server, store).code == ("not-http" if nonsense else "hub-unreachable")
