@@ -1,12 +1,13 @@
 """How much memory the agent takes, and how much of it came since a model was last loaded."""
 
-import resource
+import re
 from collections import deque
 from pathlib import Path
 
 from edge_agent import memory
 
-_STATM = Path("/proc/self/statm")
+_STATUS = Path("/proc/self/status")
+_ALL, _SHARED = (re.compile(rb"^%s:\s+(\d+) kB$" % name, re.MULTILINE) for name in (b"VmRSS", b"RssShmem"))
 #: What a burst of requests leaves in the allocator is worth looking for from so much on: it takes milliseconds.
 WORTH_BYTES = 32 * 1024 * 1024
 _LONGEST_PAUSE = 31
@@ -15,8 +16,10 @@ LOOKS = 5
 
 
 def resident_bytes() -> int:
-    """Of this process, all models together."""
-    return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+    """Of this process, all models together. Not what it shares with others, which clients have it make
+    (`serving/sealed.py`): that would be held against a model."""
+    status = _STATUS.read_bytes()
+    return _bytes(_ALL, status) - _bytes(_SHARED, status)
 
 
 class Footprint:
@@ -56,3 +59,9 @@ class Footprint:
             self._loaded, self._from_bytes = loaded, self.resident_bytes
             self._grown.clear()
         return max(0, self.resident_bytes - self._from_bytes)
+
+
+def _bytes(line: "re.Pattern[bytes]", status: bytes) -> int:
+    # Kernels before 4.5 do not tell all of them.
+    found = line.search(status)
+    return 0 if found is None else int(found[1]) * 1024

@@ -1,10 +1,12 @@
 """Who must end the process, and when nobody may be accused."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from edge_agent.core.limits import Limits
+from edge_agent.serving.sealed import Sealed
 from edge_agent.update.footprint import LOOKS, Footprint, resident_bytes
 from edge_agent.update.overview import PAUSE_SECONDS, Awake
 from tests.fakes.blob_server import serving
@@ -39,6 +41,17 @@ def looked_at(footprint: Footprint, looks: int = LOOKS, most_bytes: int | None =
     for _ in range(looks):
         footprint.measure("one", most_bytes)
     return footprint.grown_bytes
+
+
+def test_what_clients_have_the_agent_make_for_them_is_held_against_no_model() -> None:
+    before = resident_bytes()
+    made = Sealed(64 * MEBIBYTE)
+    assert resident_bytes() < before + 16 * MEBIBYTE
+    made.close()
+    os.close(made.descriptor)
+    own = b"x" * (64 * MEBIBYTE)
+    assert resident_bytes() > before + 48 * MEBIBYTE, "while its own is"
+    del own
 
 
 def test_growth_counts_from_when_something_else_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
