@@ -16,7 +16,7 @@ from edge_agent.config import Runtime
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes.optimized import Optimized
 from edge_agent.runtimes.readers import bear_change
-from edge_agent.runtimes.session import Array, InferenceFailed
+from edge_agent.runtimes.session import Array, InferenceFailed, InputUnfit
 from edge_agent.runtimes.size import is_large_batch
 from edge_agent.runtimes.strings import as_bytes, as_text
 from fleet_contract.manifest import Tensor
@@ -108,7 +108,7 @@ class OnnxSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         if self._strings_in:
             # ONNX Runtime takes the `repr` of what is not a str.
-            inputs = {name: as_text(one) if name in self._strings_in else one for name, one in inputs.items()}
+            inputs = {name: _text(name, one) if name in self._strings_in else one for name, one in inputs.items()}
         try:
             values = self._run(self._names, inputs, _OPTIONS)
             if is_large_batch(inputs):
@@ -236,6 +236,13 @@ def _open(path: Path, provider: str, settings: Runtime, *, optimize: bool = True
     providers = list(dict.fromkeys((provider, CPU)))
     own = [dict(settings.options.get(one, {})) for one in providers]
     return ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
+
+
+def _text(name: str, array: Array) -> Array:
+    try:
+        return as_text(array)
+    except InferenceFailed as error:
+        raise InputUnfit(f"Input {name!r} cannot be taken: {error.what}") from error
 
 
 def _tensor(node: ort.NodeArg) -> Tensor:

@@ -20,6 +20,12 @@ class InferenceFailed(VedetteError):
     code = "inference-failed"
 
 
+class InputUnfit(InferenceFailed):
+    """An input holds what no model of this runtime takes, such as a string that is no text: the caller's fault."""
+
+    code = "input-unfit"
+
+
 class Session(Protocol):
     """One artifact, loaded. `run` may be called by several threads at once, and by none after `close`.
 
@@ -36,7 +42,8 @@ class Session(Protocol):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs by name for `inputs`, which have the shapes and dtypes of the signature.
 
-        The arrays are the caller's: the session keeps none of them. Raises `InferenceFailed`.
+        The arrays are the caller's: the session keeps none of them. Raises `InferenceFailed`; `InputUnfit` when an
+        input can be no model's.
         """
         ...
 

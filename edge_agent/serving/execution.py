@@ -8,9 +8,9 @@ import msgspec
 
 from edge_agent.core.batching import ALONE
 from edge_agent.live import Lease
-from edge_agent.runtimes.session import Array, InferenceFailed
+from edge_agent.runtimes.session import Array, InferenceFailed, InputUnfit
 from edge_agent.serving.jobs import Checked, Job
-from edge_agent.serving.port import Answered, ModelUnready, ServingError
+from edge_agent.serving.port import Answered, InputWrong, ModelUnready, ServingError
 from edge_agent.serving.residence import Residence
 from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
@@ -172,6 +172,11 @@ class Execution:
         """Counts a run under `lease` that ended in `error`, and ends it. What is to be told."""
         ended_ns = time.perf_counter_ns()
         manifest = signature.manifest
+        if isinstance(error, InputUnfit):
+            # Nobody's fault but the caller's: the model was not asked, and is not judged by it.
+            served.slot.end(lease)
+            served.ledger.failed(manifest.version, began_ns - asked_ns, ended_ns - asked_ns)
+            return InputWrong(error.what)
         served.slot.end(lease, failed=rows)
         if ended_ns - run_ns > served.typical_ns:
             # It may fail slowly, too; that it fails fast says nothing.

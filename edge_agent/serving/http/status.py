@@ -16,8 +16,8 @@ class Refused(ServingError):
 
     code = "request-refused"
 
-    def __init__(self, status: int, what: str, *, fields: bytes = b"", closes: bool = False) -> None:
-        super().__init__(what)
+    def __init__(self, status: int, code: str, what: str, *, fields: bytes = b"", closes: bool = False) -> None:
+        super().__init__(what, code=code)
         self.status = status
         self.fields = fields
         self.closes = closes
@@ -25,47 +25,48 @@ class Refused(ServingError):
     @classmethod
     def bad(cls, what: str) -> Self:
         """Where the next request begins is not known after it."""
-        return cls(400, what, closes=True)
+        return cls(400, "request-malformed", what, closes=True)
 
     @classmethod
     def wrong(cls, what: str) -> Self:
-        return cls(400, what)
+        return cls(400, "request-wrong", what)
 
     @classmethod
     def unsupported(cls, what: str) -> Self:
-        return cls(415, what, closes=True)
+        return cls(415, "encoding-unknown", what, closes=True)
 
     @classmethod
     def forbidden(cls, what: str) -> Self:
-        return cls(403, what)
+        return cls(403, "not-yours", what)
 
     @classmethod
     def missing(cls, what: str) -> Self:
-        return cls(404, what)
+        return cls(404, "nothing-there", what)
 
     @classmethod
     def method(cls, method: str, path: str, allowed: str) -> Self:
-        return cls(405, f"{path} takes {allowed}, not {method}.", fields=f"Allow: {allowed}\r\n".encode())
+        what = f"{path} takes {allowed}, not {method}."
+        return cls(405, "method-wrong", what, fields=f"Allow: {allowed}\r\n".encode())
 
     @classmethod
     def late(cls, what: str) -> Self:
-        return cls(408, what, closes=True)
+        return cls(408, "request-late", what, closes=True)
 
     @classmethod
     def large(cls, what: str) -> Self:
-        return cls(413, what, closes=True)
+        return cls(413, "body-too-large", what, closes=True)
 
     @classmethod
     def misdirected(cls, host: str) -> Self:
-        return cls(421, f"{host!r} is not this device. Ask for localhost.", closes=True)
+        return cls(421, "host-foreign", f"{host!r} is not this device. Ask for localhost.", closes=True)
 
     @classmethod
     def long_head(cls, limit: int) -> Self:
-        return cls(431, f"The headers are longer than {limit} bytes.", closes=True)
+        return cls(431, "head-too-long", f"The headers are longer than {limit} bytes.", closes=True)
 
     @classmethod
     def busy(cls, what: str) -> Self:
-        return cls(503, what, fields=b"Retry-After: 1\r\n", closes=True)
+        return cls(503, "overloaded", what, fields=b"Retry-After: 1\r\n", closes=True)
 
 
 def answer_to(error: BaseException) -> Response:
@@ -85,8 +86,8 @@ def answer_to(error: BaseException) -> Response:
             status, fields, closes = 500, b"", False
         case _:
             _log.error("a request could not be answered", exc_info=error)
-            return document({"error": "The agent failed; its log says why."}, status=500)
+            return document({"error": "The agent failed; its log says why.", "code": "agent-failed"}, status=500)
     # A client's own words are in it, and may be no text.
     words = str(error).encode(errors="replace").decode()
-    told = document({"error": words}, status=status, fields=fields)
+    told = document({"error": words, "code": error.code}, status=status, fields=fields)
     return Response(told.status, told.fields, told.parts, closes)

@@ -139,13 +139,15 @@ def _method(asked: str, told: str, answer: _Behave) -> grpc.RpcMethodHandler:
             found = answer(request, context)
             return ParseDict(found, response()) if isinstance(found, dict) else found
         except VedetteError as error:
-            status, words = _status(error), str(error)
+            status, words, code = _status(error), str(error), error.code
         except Exception:  # noqa: BLE001
             # Whatever one client asks for must not be told to it as an exception of ours.
             _log.exception("a call could not be answered")
             status, words = grpc.StatusCode.INTERNAL, "The agent failed; its log says why."
+            code = "agent-failed"
         context.set_code(status)
         context.set_details(words)
+        context.set_trailing_metadata((("code", code),))
         return response()
 
     return grpc.unary_unary_rpc_method_handler(

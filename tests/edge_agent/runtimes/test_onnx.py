@@ -14,10 +14,10 @@ from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
 from edge_agent.runtimes import open_session
 from edge_agent.runtimes.onnx import OnnxSession
-from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.runtimes.session import InferenceFailed, InputUnfit
 from edge_agent.update.footprint import resident_bytes
 from fleet_contract.manifest import Tensor
-from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, a_wide_model, images, scores_of
+from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, a_wide_model, an_echo, images, scores_of
 
 
 @pytest.fixture
@@ -134,6 +134,13 @@ def test_the_agent_starts_without_numpy_or_a_runtime() -> None:
 
 def bound_arrays(rows: int = 1) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     return {"image": np.zeros((rows, FEATURES), np.float32)}, {"scores": np.zeros((rows, CLASSES), np.float32)}
+
+
+def test_a_string_that_is_no_text_is_the_callers_fault_and_names_its_input(tmp_path: Path) -> None:
+    path = tmp_path / "echo.onnx"
+    path.write_bytes(an_echo("BYTES"))
+    with pytest.raises(InputUnfit, match="'x'"):
+        OnnxSession(path).run({"x": np.array([[b"a", b"\xff"]], object)})
 
 
 def test_what_comes_in_between_in_a_large_batch_is_given_back(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edge_agent.core.batching import Bounds
-from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.live import Health
+from edge_agent.runtimes.session import InferenceFailed, InputUnfit
 from edge_agent.serving.port import Answered, Call, InputWrong, ModelUnknown, ModelUnready, Overloaded
 from edge_agent.serving.statistics import SIZES_KEPT
 from fleet_contract.because import Because
@@ -307,6 +308,19 @@ def test_a_model_that_fails_is_counted_and_the_next_call_is_answered():
     (window,) = world.windows()
     assert (window.count, window.errors) == (1, 3)
     assert window.error_codes == {"inference-failed": 2, "inference-broken": 1}
+
+
+def test_an_input_that_no_model_takes_is_its_callers_fault_and_not_held_against_the_model():
+    with serving() as world:
+        world.runs(FakeSession(1, raising(InputUnfit("Input 'image' cannot be taken: it is no text."))))
+        for _ in range(2):
+            (told,) = world.ask().wait()
+            assert isinstance(told, InputWrong)
+            assert "'image'" in str(told)
+        assert world.slot("digits").health() == Health()
+        assert world.slot("digits").leases == 0
+        assert world.engine.statistics("digits")[1].fail_count == 2
+    assert world.windows() == []
 
 
 def test_a_caller_that_breaks_does_not_take_a_worker_along():

@@ -301,6 +301,22 @@ def test_overload_says_when_to_come_back(wire, engine):
     engine.fails = Overloaded("64 requests wait already.", retry_after_seconds=2)
     reply = wire.infer({"inputs": [image([0] * 8)]})
     assert (reply.status, reply.fields["retry-after"]) == (503, "2")
+    assert reply.json["code"] == "overloaded"
+
+
+def test_each_refusal_has_a_code_beside_its_words(wire, engine):
+    codes = {
+        ("POST", "/v2/models/digits/infer"): "input-wrong",
+        ("PUT", "/v2/models/digits/infer"): "method-wrong",
+        ("GET", "/v2/models/none"): "model-unknown",
+        ("GET", "/v2/nothing"): "nothing-there",
+        ("POST", "/v2/repository/models/digits/load"): "not-yours",
+        ("POST", "/v2/systemsharedmemory/region/r/register"): "request-wrong",
+    }
+    for (method, path), code in codes.items():
+        assert wire.ask(method, path).json["code"] == code
+    engine.unready.add("digits")
+    assert wire.get("/v2/models/digits").json["code"] == "model-unready"
 
 
 def test_a_model_that_fails_is_nobody_elses_fault(wire, engine):
@@ -315,6 +331,7 @@ def test_an_engine_that_breaks_its_promise_is_logged_and_not_told(wire, engine, 
     monkeypatch.setattr(engine, "submit", broken)
     reply = wire.infer({"inputs": [image([0] * 8)]})
     assert reply.status == 500
+    assert reply.json["code"] == "agent-failed"
     assert "secret" not in reply.error
     assert "a secret" in caplog.text
 

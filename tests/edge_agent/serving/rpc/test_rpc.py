@@ -155,6 +155,9 @@ def test_what_the_engine_refuses_has_a_status_of_its_own(ask, engine, fails, sta
     assert refused(ask, raw=[NUMBERS.tobytes()]) == (status, fails.what)
     engine.fails = None
     assert refused(ask, "none", raw=[NUMBERS.tobytes()])[0] is grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.RpcError) as error:
+        infer(ask, "none", raw=[NUMBERS.tobytes()])
+    assert ("code", "model-unknown") in {(one.key, one.value) for one in error.value.trailing_metadata()}
 
 
 def test_an_engine_that_breaks_its_promise_is_logged_and_not_told(ask, engine, caplog, monkeypatch):
