@@ -90,7 +90,7 @@ def _values(payload: bytes) -> dict[str, Any]:
     """By the tensor's name, from either of the two forms."""
     try:
         document = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageWrong(f"It is not JSON: {error}.") from error
     if not isinstance(document, dict):
         raise MessageWrong("It is JSON, and no object with a key for each input.")

@@ -68,6 +68,7 @@ def test_a_free_dimension_takes_what_comes():
         (b"\xff\xfe", "not JSON"),
         (b"", "not JSON"),
         (b"[1, 2, 3, 4]", "no object"),
+        (b"[" * 100_000, "not JSON"),
         ({}, "has no image"),
         ({"image": [1, 2, 3]}, "has the shape (3,)"),
         ({"image": [[1, 2, 3, 4], [5, 6, 7, 8]]}, "has the shape (2, 4)"),
