@@ -72,6 +72,8 @@ def check_size(name: str, datatype: str, shape: Sequence[int], size: int) -> Non
     """Whether `size` bytes can be such a tensor. Raises `InputWrong`."""
     dtype = dtype_of(name, datatype)
     needed = check_shape(name, shape) * dtype.itemsize
+    if size < 0:
+        raise InputWrong(f"Tensor {name!r} has {size} bytes.")
     if datatype != "BYTES" and size != needed:
         raise InputWrong(f"Tensor {name!r} has {size} bytes, and {datatype} of the shape {list(shape)} has {needed}.")
 

@@ -371,6 +371,14 @@ def test_no_memory_is_taken_for_what_a_caller_merely_says(wire, region):
     assert reply.status == 400
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "BYTES"])
+def test_a_tensor_of_less_than_no_bytes_is_refused(wire, region, datatype):
+    where = {"shared_memory_region": region, "shared_memory_byte_size": -32}
+    reply = wire.infer({"inputs": [{**image(**where), "datatype": datatype}]})
+    assert reply.status == 400
+    assert "'image'" in reply.error
+
+
 def test_regions_are_registered_listed_and_forgotten(wire, region):
     assert wire.get("/v2/systemsharedmemory/status").json == [
         {"name": "r", "key": "/tensors", "offset": 0, "byte_size": 128}
