@@ -293,6 +293,7 @@ class Device:
                         return self.rest(decision, "artifact-damaged")
                     return self.fail(decision, "digest-wrong")
                 process.verified.add(blob.digest)
+                process.begun.discard(blob.digest)
             case Prepare(manifest, golden):
                 assert manifest.artifact.digest in process.verified, "only verified bytes are loaded"
                 assert golden in (None, manifest.golden.blob), "the golden set is that of the same order"
@@ -305,9 +306,12 @@ class Device:
                 process.live, process.live_since = manifest, self.seconds
                 process.prepared = None if manifest is not None else process.prepared
                 process.answered = process.failed = process.slow = process.grown = 0
+                if manifest is not None:
+                    process.verified -= {manifest.artifact.digest, manifest.golden.blob.digest}
             case Discard(manifest):
                 assert process.prepared == manifest
                 process.prepared = None
+                process.verified -= {manifest.artifact.digest, manifest.golden.blob.digest}
             case Forget():
                 assert process.live is None
                 assert process.prepared is None
