@@ -47,6 +47,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from hardware.sources(config.sources)
     yield from work.models(state, now)
     yield from work.artifacts(state)
+    yield from work.refusals(state)
     yield from work.spool(state, config.telemetry.spool_max_bytes)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from edge_agent.core.journal import Journal, current, manifests
 from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
 from edge_agent.errors import StateUnusable
+from edge_agent.runtimes.verdicts import refusals as refusals_of
 from edge_agent.state import StateFolder
 from edge_agent.store.artifacts import file_name
 from edge_agent.telemetry.spool import look
@@ -96,6 +97,21 @@ def artifacts(state: StateFolder) -> Iterator[Finding]:
                     )
     if sound:
         yield ok("artifacts", f"{sound} files were read back, and are what their digests say.")
+
+
+def refusals(state: StateFolder) -> Iterator[Finding]:
+    """What the device has, and must not compute a model that runs here: it was tried."""
+    for name, journal in _journals(state).items():
+        manifest = current(journal) if isinstance(journal, Journal) else None
+        if manifest is None:
+            continue
+        for who, because in refusals_of(state.artifacts / file_name(manifest.artifact.digest)).items():
+            says = f"{who} does not compute {name} version {manifest.version}: {because.sentence}"
+            if because.code == "provider-slower":
+                yield ok("accelerator", says)
+            else:
+                remedy = "Another version of the runtime is tried anew; until then something else computes it."
+                yield warning("accelerator", says, remedy)
 
 
 def spool(state: StateFolder, max_bytes: int) -> Iterator[Finding]:

@@ -38,13 +38,7 @@ class Verdicts:
     def refused(self, provider: str) -> Because | None:
         """Why it must not compute this artifact here."""
         found = self._find(provider)
-        if found is None or found.state == "agrees":
-            return None
-        if found.state == "refused":
-            return found.because
-        if found.tries < FATAL_TRIES:
-            return None
-        return Because("provider-fatal", f"{provider} was being tried when the agent ended, {found.tries} times.")
+        return None if found is None else _refused(provider, found)
 
     def begin(self, provider: str) -> bool:
         """Notes, before it is touched, that it is going to be tried. False when that cannot be noted: an agent that
@@ -80,6 +74,20 @@ class Verdicts:
             _log.warning("Cannot write %s: %s", self._path.name, error)
             return False
         return True
+
+
+def refusals(path: Path) -> dict[str, Because]:
+    """What must not compute the artifact at `path` here, by the name and version of a runtime and the provider."""
+    found = {key: _refused(key, verdict) for key, verdict in _read(path.with_suffix(".verdicts")).items()}
+    return {key: because for key, because in found.items() if because is not None}
+
+
+def _refused(provider: str, verdict: Verdict) -> Because | None:
+    if verdict.state != "tried":
+        return verdict.because
+    if verdict.tries < FATAL_TRIES:
+        return None
+    return Because("provider-fatal", f"{provider} was being tried when the agent ended, {verdict.tries} times.")
 
 
 def _read(path: Path) -> dict[str, Verdict]:

@@ -9,6 +9,7 @@ import pytest
 from edge_agent.core.journal import Journal, Order, fresh
 from edge_agent.doctor import work
 from edge_agent.doctor.finding import Verdict
+from edge_agent.runtimes.verdicts import Verdicts
 from edge_agent.state import StateFolder
 from edge_agent.store.artifacts import file_name
 from edge_agent.telemetry.chronicle import event
@@ -82,6 +83,22 @@ def test_what_the_disk_has_damaged_or_lost_of_what_runs_is_named(state):
     assert "The artifact of digits version 3 is not there" in the(work.artifacts(state), Verdict.WRONG).sentence
     (state.artifacts / file_name(runs.artifact.digest)).mkdir()
     assert "cannot be read: Is a directory" in the(work.artifacts(state), Verdict.WRONG).sentence
+
+
+def test_an_accelerator_that_was_refused_for_what_runs_is_named_with_its_reason(state):
+    runs = a_manifest(3)
+    keep(state, msgspec.structs.replace(fresh("digits", NOW), phase=Phase.SETTLED, settled=runs))
+    state.artifacts.mkdir()
+    assert list(work.refusals(state)) == []
+    verdicts = Verdicts(state.artifacts / file_name(runs.artifact.digest), "onnxruntime 1.32")
+    verdicts.agree("CPUExecutionProvider")
+    verdicts.refuse("NpuExecutionProvider", Because("golden-disagrees", "It computes something else."))
+    found = the(work.refusals(state), Verdict.WARNING)
+    assert found.sentence == (
+        "onnxruntime 1.32 NpuExecutionProvider does not compute digits version 3: It computes something else."
+    )
+    verdicts.refuse("NpuExecutionProvider", Because("provider-slower", "It takes longer than the CPU."))
+    assert "takes longer" in the(work.refusals(state), Verdict.OK).sentence
 
 
 def test_an_empty_spool_is_fine(state):
