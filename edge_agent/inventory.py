@@ -13,6 +13,7 @@ from fleet_contract.report import Inventory
 
 #: The distributions that bring a runtime, and the module that knows its accelerators.
 _RUNTIMES = ("onnxruntime", "ai_edge_litert", "tflite_runtime")
+_CPU = "CPUExecutionProvider"
 _LITERT = frozenset(_RUNTIMES[1:])
 #: What makes quantized or half precision models faster, as the kernel names it.
 _FEATURES = (
@@ -56,7 +57,7 @@ def take(root: Path = _ROOT) -> Inventory:
 def renewed(inventory: Inventory, root: Path = _ROOT) -> Inventory:
     """`inventory` with what changes while an agent runs: temperatures, and what a runtime says once it is loaded."""
     return msgspec.structs.replace(
-        inventory, providers=_providers() or inventory.providers, temperatures=temperatures(root)
+        inventory, providers=_providers(root) or inventory.providers, temperatures=temperatures(root)
     )
 
 
@@ -117,8 +118,12 @@ def _runtimes(folders: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def _providers() -> tuple[str, ...]:
+def _providers(root: Path) -> tuple[str, ...]:
+    """ONNX Runtime's that have something to run on here, best first: a wheel also names what would ask a cloud."""
     # Only once a model has loaded the runtime: an agent with no model stays small. While another thread is still
     # importing it, the module is there and its functions are not.
     ask = getattr(sys.modules.get("onnxruntime"), "get_available_providers", None)
-    return tuple(ask()) if ask is not None else ()
+    if ask is None:
+        return ()
+    built = tuple(ask())
+    return (*accelerators.providers(built, root), *(one for one in built if one == _CPU))

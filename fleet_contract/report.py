@@ -64,7 +64,7 @@ class Inventory(msgspec.Struct, frozen=True):
     memory_bytes: Number
     runtimes: dict[str, str]
     providers: tuple[str, ...] = ()
-    """ONNX Runtime's execution providers, once it is loaded."""
+    """ONNX Runtime's execution providers that could compute here, once it is loaded."""
     delegates: tuple[str, ...] = ()
     """LiteRT's delegates that could compute here."""
     accelerators: tuple[str, ...] = ()

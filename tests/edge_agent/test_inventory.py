@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,15 @@ def test_a_provider_is_used_where_the_wheel_has_it_and_the_device_what_it_runs_o
     with_file(tmp_path, "dev/kfd")
     assert accelerators.providers(built, tmp_path) == ("CUDAExecutionProvider", "OpenVINOExecutionProvider")
     assert accelerators.providers(("AzureExecutionProvider", "CPUExecutionProvider"), tmp_path) == ()
+
+
+def test_of_the_providers_in_a_wheel_those_are_named_that_could_compute_here(tmp_path, monkeypatch):
+    built = ["CUDAExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider"]
+    loaded = types.SimpleNamespace(get_available_providers=lambda: built)
+    monkeypatch.setitem(sys.modules, "onnxruntime", loaded)
+    taken = inventory.take(tmp_path)
+    assert taken.providers == ("CPUExecutionProvider",)
+    with_file(tmp_path, "dev/nvidia0")
+    assert inventory.renewed(taken, tmp_path).providers == ("CUDAExecutionProvider", "CPUExecutionProvider")
+    monkeypatch.delitem(sys.modules, "onnxruntime")
+    assert inventory.renewed(taken, tmp_path).providers == ("CPUExecutionProvider",), "what was said before"
