@@ -43,10 +43,14 @@ class InPlace:
         and they are to be fetched."""
         if not self._may:
             return None
-        if self._laid is not None and all(map(self._regions.holds, self._entries)):
-            return self._laid
-        self._laid = self._look()
+        if self._laid is None or not self.lasts:
+            self._laid = self._look()
         return self._laid
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what was found last is still there."""
+        return all(map(self._regions.holds, self._entries))
 
     def _look(self) -> Laid | None:
         found: dict[str, Entry] = {}

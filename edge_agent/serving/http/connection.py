@@ -366,6 +366,9 @@ class Connection:
         if not self._out.carries_memory:
             holding.end()
             return answer_to(Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there."))
+        if self._closing:
+            holding.end()
+            return answer_to(Refused.wrong("Sealed memory ends with its connection. Ask on one that stays open."))
         self._out.enclose(holding)
         return response
 

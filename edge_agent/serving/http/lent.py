@@ -54,6 +54,10 @@ class Lent:
             result = None if laid is None else self._standing.run_in_place(laid, patient)
             if result is None:
                 result = self._fetched(patient)
+            elif not self._in_place.lasts:
+                # Somebody has unregistered it meanwhile: what was read may have been 0, and what was written is gone.
+                self._standing.sent()
+                return None
             elif result is self._said[0]:
                 return self._said[1]
             if isinstance(result, Answered):

@@ -14,7 +14,7 @@ from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
 from tests.fakes.sealed import handed_over
 from tests.fakes.waiting import until
-from tests.fakes.wire import Wire, served
+from tests.fakes.wire import Wire, request, served
 
 ROWS = 4096
 INPUT_BYTES = 4 * 4 * ROWS
@@ -163,6 +163,24 @@ def test_it_ends_with_the_connection_that_it_was_made_for(server, engine):
     assert memory.pages == 0, "nothing is kept for whoever still has it mapped"
 
 
+def test_what_is_unregistered_while_a_model_reads_it_is_no_answer(wire, engine, server, monkeypatch):
+    memory, real = Memory(wire), engine.answer
+    for _ in range(4):
+        memory.holds(1)
+        assert wire.infer(asked()).status == 200
+
+    def meanwhile(call):
+        # As somebody may by gRPC.
+        server.regions.unregister("r")
+        return real(call)
+
+    monkeypatch.setattr(engine, "answer", meanwhile)
+    reply = wire.infer(asked())
+    assert reply.status == 400
+    assert "No shared memory region 'r'" in reply.error
+    assert engine.sent == engine.in_place == 3
+
+
 def test_another_of_the_same_name_is_used_in_its_place(wire, engine):
     first = Memory(wire)
     for value in range(4):
@@ -256,6 +274,20 @@ def test_over_tcp_it_cannot_be_handed_over(engine, tmp_path):
         assert server.regions.registered() == []
         assert wire.get("/v2/health/live").status == 200
         wire.close()
+
+
+@pytest.mark.parametrize(
+    "ending", [("HTTP/1.1", "HTTP/1.0"), ("Host: localhost", "Host: localhost\r\nConnection: close")]
+)
+def test_on_a_connection_that_is_closed_at_once_it_could_not_last(server, ending):
+    wire = server.wire()
+    asks = request("POST", "/v2/systemsharedmemory/region/r/create", b'{"byte_size": 4096}').decode()
+    wire.send(asks.replace(*ending).encode())
+    reply = wire.reply()
+    assert reply.status == 400
+    assert "stays open" in reply.error
+    assert server.regions.registered() == []
+    wire.close()
 
 
 def test_only_system_memory_is_made_and_only_by_post(wire):
