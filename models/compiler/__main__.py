@@ -19,7 +19,7 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--artifact", type=_FILE, required=True, help="The .onnx file.")
+@click.option("--artifact", type=_FILE, required=True, help="The .onnx or .tflite file.")
 @click.option("--manifest", type=_FILE, required=True, help="Its manifest, JSON, unsigned; version 0 is 'the next'.")
 @click.option("--golden", "golden_set", type=_FILE, required=True, help="The .npz golden set that the manifest names.")
 @click.option("--timeout", type=float, default=confined.SECONDS, show_default=True, help="Seconds it may take.")
@@ -29,10 +29,10 @@ def main() -> None:
 def check(artifact: Path, manifest: Path, golden_set: Path, timeout: float, memory_mib: int) -> None:
     """Says whether an artifact may be registered.
 
-    It must be the bytes that its manifest names, load in ONNX Runtime with the manifest's inputs and outputs, and
-    answer its golden set closely enough. One JSON object goes to standard output: {"ok": true, "agreement", ...} and
-    exit code 0, or {"ok": false, "code", "detail", "remedy"} and exit code 1. The files may come from anybody: they
-    are read in a child process with bounds on memory and time.
+    It must be the bytes that its manifest names, load in ONNX Runtime or LiteRT with the manifest's inputs and
+    outputs, and answer its golden set closely enough. One JSON object goes to standard output: {"ok": true,
+    "agreement", ...} and exit code 0, or {"ok": false, "code", "detail", "remedy"} and exit code 1. The files may come
+    from anybody: they are read in a child process with bounds on memory and time.
 
     Example: python -m models.compiler check --artifact build/digits/artifact.cpu-avx2.onnx
     --manifest build/digits/manifest.cpu-avx2.json --golden build/digits/golden.npz

@@ -6,6 +6,7 @@ Anybody may hand in an artifact, so this runs in a process of its own (`models.c
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -13,6 +14,19 @@ from fleet_contract.encoding import decode
 from fleet_contract.errors import ContractError
 from fleet_contract.manifest import Blob, Manifest, Tensor, check_manifest
 from models.errors import ArtifactUnfit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from models.compiler.golden import Arrays
+
+
+_RUNTIMES = ("onnx", "tflite")
+_INSTALL_COMPILE = "Install the extra `compile` beside the hub: pip install 'vedette[hub,compile]'."
+#: What to do where a package is missing that not every hub needs.
+_INSTALL = {
+    "ai_edge_litert": "Install the extra `litert` beside the hub, too: pip install 'vedette[hub,compile,litert]'.",
+}
 
 
 class Admitted(msgspec.Struct, frozen=True):
@@ -45,19 +59,17 @@ def admit(artifact: Path, manifest: Path, golden_set: Path) -> Admitted:
     says = _numbered(decode(_read(manifest), Manifest))
     data = _matching(_read(artifact), says.artifact, "artifact")
     golden_data = _matching(_read(golden_set), says.golden.blob, "golden set")
-    if says.runtime != "onnx":
+    if says.runtime not in _RUNTIMES:
         raise ArtifactUnfit(
-            f"The manifest names the runtime {says.runtime!r}, and only 'onnx' can be checked here.",
-            "Compile the model for ONNX Runtime.",
+            f"The manifest names the runtime {says.runtime!r}, and only {' and '.join(_RUNTIMES)} can be checked here.",
+            "Compile the model for ONNX Runtime or LiteRT.",
             code="runtime-unsupported",
         )
 
-    # These bring numpy and ONNX Runtime, which files that are refused above need not wait for.
+    # These bring numpy and a runtime, which files that are refused above need not wait for.
     from models.compiler import golden
-    from models.compiler.session import Model, quiet
 
-    quiet()
-    model = Model(data)
+    model = _opened(says.runtime, data)
     _same("inputs", says.inputs, model.inputs)
     _same("outputs", says.outputs, model.outputs)
     inputs, expected = golden.unpack(golden_data)
@@ -70,7 +82,7 @@ def admit(artifact: Path, manifest: Path, golden_set: Path) -> Admitted:
             "Build the version again and register the new folder.",
             code="golden-set-unreadable",
         )
-    got = model.run(inputs)
+    got = golden.in_steps(model.run, inputs, golden.batch_of(says.inputs) or samples)
     if wrong := [name for name, values in expected.items() if got[name].shape != values.shape]:
         raise ArtifactUnfit(
             f"The model answers the golden set in another shape than the golden outputs: {', '.join(wrong)}.",
@@ -106,7 +118,7 @@ def verdict(artifact: Path, manifest: Path, golden_set: Path) -> Admitted | Refu
         return Refused(
             "tool-missing",
             f"Checking an artifact needs the package {error.name}, and it is not installed here.",
-            "Install the extra `compile` beside the hub: pip install 'vedette[hub,compile]'.",
+            _INSTALL.get(error.name or "", _INSTALL_COMPILE),
         )
     except MemoryError:
         return Refused(
@@ -114,6 +126,26 @@ def verdict(artifact: Path, manifest: Path, golden_set: Path) -> Admitted | Refu
             "Loading the model takes more memory than a check may have.",
             "Register a smaller model, or give the check more with --memory-mib.",
         )
+
+
+class _Model(Protocol):
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def run(self, inputs: "Arrays") -> "dict[str, NDArray[Any]]": ...
+
+    def latency_us(self, inputs: "Arrays") -> float: ...
+
+
+def _opened(runtime: str, data: bytes) -> _Model:
+    if runtime == "tflite":
+        from models.compiler.tflite import TfliteModel
+
+        return TfliteModel(data)
+    from models.compiler.session import Model, quiet
+
+    quiet()
+    return Model(data)
 
 
 def _numbered(manifest: Manifest) -> Manifest:

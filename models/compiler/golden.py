@@ -3,7 +3,7 @@
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,9 @@ def check_fits(what: str, arrays: Arrays, tensors: Sequence[Tensor]) -> None:
         if (array := arrays.get(tensor.name)) is None:
             continue
         shape_fits = array.ndim == len(tensor.shape) and all(
-            wanted in (-1, size) for wanted, size in zip(tensor.shape, array.shape, strict=True)
+            # Of the first dimension, the batch, there may be several.
+            wanted in (-1, size) or (not at and wanted > 0 and not size % wanted)
+            for at, (wanted, size) in enumerate(zip(tensor.shape, array.shape, strict=True))
         )
         dtype_fits = (
             array.dtype.kind in _STRINGS if tensor.dtype == "BYTES" else array.dtype == _DTYPES.get(tensor.dtype)
@@ -108,6 +110,18 @@ def check_fits(what: str, arrays: Arrays, tensors: Sequence[Tensor]) -> None:
             )
     if wrong:
         raise _unreadable(f"of its {what}, {'; '.join(wrong)}")
+
+
+def batch_of(inputs: Sequence[Tensor]) -> int:
+    """How many records a model takes at a time; 0 for any number."""
+    return max(0, inputs[0].shape[0]) if inputs[0].shape else 1
+
+
+def in_steps(run: Callable[[Arrays], Arrays], inputs: Arrays, rows: int) -> dict[str, NDArray[Any]]:
+    """What `run` gives of `inputs`, so many rows at a time."""
+    total = len(next(iter(inputs.values())))
+    steps = [run({name: one[at : at + rows] for name, one in inputs.items()}) for at in range(0, total, rows)]
+    return {name: np.concatenate([step[name] for step in steps]) for name in steps[0]}
 
 
 def closeness(expected: Arrays, got: Arrays, first: str) -> Closeness:

@@ -9,13 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from fleet_contract.encoding import encode
+from fleet_contract.manifest import Tensor
 from models.compiler.admission import Admitted, Refused, verdict
 from models.compiler.confined import check
 from models.compiler.golden import pack
 from tests.built import TARGETS, Digits
+from tests.fakes.releases import blob_of
+from tests.fakes.tiny_models import SAMPLES, Build, a_build, a_linear_model
+from tests.fakes.tiny_tflite import a_linear_tflite, a_tflite_build
 from tests.models.compiler import graphs
 
 TARGET = "cpu-avx2"
@@ -66,6 +72,57 @@ def test_a_build_is_admitted_with_what_was_seen(digits: Digits, target: str, ver
     assert 0.9 < seen.agreement <= 1
     assert 0 <= seen.max_abs_error < 0.2
     assert 1 < seen.latency_us < 10_000
+
+
+def put(folder: Path, build: Build) -> Path:
+    """The folder that `build` would be registered from."""
+    artifact, manifest, golden = files(folder)
+    artifact.write_bytes(build.artifact)
+    manifest.write_bytes(encode(msgspec.structs.replace(build.manifest, target=TARGET)))
+    golden.write_bytes(build.golden)
+    return folder
+
+
+def test_a_tflite_build_is_admitted_as_an_onnx_one_is(tmp_path: Path) -> None:
+    seen = check(*files(put(tmp_path, a_tflite_build(1))))
+    assert isinstance(seen, Admitted), seen
+    assert (seen.agreement, seen.samples) == (1.0, SAMPLES)
+    assert seen.max_abs_error < 1e-5
+    assert seen.latency_us > 0
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "tflite"])
+def test_a_model_of_a_fixed_batch_answers_its_golden_set_in_steps(tmp_path: Path, runtime: str) -> None:
+    artifact = a_linear_model(1, batch=2) if runtime == "onnx" else a_linear_tflite(1, batch=2)
+    build = a_build(1, artifact=artifact)
+    fixed = msgspec.structs.replace(
+        build.manifest,
+        runtime=runtime,
+        inputs=(Tensor("image", "FP32", (2, 4)),),
+        outputs=(Tensor("scores", "FP32", (2, 3)),),
+    )
+    put(tmp_path, Build(fixed, build.artifact, build.golden))
+    seen = verdict(*files(tmp_path))
+    assert isinstance(seen, Admitted), seen
+    assert seen.agreement == 1.0
+
+
+def test_a_tflite_model_that_answers_something_else_is_refused(tmp_path: Path) -> None:
+    build = a_tflite_build(1)
+    other = a_linear_tflite(2)
+    manifest = msgspec.structs.replace(build.manifest, artifact=blob_of(other))
+    seen = verdict(*files(put(tmp_path, Build(manifest, other, build.golden))))
+    assert isinstance(seen, Refused)
+    assert seen.code == "golden-set-failed"
+
+
+def test_a_hub_without_litert_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "models.compiler.tflite", raising=False)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    seen = verdict(*files(put(tmp_path, a_tflite_build(1))))
+    assert isinstance(seen, Refused)
+    assert seen.code == "tool-missing"
+    assert "vedette[hub,compile,litert]" in seen.remedy
 
 
 def test_a_check_takes_less_than_two_seconds_of_a_core(digits: Digits) -> None:
@@ -121,7 +178,8 @@ UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "a web page for a manifest": (lambda v: files(v)[1].write_text("<!DOCTYPE html>"), "undecodable"),
     "a manifest nested a million deep": (lambda v: files(v)[1].write_text('{"a":' + "[" * 10**6), "undecodable"),
     "a manifest without labels": (lambda v: edit(v, labels=[]), "manifest-wrong"),
-    "a manifest of another runtime": (lambda v: edit(v, runtime="tflite"), "runtime-unsupported"),
+    "a manifest of a runtime that no device has": (lambda v: edit(v, runtime="caffe"), "runtime-unsupported"),
+    "a manifest of another runtime": (lambda v: edit(v, runtime="tflite"), "model-unreadable"),
     "a web page for a model": (lambda v: replace(v, artifact=b"<!DOCTYPE html>" * 9), "model-unreadable"),
     "a model cut in two": (lambda v: replace(v, artifact=files(v)[0].read_bytes()[:9000]), "model-unreadable"),
     "noise for a model": (lambda v: replace(v, artifact=np.random.default_rng(0).bytes(9999)), "model-unreadable"),
