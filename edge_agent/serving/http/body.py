@@ -55,6 +55,8 @@ def _unpacked(data: bytes | memoryview, encoding: str, limit: int) -> bytes:
             raise Refused.wrong(f"The body does not end where its {encoding} does.")
     except zlib.error as error:
         raise Refused.wrong(f"The body is not {encoding}: {error}.") from error
+    except MemoryError as error:
+        raise _no_memory(limit) from error
     return unpacked
 
 
@@ -94,10 +96,18 @@ class Sized:
 
 def _memory(size: int) -> memoryview:
     numpy = sys.modules.get("numpy")
-    # NumPy's does not cost the time to fill it with zeros. Before the first model there is no NumPy, and no hurry.
-    if (empty := getattr(numpy, "empty", None)) is not None:
-        return memoryview(empty(size, "u1"))
-    return memoryview(bytearray(size))
+    try:
+        # NumPy's does not cost the time to fill it with zeros. Before the first model there is no NumPy, and no hurry.
+        if (empty := getattr(numpy, "empty", None)) is not None:
+            return memoryview(empty(size, "u1"))
+        return memoryview(bytearray(size))
+    except MemoryError as error:
+        # On the thread that all are served by.
+        raise _no_memory(size) from error
+
+
+def _no_memory(size: int) -> Refused:
+    return Refused.busy(f"The device has no {size:,} bytes of memory for the body now.")
 
 
 class Chunked:

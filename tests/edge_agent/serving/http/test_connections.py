@@ -176,6 +176,23 @@ def test_bodies_take_no_more_memory_than_they_may(engine, tmp_path):
         assert again.reply().status == 400
 
 
+def test_a_body_that_the_device_has_no_memory_for_ends_nothing(server, monkeypatch):
+    def none(*_: object) -> None:
+        raise MemoryError
+
+    other = server.wire()
+    assert other.get("/v2/health/live").status == 200
+    monkeypatch.setattr(np, "empty", none)
+    late = server.wire()
+    late.send(request("POST", "/v2/models/digits/infer", bytes(90_000)))
+    reply = late.reply()
+    assert (reply.status, reply.fields["retry-after"]) == (503, "1")
+    monkeypatch.undo()
+    assert other.get("/v2/health/live").status == 200
+    for _ in range(5):
+        assert server.wire().ask("POST", "/v2/models/digits/infer", bytes(90_000)).status == 400, "it is given back"
+
+
 def test_an_idle_connection_makes_place_for_a_new_one(server):
     wires = [server.wire() for _ in range(4)]
     for wire in wires:
