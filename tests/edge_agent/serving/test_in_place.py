@@ -26,6 +26,11 @@ class Shared:
         self.laid = Laid({"image": self.image}, {"scores": memoryview(self.scores).cast("B")[:output_bytes]})
 
 
+@pytest.fixture(autouse=True)
+def a_busy_machine_makes_no_model_slow(monkeypatch):
+    monkeypatch.setattr("edge_agent.serving.served.PATIENT_NS", 60_000_000_000)
+
+
 @pytest.fixture
 def shared():
     return Shared()
@@ -79,6 +84,26 @@ def test_what_cannot_be_bound_there_is_answered_in_the_ordinary_way(shared, sess
             assert answer.outputs["scores"].tolist() == np.eye(3)[[label]].tolist()
         (window,) = world.windows()
         assert window.predictions == {"0": 1, "1": 1, "2": 2}
+
+
+def test_a_run_that_leaves_its_rooms_as_they_are_is_not_taken_for_one_that_answers_the_same(shared, monkeypatch):
+    with serving() as world:
+        session = BindingSession()
+        monkeypatch.setattr(session, "bind", lambda *_: Idle())
+        world.runs(session)
+        call = standing(world)
+        for label in (1, 2, 0):
+            # As it was answered before, here or somewhere else.
+            shared.scores[:] = np.eye(3)[1]
+            shared.image[:] = label
+            answer = call.run_in_place(shared.laid, patient=True)
+            call.sent()
+            assert answer.outputs["scores"].argmax() == label
+
+
+class Idle:
+    def run(self):
+        pass
 
 
 @pytest.mark.parametrize("rooms", [{}, {"other": memoryview(bytearray(12))}])
@@ -143,17 +168,19 @@ def test_nothing_is_written_over_what_is_yet_to_be_read(at):
         assert bool(session.bound_runs) is (at >= 16)
 
 
-def test_features_are_counted_of_a_copy_once_for_each_call(shared):
+def test_features_are_counted_of_a_copy_once_for_each_call(shared, monkeypatch):
     reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
     with serving() as world:
         world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))
-        call = standing(world)
+        call, wants, asked = standing(world), world.tally.wants, []
+        monkeypatch.setattr(world.tally, "wants", lambda *more: asked.append(1) or wants(*more))
         for label in (0, 1, 2, 2):
             shared.image[:] = label
             assert call.run_in_place(shared.laid, patient=True) is None
             assert isinstance(call.run(shared.image.tobytes(), patient=True), Answered)
             shared.image[:] = np.nan
             call.sent()
+        assert len(asked) == 4, "each is paid for once"
         (window,) = world.windows()
         assert window.features == {"image.mean": (1, 1, 2)}
 

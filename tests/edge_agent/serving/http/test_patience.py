@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edge_agent.serving.http import loop as loops
 from edge_agent.serving.http.crowd import ALONE_SECONDS, Crowd
 from edge_agent.serving.http.loop import Loop
-from edge_agent.serving.http.patience import Patience
+from edge_agent.serving.http.patience import LINGER_SECONDS, Patience, linger_seconds
 
 
 def tries(patience: Patience, waits: int, *, found: bool) -> int:
@@ -31,6 +31,13 @@ def test_what_never_pays_is_tried_ever_more_rarely():
     patience = Patience(2)
     assert tries(patience, 600, found=False) <= 10
     assert 1 <= tries(patience, 2560, found=False) <= 10, "and not given up for ever"
+
+
+@given(st.floats(0, 100))
+def test_it_is_looked_for_longer_where_that_is_little_of_what_the_answer_took(took):
+    assert LINGER_SECONDS <= linger_seconds(took) <= 400e-6
+    assert linger_seconds(took) in (LINGER_SECONDS, took / 50) or took > 0.02
+    assert linger_seconds(0.015) > 250e-6
 
 
 def test_a_single_core_is_left_to_the_client():

@@ -1,6 +1,7 @@
 """Memory that the agent makes for a client: both work in it, nobody can shorten it, and it ends with the connection."""
 
 import errno
+import fcntl
 import mmap
 import os
 import socket
@@ -84,6 +85,8 @@ def test_both_work_in_it_and_nobody_can_make_it_shorter_or_longer(wire, server):
     for size in (0, SIZE - 1, SIZE + 1):
         with pytest.raises(PermissionError):
             os.ftruncate(memory.descriptor, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(memory.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
 
 
 def test_models_read_and_write_it_where_it_lies(wire, engine, server, monkeypatch):
@@ -136,6 +139,16 @@ def test_what_is_small_or_lies_askew_is_copied(wire, engine, inputs, rows):
         wire.infer(asked(inputs=inputs, outputs=SIZE, rows=rows))
         assert memory.value(SIZE, rows) == 2 * value
     assert engine.in_place == 0
+
+
+def test_nothing_is_written_to_a_place_that_is_none(wire):
+    memory = Memory(wire, size=2 * SIZE)
+    memory.holds(1)
+    for _ in range(4):
+        reply = wire.infer(asked(outputs=-2 * INPUT_BYTES))
+        assert reply.status == 400
+        assert "'image_out'" in reply.error
+        assert not any(memory.bytes[INPUT_BYTES:])
 
 
 def test_outputs_may_go_elsewhere(wire, engine):
