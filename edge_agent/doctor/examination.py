@@ -12,6 +12,7 @@ from edge_agent.config import Config
 from edge_agent.doctor import hardware, network, storage, trust, work
 from edge_agent.doctor.finding import Finding, Verdict, ok, unknown, wrong
 from edge_agent.doctor.service import service
+from edge_agent.doctor.serving import serving
 from edge_agent.errors import ConfigWrong, NotJoined, StateUnusable
 from edge_agent.state import StateFolder
 from fleet_contract.join import Identity
@@ -46,6 +47,7 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from hardware.hardware(built)
     yield from hardware.sources(config.sources)
     yield from work.models(state, now)
+    yield from serving(config.serving, state)
     yield from work.artifacts(state)
     yield from work.refusals(state)
     yield from work.spool(state, config.telemetry.spool_max_bytes)
