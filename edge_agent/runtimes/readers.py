@@ -15,8 +15,9 @@ _COMPUTE = frozenset(
         *(b"BatchNormalization", b"InstanceNormalization", b"LayerNormalization"),
         *(b"AveragePool", b"GlobalAveragePool", b"GlobalMaxPool", b"MaxPool"),
         *(b"ReduceMax", b"ReduceMean", b"ReduceMin", b"ReduceSum"),
-        *(b"Relu", b"Sigmoid", b"Tanh", b"Softmax"),
+        *(b"Relu", b"LeakyRelu", b"PRelu", b"Sigmoid", b"Tanh", b"Softmax", b"Exp", b"Log", b"Sqrt"),
         *(b"QuantizeLinear", b"DynamicQuantizeLinear"),
+        *(b"Shape", b"Size"),
     }
 )
 #: These are as harmless, and a runtime may leave them out, such as an addition of 0: who reads what they give is looked
@@ -25,7 +26,7 @@ _PASS_ON = frozenset(
     {
         *(b"Identity", b"Dropout", b"Reshape", b"Flatten", b"Squeeze", b"Unsqueeze"),
         *(b"Transpose", b"Concat", b"Split", b"Slice", b"Pad"),
-        *(b"Add", b"Sub", b"Mul", b"Div", b"Clip", b"Cast", b"DequantizeLinear"),
+        *(b"Add", b"Sub", b"Mul", b"Div", b"Pow", b"Abs", b"Neg", b"Clip", b"Cast", b"DequantizeLinear"),
     }
 )
 #: Numbers of fields, as onnx.proto has them.

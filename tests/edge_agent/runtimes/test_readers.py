@@ -43,6 +43,7 @@ TOP = node("TopK", "b few", "y places")
         ([node("Relu", "x", "b"), TOP], True),
         ([node("Sub", "x one", "a"), node("Div", "a one", "b"), node("Softmax", "b", "y")], True),
         ([node("Relu", "x", "y"), node("Sigmoid", "x", "b")], True),
+        ([node("Shape", "x", "places"), node("Slice", "x few few", "a"), node("Conv", "a one", "y")], True),
         ([node("TopK", "x few", "y places")], False),
         ([node("Relu", "x", "y"), node("TopK", "x few", "b places")], False),
         ([node("Add", "x one", "b"), TOP], False),
