@@ -101,8 +101,9 @@ def broker(who: Identity, state: StateFolder) -> Iterator[Finding]:
     mend = f"Mend the network, the firewall or the name. {_OFFLINE}"
     try:
         connection = socket.create_connection((who.broker.host, who.broker.port), _TIMEOUT_SECONDS)
-    except socket.gaierror as error:
-        yield wrong("broker", f"The name {who.broker.host} leads nowhere: {error.strerror}.", mend)
+    except (socket.gaierror, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        yield wrong("broker", f"The name {who.broker.host} leads nowhere: {why}.", mend)
         return
     except OSError as error:
         yield wrong("broker", f"Nothing listens on {where}, or nothing gets there: {error}.", mend)

@@ -91,7 +91,8 @@ class PahoTransport:
             context = self._tls() if self._tls is not None else None
             connection = _Connection(self._address, listener, last_will, context)
             connection.open(self._broker)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # A ValueError: the name of the broker is none.
             if (doubt := distrust(error)) is not None:
                 return Because(
                     "broker-untrusted", f"The broker {where} cannot be trusted: {doubt[0]}. {doubt[1]}".strip()
@@ -99,6 +100,9 @@ class PahoTransport:
             return Because("broker-unreachable", f"The broker {where} cannot be reached: {error}")
         except VedetteError as error:
             return error.because
+        except Exception as error:  # noqa: BLE001
+            _log.exception("the connection to the broker %s could not be begun", where)
+            return Because("broker-unreachable", f"The connection to the broker {where} could not be begun: {error!r}")
         self._connection = connection
         try:
             return connection.serve(where)

@@ -258,8 +258,9 @@ def test_a_broker_takes_the_device_unless_its_agent_is_connected_already(tmp_pat
 
 def test_a_broker_that_is_away_or_whose_name_leads_nowhere_is_wrong(state):
     assert "listens" in the(network.broker(joined(state), state), Verdict.WRONG).sentence
-    nowhere = msgspec.structs.replace(joined(state), broker=Broker("broker.invalid", 1))
-    assert "leads nowhere" in the(network.broker(nowhere, state), Verdict.WRONG).sentence
+    for name in ("broker.invalid", "broker..none"):
+        nowhere = msgspec.structs.replace(joined(state), broker=Broker(name, 1))
+        assert "leads nowhere" in the(network.broker(nowhere, state), Verdict.WRONG).sentence
 
 
 @contextmanager

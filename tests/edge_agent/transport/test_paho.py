@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -150,6 +151,20 @@ def test_a_broker_that_is_gone_is_tried_again_until_it_is_back(tmp_path, start):
     with rumqttd(tmp_path, port):
         heard.connections.get(timeout=20)
         assert transport.send(Channel.REPORT, b"again")
+
+
+def broken() -> ssl.SSLContext:
+    raise RuntimeError("a fault of our own")
+
+
+@pytest.mark.parametrize(("name", "tls"), [("broker..none", None), ("127.0.0.1", broken)])
+def test_what_keeps_a_connection_from_being_begun_is_said_and_tried_again_and_silences_nobody(name, tls):
+    heard = Heard()
+    transport = PahoTransport(ADDRESS, Broker(name, 1), tls)
+    transport.start(heard, lambda: b"lost")
+    for _ in range(2):
+        assert heard.ends.get(timeout=20).code == "broker-unreachable"
+    transport.close(b"bye", 1.0)
 
 
 def test_a_broker_that_accepts_and_says_nothing_is_given_up(monkeypatch, start):
