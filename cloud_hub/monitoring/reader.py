@@ -70,8 +70,9 @@ class EvidenceReader:
         same = kept is not None and (kept.since, kept.cut_from) == (since, cut_from)
         known = kept.reading if kept is not None and same else store.nothing_read(apart)
         reading = store.read_evidence(session, known, model, since, version, not_version, slot, cut_from)
+        size_bytes = kept.size_bytes if kept is not None and reading is kept.reading else _size_bytes(reading)
         with self._lock:
-            self._kept[key] = _Kept(since, cut_from, reading, _size_bytes(reading))
+            self._kept[key] = _Kept(since, cut_from, reading, size_bytes)
             self._kept.move_to_end(key)
             self._bound()
         return reading.evidence
@@ -103,9 +104,7 @@ class EvidenceReader:
 
 
 def _size_bytes(reading: Reading) -> int:
-    shown = (*reading.settled.periods.shown.values(), *reading.evidence.periods.shown.values())
-    # What is settled is in both.
-    return sum(map(_of, {id(evidence): evidence for evidence in shown}.values()))
+    return sum(map(_of, reading.evidence.periods.shown.values()))
 
 
 def _of(evidence: Evidence) -> int:

@@ -1,13 +1,13 @@
 """All SQL over telemetry. A window counts once, however often it is written."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, delete, select, tuple_
+from sqlalchemy import ColumnElement, Row, delete, func, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
 from cloud_hub.database import upsert
@@ -26,6 +26,8 @@ KEYS_KEPT = timedelta(days=30)
 SLICE_SECONDS = 10
 _SLICE_MS = SLICE_SECONDS * 1000
 _CHUNK = 500
+#: So many windows are in memory at once, where a reading begins with all that there are.
+_ROWS = 2_000
 #: Among writers, one that took its numbers earlier may commit later, but never by as much as this.
 SETTLED_AFTER = timedelta(seconds=30)
 #: A device whose clock is further ahead has no place in a chart, and its slices would never grow old.
@@ -151,21 +153,21 @@ def past(session: Session, versions: Mapping[str, int], model: str, since: datet
 
 @dataclass(frozen=True)
 class Reading:
-    """Evidence as far as it was read: `settled` up to window `number`, and what came after that."""
+    """Evidence as far as it was read: all windows up to `number`, and of those after it the `recent` ones, by number,
+    with when they came."""
 
-    settled: Witnessed
-    number: int
     evidence: Witnessed
+    number: int = 0
+    recent: Mapping[int, datetime] = field(default_factory=dict)
 
     def narrowed(self, apart: int) -> "Reading":
         """With at most so many devices apart."""
-        return Reading(self.settled.narrowed(apart), self.number, self.evidence.narrowed(apart))
+        return replace(self, evidence=self.evidence.narrowed(apart))
 
 
 def nothing_read(apart: int = WITNESSES) -> Reading:
     """Where reading begins; so many devices will be kept apart."""
-    nothing = Witnessed(sample=Sample(apart))
-    return Reading(nothing, 0, nothing)
+    return Reading(Witnessed(sample=Sample(apart)))
 
 
 def read_evidence(
@@ -178,31 +180,42 @@ def read_evidence(
     slot: str = DEFAULT_SLOT,
     cut_from: datetime | None = None,
 ) -> Reading:
-    """`known`, carried on with the windows that have come since: the same as reading all of them again. Periods are
-    counted from `cut_from`, or from `since`."""
+    """`known`, carried on with the windows that have come since: the same as reading all of them again. Where none has,
+    it is `known` itself. Periods are counted from `cut_from`, or from `since`."""
+    number = col(_W.number)
     where: list[ColumnElement[bool]] = [
         col(_W.model) == model,
         col(_W.slot) == slot,
-        col(_W.number) > known.number,
         col(_W.started_at_ms) >= _ms(since),
     ]
     if version is not None:
         where.append(col(_W.version) == version)
     if not_version is not None:
         where.append(col(_W.version) != not_version)
+    # One that was committed late has a lower number than others that were read before it: only numbers are looked at
+    # again, for what a window counted is dear to read.
+    numbers = session.execute(select(number).where(*where, number > known.number).order_by(number)).scalars()
+    first = next((one for one in numbers if one not in known.recent), None)
+    if first is None:
+        return known
     columns = (_W.number, _W.ingested_at, _W.started_at_ms, Device.target, *_COUNTED)
     # Of a device that is gone by now the target is not known; what it showed counts all the same.
     of = select(*columns).outerjoin(Device, col(Device.id) == col(_W.device))
-    rows = session.execute(of.where(*where).order_by(col(_W.number))).all()
-    if not rows:
-        return Reading(known.settled, known.number, known.settled)
-    settled_until = max(row.ingested_at for row in rows) - SETTLED_AFTER
-    # Only an unbroken run from the front is settled: what follows a younger row will be read again.
-    front = next(at for at, row in enumerate(rows) if row.ingested_at > settled_until)
-    aged = [(_age_seconds(row, cut_from or since), _read(row, row.target or "")) for row in rows]
-    settled = known.settled.plus(aged[:front])
-    number = rows[front - 1].number if front else known.number
-    return Reading(settled, number, settled.plus(aged[front:]))
+    found = session.execute(of.where(*where, number >= first).execution_options(yield_per=_ROWS))
+    recent, evidence = dict(known.recent), known.evidence
+    for part in found.partitions():
+        rows = [row for row in part if row.number not in known.recent]
+        recent.update((row.number, row.ingested_at) for row in rows)
+        evidence = evidence.plus((_age_seconds(row, cut_from or since), _read(row, row.target or "")) for row in rows)
+    return Reading(evidence, *_settled(known.number, recent))
+
+
+def _settled(number: int, recent: Mapping[int, datetime]) -> tuple[int, Mapping[int, datetime]]:
+    """How far all windows are here for certain, and those that came after that. What has aged is settled as an unbroken
+    run from the front: beside a younger one, another may still be missing."""
+    until = max(recent.values()) - SETTLED_AFTER
+    young = dict(dropwhile(lambda one: one[1] <= until, sorted(recent.items())))
+    return max((one for one in recent if one not in young), default=number), young
 
 
 def _age_seconds(row: Row[Any], since: datetime) -> float:
@@ -253,8 +266,11 @@ def keep_report(session: Session, report: LabelReport) -> LabelReport | None:
 
 
 def forget(session: Session, before: datetime) -> int:
-    """Drops what came, or claims to have happened, before `before`. Gives how many windows went."""
-    gone = session.execute(delete(_W).where(col(_W.ingested_at) < before))
+    """Drops what came, or claims to have happened, before `before`, but for the newest window. Gives how many windows
+    went."""
+    # The newest stays: SQLite would give its number again, and who reads on from there would miss who gets it.
+    newest = select(func.max(col(_W.number))).scalar_subquery()
+    gone = session.execute(delete(_W).where(col(_W.ingested_at) < before, col(_W.number) < newest))
     session.execute(delete(TelemetrySlice).where(col(TelemetrySlice.started_at_ms) < _ms(before)))
     session.execute(delete(LabelReport).where(col(LabelReport.received_at) < before - KEYS_KEPT))
     return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult

@@ -9,7 +9,7 @@ from cloud_hub.database import Database
 from cloud_hub.devices.tables import Device
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.reader import EvidenceReader
-from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
+from cloud_hub.monitoring.store import Arrived
 from cloud_hub.monitoring.tables import TelemetryWindow
 from cloud_hub.monitoring.witnessed import Witnessed
 from tests.fakes.lake import NOW, window
@@ -71,9 +71,6 @@ def test_many_rollouts_together_take_no_more_than_is_allowed_and_every_record_co
 
 
 def test_a_reading_that_was_narrowed_is_read_on_with_and_not_anew(telemetry: Database) -> None:
-    with telemetry.session() as session:
-        late = [Arrived("gateway-1", "b0", NOW + 2 * SETTLED_AFTER, window(99, started_at=NOW))]
-        store.insert(session, late)
     size = EvidenceReader()
     read(size, telemetry, "r0")
     reader = EvidenceReader(most_bytes=size.size_bytes * 3 // 2)
@@ -109,9 +106,6 @@ def test_however_many_rollouts_run_none_is_read_anew_at_the_next_look(
     telemetry: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cloud_hub.monitoring.reader._READINGS", 4)
-    with telemetry.session() as session:
-        late = [Arrived("gateway-1", "b0", NOW + 2 * SETTLED_AFTER, window(99, started_at=NOW))]
-        store.insert(session, late)
     reader = EvidenceReader()
     for number in range(6):
         read(reader, telemetry, f"r{number}")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from cloud_hub.database import Database
 from cloud_hub.monitoring import store
@@ -34,6 +34,12 @@ def arrived(
 def insert(database: Database, windows: Sequence[Arrived]) -> int:
     with database.session() as session:
         return store.insert(session, windows)
+
+
+def clear(database: Database) -> None:
+    with database.session() as session:
+        session.execute(delete(TelemetryWindow))
+        session.execute(delete(TelemetrySlice))
 
 
 def evidence(
@@ -168,25 +174,52 @@ class TestReadingOn:
             insert(database, arrived(count))
             assert self.read(reader, database).records == 10 * count
 
-    def test_it_finds_windows_of_a_writer_that_was_slower_to_commit(
-        self, reader: EvidenceReader, database: Database
+    @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.permutations(range(1, 7)), st.sets(st.integers(1, 6)))
+    def test_it_finds_windows_of_writers_that_were_slower_to_commit(
+        self, database: Database, commits: list[int], looks: set[int]
     ) -> None:
-        insert(database, arrived(1, 2, 3))
-        assert self.read(reader, database).total.windows == 3
+        clear(database)
+        insert(database, arrived(*range(1, 7)))
         with database.session() as session:
-            # As if another writer had taken the middle number, and commits only now.
-            session.execute(delete(TelemetryWindow).where(TelemetryWindow.sequence == 2))  # type: ignore[arg-type]  # a column at run time
-        assert self.read(reader, database).total.windows == 2
-        insert(database, arrived(2))
-        assert self.read(reader, database).total.windows == 3
+            numbered = [row.model_dump() for row in session.execute(select(TelemetryWindow)).scalars()]
+            session.execute(delete(TelemetryWindow))
+        reader = EvidenceReader()
+        for committed, at in enumerate(commits, 1):
+            with database.session() as session:
+                session.execute(TelemetryWindow.__table__.insert(), [numbered[at - 1]])  # type: ignore[attr-defined]
+            if committed in looks:
+                assert self.read(reader, database) == evidence(database, version=1)
+        assert self.read(reader, database).total.windows == 6
 
-    def test_it_does_not_read_what_is_settled_again(self, reader: EvidenceReader, database: Database) -> None:
+    def test_it_reads_no_window_twice(self, reader: EvidenceReader, database: Database) -> None:
         insert(database, arrived(1, 2))
         insert(database, arrived(3, ingested_at=NOW + 2 * SETTLED_AFTER))
         assert self.read(reader, database).total.windows == 3
         with database.session() as session:
-            session.execute(delete(TelemetryWindow))
-        assert self.read(reader, database).total.windows == 2
+            assert store.forget(session, NOW + SETTLED_AFTER) == 2
+        insert(database, arrived(4, ingested_at=NOW + 3 * SETTLED_AFTER))
+        assert self.read(reader, database).total.windows == 4
+
+    def test_it_misses_nothing_once_all_that_it_read_is_forgotten(
+        self, reader: EvidenceReader, database: Database
+    ) -> None:
+        insert(database, arrived(1, 2))
+        insert(database, arrived(3, ingested_at=NOW + 2 * SETTLED_AFTER))
+        assert self.read(reader, database).total.windows == 3
+        with database.session() as session:
+            store.forget(session, NOW + 100 * MINUTE)
+        insert(database, arrived(4, 5, ingested_at=NOW + 101 * MINUTE))
+        assert self.read(reader, database).total.windows == 5
+
+    def test_what_was_made_of_evidence_serves_until_there_is_more(
+        self, reader: EvidenceReader, database: Database
+    ) -> None:
+        insert(database, arrived(1, 2))
+        before = self.read(reader, database)
+        assert self.read(reader, database) is before
+        insert(database, arrived(3, version=2))
+        assert self.read(reader, database) is before
 
     def test_it_keeps_questions_apart(self, reader: EvidenceReader, database: Database) -> None:
         insert(database, [*arrived(1, 2), *arrived(3, version=2)])
@@ -205,9 +238,7 @@ class TestReadingOn:
     def test_it_always_agrees_with_reading_everything(
         self, database: Database, steps: list[tuple[int, str, int]]
     ) -> None:
-        with database.session() as session:
-            session.execute(delete(TelemetryWindow))
-            session.execute(delete(TelemetrySlice))
+        clear(database)
         reader, now = EvidenceReader(), NOW
         for sequence, device, seconds in steps:
             now += timedelta(seconds=seconds)
