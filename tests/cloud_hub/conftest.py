@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from sqlalchemy import event
+from sqlalchemy import event, make_url
 
 from cloud_hub.database import Database
 from tests.fakes.clock import StoppedClock
@@ -59,19 +59,34 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         server.empty_database(name)
 
 
+@pytest.fixture(scope="session")
+def databases() -> dict[str, Database]:
+    """One of each kind, by its kind: what SQLAlchemy has compiled for one test serves all others."""
+    return {}
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(database_url: str, databases: dict[str, Database]) -> Iterator[Database]:
     """A migrated, empty database; each test that asks runs on SQLite and on PostgreSQL."""
-    database = Database(database_url)
-    if database.is_sqlite:
-
-        @event.listens_for(database.engine, "connect")
-        def _hurry(connection: Any, _record: object) -> None:
-            # A test's database need not survive a power cut.
-            connection.execute("PRAGMA synchronous=OFF")
-
+    url = make_url(database_url)
+    if (database := databases.get(url.get_backend_name())) is None:
+        database = databases[url.get_backend_name()] = Database(database_url)
+        if database.is_sqlite:
+            _of_this_test(database)
+    database.url = database.url.set(database=url.database)
     yield database
     database.dispose()
+
+
+def _of_this_test(database: Database) -> None:
+    @event.listens_for(database.engine, "do_connect")
+    def _go_there(_dialect: object, _record: object, where: list[Any], _how: object) -> None:
+        where[:] = [database.url.database]
+
+    @event.listens_for(database.engine, "connect")
+    def _hurry(connection: Any, _record: object) -> None:
+        # A test's database need not survive a power cut.
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,9 @@ from cloud_hub.releases.service import ReleaseService
 from cloud_hub.releases.views import ArtifactIn, VersionIn, VersionView
 from cloud_hub.rollouts import store
 from cloud_hub.rollouts.orders import Orders
-from cloud_hub.rollouts.policy import Gates
+from cloud_hub.rollouts.policy import Gates, Policy, Wave
 from cloud_hub.rollouts.service import RolloutService
+from cloud_hub.rollouts.views import RolloutIn
 from fleet_contract.because import Because
 from fleet_contract.desired import Assignment, Desired, open_desired
 from fleet_contract.encoding import decode, encode
@@ -42,6 +43,7 @@ from tests.fakes.releases import a_manifest, blob_of
 HUB_KEY, RELEASE_KEY = PrivateKey(b"h" * 32), PrivateKey(b"r" * 32)
 _STARTED = datetime(2026, 11, 1, tzinfo=UTC)
 TARGETS = ("cpu-vnni", "cpu-avx2")
+_USUAL = {"0": 200, "1": 200, "2": 0}
 #: A policy's gates, all of them off.
 NO_GATES = {name: None for name, gate in Gates() if isinstance(gate, BaseModel)}
 
@@ -218,13 +220,26 @@ class PaperGateways:
         with self.database.session() as session:
             monitoring.insert(session, arrived)
 
+    def run_version_1(self, model: str = "digits") -> None:
+        """All gateways have run version 1 of `model`, which is registered here with a version 2, for some minutes."""
+        self.register(model)
+        self.register(model)
+        at_once = Policy(waves=(Wave(percent=100),), rate=None, soak_seconds=0, gates=Gates.model_validate(NO_GATES))
+        rollout = self.rollouts.create(RolloutIn(model=model, version=1, policy=at_once))
+        self.play()
+        assert self.rollouts.get(rollout.id).state == "completed"
+        for _ in range(2):
+            self.report(*self.gateways)
+            self.infer(predictions=_USUAL)
+            self.clock.pass_seconds(31)
+
     def play(self, ticks: int = 40, *, seconds: float = 31, each: Callable[[], None] = lambda: None) -> None:
         """So often, or until all rollouts are over: the hub decides, all gateways obey and infer well, `each`
         happens, and time passes."""
         for _ in range(ticks):
             self.rollouts.tick()
             self.obey()
-            self.infer(predictions={"0": 200, "1": 200, "2": 0})
+            self.infer(predictions=_USUAL)
             each()
             self.clock.pass_seconds(seconds)
             with self.database.reading() as session:

@@ -6,9 +6,9 @@ import pytest
 
 from cloud_hub.errors import Stale
 from cloud_hub.rollouts import store
-from cloud_hub.rollouts.policy import Gates, Policy, Wave
+from cloud_hub.rollouts.policy import Policy, Wave
 from cloud_hub.rollouts.views import RolloutIn, RolloutView
-from tests.fakes.paper_gateways import NO_GATES, PaperGateways
+from tests.fakes.paper_gateways import PaperGateways
 
 USUAL, CHANGED = {"0": 200, "1": 200, "2": 0}, {"0": 40, "1": 360, "2": 0}
 NAMES = [f"gateway-{number}" for number in range(8)]
@@ -18,14 +18,7 @@ IN_TWO = Policy(waves=(Wave(percent=30), Wave(percent=100)), rate=None)
 def settled(fleet: PaperGateways) -> None:
     """Gateways that have run version 1 for some minutes, and a version 2."""
     fleet.join(*NAMES)
-    fleet.register()
-    fleet.register()
-    only_one = Policy(waves=(Wave(percent=100),), rate=None, soak_seconds=0, gates=Gates.model_validate(NO_GATES))
-    fleet.rollouts.create(RolloutIn(model="digits", version=1, policy=only_one))
-    fleet.play()
-    for _ in range(3):
-        fleet.infer(predictions=USUAL)
-        fleet.clock.pass_seconds(31)
+    fleet.run_version_1()
 
 
 def rolled_out(

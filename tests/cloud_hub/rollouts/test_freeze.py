@@ -41,10 +41,7 @@ def roll_out(fleet: PaperGateways, version: int, **limits: object) -> str:
 
 def on_version_1(fleet: PaperGateways) -> None:
     fleet.join("a", "b")
-    fleet.register()
-    fleet.register()
-    roll_out(fleet, 1)
-    fleet.play()
+    fleet.run_version_1()
     fleet.published()
 
 

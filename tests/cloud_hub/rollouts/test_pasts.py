@@ -16,10 +16,7 @@ from tests.fakes.paper_gateways import PaperGateways
 def settled(fleet: PaperGateways) -> RolloutRow:
     """A fleet that has run version 1 for some minutes, and a rollout of version 2 since now."""
     fleet.join("a", "b")
-    fleet.register()
-    fleet.register()
-    fleet.rollouts.create(RolloutIn(model="digits", version=1, policy=Policy()))
-    fleet.play()
+    fleet.run_version_1()
     rollout = fleet.rollouts.create(RolloutIn(model="digits", version=2, policy=Policy()))
     with fleet.database.reading() as session:
         row = store.find(session, rollout.id)

@@ -49,10 +49,7 @@ def roll_out(fleet: PaperGateways, version: int, model: str = "digits", **policy
 
 def on_version_1(fleet: PaperGateways, model: str = "digits") -> None:
     fleet.join("a", "b", "c", site="lyon")
-    fleet.register(model)
-    fleet.register(model)
-    roll_out(fleet, 1, model)
-    fleet.play()
+    fleet.run_version_1(model)
 
 
 def test_a_pinned_device_keeps_what_it_has_and_is_outside_the_counts(fleet: PaperGateways, pins: PinService) -> None:

@@ -48,11 +48,7 @@ def start(
 def settled_on_version_1(fleet: PaperGateways) -> None:
     """Six gateways that all run version 1, with a version 2 at hand."""
     fleet.join(*SIX)
-    fleet.register()
-    fleet.register()
-    rollout = start(fleet)
-    fleet.play()
-    assert fleet.rollouts.get(rollout.id).state == "completed"
+    fleet.run_version_1()
     assert set(fleet.versions().values()) == {1}
     fleet.clock.pass_seconds(60)
 
@@ -84,7 +80,10 @@ def test_a_good_version_reaches_everyone_in_waves(fleet: PaperGateways) -> None:
 
 
 def test_every_decision_is_kept_with_its_reason_and_what_it_rested_on(fleet: PaperGateways) -> None:
-    settled_on_version_1(fleet)
+    fleet.join(*SIX)
+    fleet.register()
+    start(fleet)
+    fleet.play()
     rollout = fleet.rollouts.page().items[0]
     decisions = fleet.rollouts.decisions(rollout.id, PageRequest(limit=500)).items[::-1]
     assert [decision.number for decision in decisions] == list(range(1, rollout.revision + 1))

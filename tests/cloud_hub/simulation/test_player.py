@@ -1,6 +1,7 @@
 """Rollouts that are only played: what the real engine and gates make of good, bad and changing worlds."""
 
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -16,12 +17,13 @@ POLICY = Policy(
 FLEET = Scenario(devices=4_000, install_seconds=60)
 
 
+@cache
 def played(scenario: Scenario = FLEET, policy: Policy = POLICY, seed: int = 1) -> Played:
     return play(policy, scenario, seed)
 
 
 def test_a_good_version_reaches_every_device() -> None:
-    result = played()
+    result = played(seed=1)
     assert (result.state, result.exposed, result.stopped) == (State.COMPLETED, 4_000, False)
     assert [one.because.code for one in result.moments].count("wave-opened") >= 1
 
@@ -116,11 +118,11 @@ def test_a_fleet_that_nobody_hears_from_gets_no_further_than_the_first_wave() ->
 
 
 def test_the_same_seed_plays_the_same_rollout_and_another_one_another() -> None:
-    assert played(seed=3) == played(seed=3)
-    assert played(seed=3).points != played(seed=4).points
+    assert play(POLICY, FLEET, 1) == played(seed=1)
+    assert played(seed=1).points != played(seed=2).points
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_exposure_rises_until_it_is_taken_back_and_covers_exactly_what_a_wave_says(seed: int) -> None:
     result = played(seed=seed)
     offered = [point.offered for point in result.points]
@@ -153,7 +155,7 @@ def test_in_a_small_fleet_it_stays_with_the_canaries_of_its_target(seed: int) ->
 
 
 def test_a_rate_is_kept_in_any_minute() -> None:
-    result = played(replace(FLEET, devices=400), POLICY.model_copy(update={"rate": Rate(devices_per_minute=12)}))
+    result = played(replace(FLEET, devices=200), POLICY.model_copy(update={"rate": Rate(devices_per_minute=12)}))
     assert result.completed
     for point in result.points:
         minute_ago = max(one.offered for one in result.points if one.seconds <= max(0.0, point.seconds - 60))
@@ -161,7 +163,7 @@ def test_a_rate_is_kept_in_any_minute() -> None:
 
 
 def test_never_more_are_in_flight_than_the_cap() -> None:
-    result = played(replace(FLEET, devices=200, absent=0.0), POLICY.model_copy(update={"max_in_flight": 5}))
+    result = played(replace(FLEET, devices=100, absent=0.0), POLICY.model_copy(update={"max_in_flight": 5}))
     assert result.completed
     assert max(point.offered - point.running - point.failed for point in result.points) == 5
 
@@ -183,7 +185,7 @@ def test_what_is_not_done_by_its_deadline_has_failed() -> None:
 
 def test_a_pair_never_switches_at_once() -> None:
     pairs = POLICY.model_copy(update={"group": Group(label="pair")})
-    result = played(replace(FLEET, devices=60, absent=0.0, group_size=60), pairs)
+    result = played(replace(FLEET, devices=30, absent=0.0, group_size=30), pairs)
     assert max(point.offered - point.running - point.failed for point in result.points) == 1
 
 
