@@ -25,9 +25,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class OfVersion:
-    """What the rows say of a version."""
+    """What the rows say of a version in one of a model's slots."""
 
     version: int
+    slot: str
     rows: int
     labelled: int
     correct: int
@@ -69,13 +70,13 @@ def read(text: str) -> LabelsIn | list[Wrong]:
 
 
 def by_version(said: LabelsIn) -> list[OfVersion]:
-    """What `said` adds to each version's evidence, the newest first."""
-    found: dict[int, list[LabelRow]] = {}
+    """What `said` adds to each version's evidence, the newest first; what it says beside another is apart."""
+    found: dict[tuple[int, str], list[LabelRow]] = {}
     for row in said.rows:
-        found.setdefault(row.version, []).append(row)
+        found.setdefault((row.version, row.slot), []).append(row)
     return [
-        OfVersion(version, len(rows), sum(row.labelled for row in rows), sum(row.correct for row in rows))
-        for version, rows in sorted(found.items(), reverse=True)
+        OfVersion(version, slot, len(rows), sum(row.labelled for row in rows), sum(row.correct for row in rows))
+        for (version, slot), rows in sorted(found.items(), key=lambda one: (-one[0][0], one[0][1]))
     ]
 
 

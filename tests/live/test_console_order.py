@@ -32,7 +32,7 @@ HELD = """() => {
     });
 }"""
 #: Longer than the lists here wait before they ask.
-AGES_MS = 6_000
+AGES_MS = 10_000
 
 
 class Slow:
@@ -58,6 +58,10 @@ class Slow:
             "window.asked.map((one) => one.by + ' ' + one.text)"
         )
         return str(self.page.evaluate(f"window.asked[{number}].text"))
+
+    @property
+    def requests(self) -> int:
+        return int(self.page.evaluate("window.asked.length"))
 
     def dropped(self, number: int) -> bool:
         return bool(self.page.evaluate(f"window.asked[{number}].dropped"))
@@ -196,6 +200,26 @@ def test_a_change_that_could_not_be_fetched_is_fetched_again(browser: Browser, f
         page.asked(1)
         page.answer(1)
         expect(page.page.locator("#device-gdansk-line1-08")).to_contain_text("lost")
+
+
+def test_a_hub_that_does_not_answer_is_asked_less_and_less_often_until_it_does(browser: Browser, fleet: Served) -> None:
+    with slow(browser, f"{fleet.url}/devices") as page:
+        page.page.evaluate("Math.random = () => 0.5")
+        page.change("devices")
+        page.asked(0)
+        for number, seconds in enumerate((3.75, 7.5, 15, 30, 37.5, 37.5)):
+            page.fail(number)
+            page.change("devices")
+            page.page.clock.run_for(1000 * seconds - 100)
+            assert page.requests == number + 1
+            page.page.clock.run_for(200)
+            assert page.requests == number + 2
+        page.answer(6)
+        page.change("devices")
+        page.asked(7)
+        page.fail(7)
+        page.page.clock.run_for(3_800)
+        assert page.requests == 9
 
 
 def test_another_model_brings_its_versions_and_leaves_what_is_typed_meanwhile(browser: Browser, fleet: Served) -> None:

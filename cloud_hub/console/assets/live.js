@@ -3,13 +3,14 @@
 // the address of before; what changes meanwhile is fetched afterwards, at the address that the form led to.
 
 const DEFAULT_EVERY_MS = 1000;
-// A hub that is started anew has some peace.
+// A hub that is started anew has some peace, and one that struggles has more each time it is asked in vain.
 const AGAIN_MS = 3000;
+const AGAIN_AT_MOST_MS = 30_000;
 const states = new WeakMap();
 const targets = new WeakMap();
 
 function stateOf(fragment) {
-  const found = states.get(fragment) ?? { running: null, changed: false, unanswered: null, next: 0, timer: 0 };
+  const found = states.get(fragment) ?? { running: null, changed: false, unanswered: null, failures: 0, next: 0, timer: 0 };
   states.set(fragment, found);
   return found;
 }
@@ -50,8 +51,14 @@ function ended(ctx) {
   const status = ctx.response?.status ?? 0;
   const failed = !status || status >= 500;
   state.unanswered = failed && ctx.sourceElement !== fragment ? ctx.sourceElement : null;
-  if (failed) state.next = performance.now() + Math.max(every(fragment), AGAIN_MS);
+  state.failures = failed ? state.failures + 1 : 0;
+  if (failed) state.next = performance.now() + Math.max(every(fragment), peace(state.failures));
   if (failed || state.changed) schedule(fragment, state);
+}
+
+// By chance some longer: all pages lose a hub in the same moment, and would come back to it in one.
+function peace(failures) {
+  return Math.min(AGAIN_MS * 2 ** (failures - 1), AGAIN_AT_MOST_MS) * (1 + Math.random() / 2);
 }
 
 function every(fragment) {

@@ -37,7 +37,7 @@ def test_a_models_page_leads_to_them(browser: TestClient) -> None:
 
 def test_what_they_add_to_each_version_is_shown_and_nothing_is_counted(browser: TestClient, hub: FakeHub) -> None:
     page = shown(browser, ROWS)
-    assert "v3 2 300 96 % v2 1 10 10 %" in page.text
+    assert "v3 default 2 300 96 % v2 default 1 10 10 %" in page.text
     assert "3 rows of digits." in page.text
     assert page.areas == [ROWS]
     assert hub.labels.taken == []
@@ -126,7 +126,7 @@ def test_a_slot_may_be_named_and_a_files_key_is_that_of_the_command_line() -> No
     said = label_form.read(f"slot,{HEAD}\nshadow,a,3,5,4,{HOUR}\n,a,3,5,5,{HOUR}\n")
     assert isinstance(said, LabelsIn)
     assert [row.slot for row in said.rows] == ["shadow", "default"]
-    assert by_version(said) == [OfVersion(3, 2, 10, 9)]
+    assert by_version(said) == [OfVersion(3, "default", 1, 5, 5), OfVersion(3, "shadow", 1, 5, 4)]
     assert label_form.key("digits", "a\r\nb") == label_form.key("digits", "a\nb\n") != label_form.key("other", "a\nb")
 
 
