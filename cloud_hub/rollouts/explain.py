@@ -13,11 +13,12 @@ from cloud_hub.rollouts.engine import (
     Counts,
     Rollout,
     Snapshot,
+    accepted,
     enough_done,
     few_accepted,
     following,
     minimum,
-    unanswerable,
+    records_wanted,
 )
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
@@ -87,13 +88,13 @@ def _of_devices(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterato
         fresh.heard > 0 and heard >= policy.heard_percent,
         "Devices of this wave report.",
     )
-    accepted = few_accepted(rollout, policy, snapshot)
+    few = few_accepted(rollout, policy, snapshot)
     worse = min((fresh, counts), key=lambda one: one.success_percent)
     yield Condition(
         "success",
         f"{worse.succeeded:,} of {worse.heard:,} devices ({worse.success_percent:.1f} %)",
         f"{policy.success_percent:g} %",
-        accepted or worse.success_percent >= policy.success_percent,
+        few or worse.success_percent >= policy.success_percent,
         "Devices that are on their way come to run it.",
     )
     least = minimum(policy, snapshot)
@@ -101,7 +102,7 @@ def _of_devices(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterato
         "devices",
         _devices(fresh.succeeded),
         f"at least {_devices(least)}",
-        accepted or fresh.succeeded >= least,
+        few or fresh.succeeded >= least,
         "More devices of this wave come to run it.",
     )
     yield _failures(policy, snapshot, counts if counts.failed_percent >= fresh.failed_percent else fresh)
@@ -130,12 +131,11 @@ def _of_evidence(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: date
         "records",
         f"{snapshot.wave_records:,}",
         f"{policy.minimum_records:,}",
-        snapshot.wave_records >= policy.minimum_records,
+        not records_wanted(rollout, policy, snapshot),
         "Devices of it answer, and their telemetry comes in.",
     )
-    left = [gate.name for gate in unanswerable(rollout, snapshot) if gate.name in rollout.accepted]
     for gate in snapshot.gates:
-        met = gate.verdict is Verdict.PASS or gate.name in left
+        met = gate.verdict is Verdict.PASS or accepted(rollout, snapshot, gate)
         yield Condition(f"gate {gate.name}", gate.verdict.value, Verdict.PASS.value, met, gate.sentence)
 
 
@@ -147,7 +147,7 @@ def _approval(rollout: Rollout, policy: Policy, snapshot: Snapshot) -> Iterator[
         yield Condition(
             "approval",
             f"given, of {', '.join(rollout.accepted)}" if rollout.accepted else "none",
-            f"of {', '.join((*rollout.accepted, *rollout.asked))}, which nothing else can answer any more",
+            f"of {', '.join((*rollout.accepted, *rollout.asked))}, which nothing else has answered",
             not rollout.asked,
             f"Somebody{other} approves it as it is, or aborts it.",
         )

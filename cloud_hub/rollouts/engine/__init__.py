@@ -25,7 +25,7 @@ from cloud_hub.rollouts.engine.known import (
     Verb,
 )
 from cloud_hub.rollouts.engine.progress import few_accepted, following, minimum
-from cloud_hub.rollouts.engine.verdict import unanswerable
+from cloud_hub.rollouts.engine.verdict import accepted, records_wanted
 
 __all__ = [
     "APPROVAL_WANTED",
@@ -41,6 +41,7 @@ __all__ = [
     "Snapshot",
     "Verb",
     "VerbRefused",
+    "accepted",
     "check_second_person",
     "command",
     "decide",
@@ -48,5 +49,5 @@ __all__ = [
     "few_accepted",
     "following",
     "minimum",
-    "unanswerable",
+    "records_wanted",
 ]

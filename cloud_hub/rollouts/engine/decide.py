@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from cloud_hub.monitoring.gates import Verdict
 from cloud_hub.rollouts.engine.ending import become, reverting, stop
 from cloud_hub.rollouts.engine.harm import harm
 from cloud_hub.rollouts.engine.known import APPROVAL_WANTED, VERDICT_WANTED, WAVE_OPENED, Decision, Rollout, Snapshot
 from cloud_hub.rollouts.engine.pace import held_by_rate, lifted, proven
 from cloud_hub.rollouts.engine.progress import following, nobody_on_the_way
-from cloud_hub.rollouts.engine.verdict import names_of, questions, unanswerable
+from cloud_hub.rollouts.engine.verdict import names_of, questions
 from cloud_hub.rollouts.engine.wave import not_heard, not_run, not_seen, orders_owed
 from cloud_hub.rollouts.policy import Policy
 from cloud_hub.rollouts.states import State
@@ -60,8 +61,9 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
         held = lifted(snapshot) if rate_lifted and not rollout.rate_lifted else owed or unheard
         held = held or not_run(rollout, policy, snapshot)
         held = held or not_seen(rollout, policy, snapshot, now - (soaking_since or now))
-    wave = following(rollout, snapshot)
-    asked = questions(rollout, policy, snapshot) if held is not None and held.code == VERDICT_WANTED else ()
+    wave, asked = following(rollout, snapshot), tuple[str, ...]()
+    if held is not None and held.code == VERDICT_WANTED:
+        asked = questions(rollout, policy, snapshot, now - (soaking_since or now))
     rollout = replace(rollout, soaking_since=soaking_since, rate_lifted=rate_lifted, asked=asked)
     if held is None:
         held = _frozen(rollout, snapshot)
@@ -74,7 +76,7 @@ def _running(rollout: Rollout, policy: Policy, snapshot: Snapshot, now: datetime
     counts, last = snapshot.counts, len(snapshot.waves) - 1
     sentence = (
         f"All {len(snapshot.waves)} waves are done: version {rollout.version} runs on {counts.succeeded:,} of the "
-        f"{counts.heard:,} devices heard from, and {_passed(rollout, snapshot, 'is')}."
+        f"{counts.heard:,} devices heard from, and {_passed(snapshot, 'is')}."
     )
     if counts.unheard:
         sentence += f" {counts.unheard:,} more were not heard from, and get it when they come."
@@ -97,7 +99,7 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
     # Waves that add nobody are passed over: who approves what comes after the open one approves `wave`.
     if policy.approval.asked_for(wave) and rollout.approved < rollout.wave + 2:
         other = f", and who is not {rollout.created_by}" if policy.approval.second_person else ""
-        why = f" {_evidence(rollout, snapshot)}" if rollout.wave >= 0 else ""
+        why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
         return Because(
             APPROVAL_WANTED,
             f"Wave {wave + 1} of {len(snapshot.waves)} ({snapshot.waves[wave]:,} devices) waits for somebody who "
@@ -107,7 +109,7 @@ def _not_approved(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: in
 
 
 def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: datetime) -> Decision:
-    why = f" {_evidence(rollout, snapshot)}" if rollout.wave >= 0 else ""
+    why = f" {_evidence(snapshot)}" if rollout.wave >= 0 else ""
     because = Because(
         WAVE_OPENED,
         f"Wave {wave + 1} of {len(snapshot.waves)} ({names(policy)[wave]}) is open: {snapshot.waves[wave]:,} of "
@@ -118,16 +120,18 @@ def _open(rollout: Rollout, policy: Policy, snapshot: Snapshot, wave: int, now: 
     return Decision(replace(opened, accepted=()))
 
 
-def _evidence(rollout: Rollout, snapshot: Snapshot) -> str:
+def _evidence(snapshot: Snapshot) -> str:
     counts = snapshot.counts
     return (
         f"Before: {counts.succeeded:,} of {counts.heard:,} devices heard from run it, {counts.failed:,} failed, "
-        f"{snapshot.wave_records:,} records, {_passed(rollout, snapshot)}."
+        f"{snapshot.wave_records:,} records, {_passed(snapshot)}."
     )
 
 
-def _passed(rollout: Rollout, snapshot: Snapshot, verb: str = "") -> str:
-    but, is_passed = names_of(unanswerable(rollout, snapshot)), f"{verb} passed".strip()
-    if not but:
+def _passed(snapshot: Snapshot, verb: str = "") -> str:
+    # What is not passed and holds nothing was accepted.
+    left = tuple(gate for gate in snapshot.gates if gate.verdict is not Verdict.PASS)
+    is_passed = f"{verb} passed".strip()
+    if not left:
         return f"every gate {is_passed}"
-    return f"every other gate than {but} {is_passed}, and a person approved it"
+    return f"every other gate than {names_of(left)} {is_passed}, and a person approved it"

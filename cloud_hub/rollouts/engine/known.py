@@ -16,12 +16,20 @@ Verb = Literal["pause", "resume", "abort", "approve"]
 APPROVAL_WANTED = "approval-wanted"
 
 
-#: Nothing that is still to come can answer what is asked of the open wave, but for a person.
+#: A person is asked about the open wave: nothing that is still to come answers what is asked, or nothing did for long.
 VERDICT_WANTED = "verdict-wanted"
 
 
 #: What is asked where too few of a wave's devices came to run it.
 SUCCESS = "success"
+
+
+#: What is asked where too little telemetry came in.
+RECORDS = "records"
+
+
+#: What is asked of a gate that could not tell, beside its name: whoever approves that did not see it look bad.
+UNTOLD = "-untold"
 
 
 #: What it says when it goes on to its next wave.
@@ -38,7 +46,7 @@ class Rollout:
 
     `exposed` waves are open to devices: `wave` + 1, or 0 once it is taken back. `approved` have been approved.
     `rate_lifted`: its rate holds nobody now, for every gate is passed. `asked` is what only a person can answer of the
-    open wave, and `accepted` what one has: names of gates, or `SUCCESS`.
+    open wave, and `accepted` what one has: names of gates, with `UNTOLD` or without, `SUCCESS` or `RECORDS`.
     """
 
     id: str

@@ -6,10 +6,10 @@ Each gives the reason that holds it, or None. Nothing is taken for shown because
 from collections.abc import Mapping
 from datetime import timedelta
 
-from cloud_hub.monitoring.gates import Verdict
+from cloud_hub.monitoring.gates import Gate
 from cloud_hub.rollouts.engine.known import AWAY, VERDICT_WANTED, Counts, Rollout, Snapshot
 from cloud_hub.rollouts.engine.progress import few_accepted, following, minimum, nobody_on_the_way, short
-from cloud_hub.rollouts.engine.verdict import names_of, unanswerable
+from cloud_hub.rollouts.engine.verdict import names_of, records_wanted, unanswerable, undecided, waited_for
 from cloud_hub.rollouts.policy import Policy
 from fleet_contract.because import Because
 
@@ -99,24 +99,33 @@ def not_seen(rollout: Rollout, policy: Policy, snapshot: Snapshot, soaked: timed
             f"{snapshot.fresh.succeeded:,} of the {snapshot.fresh.heard:,} devices that this wave adds run it, at "
             f"least half of them for {soaked.total_seconds():.0f} s now; {policy.soak_seconds:g} s are asked for.",
         )
-    if snapshot.wave_records < policy.minimum_records:
-        return Because(
-            "records-wanted",
-            f"{snapshot.wave_records:,} records of it came in during this wave; "
-            f"{policy.minimum_records:,} are asked for.",
-        )
-    left = unanswerable(rollout, snapshot)
-    for gate in snapshot.gates:
-        if gate.verdict is not Verdict.PASS and gate not in left:
+    few, waited = records_wanted(rollout, policy, snapshot), waited_for(policy, soaked)
+    records = (
+        f"{snapshot.wave_records:,} records of it came in during this wave; {policy.minimum_records:,} are asked for."
+    )
+    if few and not waited:
+        return Because("records-wanted", records)
+    left = unanswerable(rollout, policy, snapshot, soaked)
+    for gate in undecided(rollout, snapshot):
+        if gate not in left:
             return Because(f"gate-{gate.name}-undecided", f"The gate on {gate.name} cannot tell yet. {gate.sentence}")
-    if not {gate.name for gate in left} <= set(rollout.accepted):
-        sentences, names = " ".join(gate.sentence for gate in left), names_of(left)
-        if following(rollout, snapshot) is None:
-            why = f"Every device that is here is exposed, and what {names} asked, nothing will answer."
-        else:
-            why = (
-                f"No more devices of wave {rollout.wave + 1} are on their way, and what {names} asked, those that run "
-                "it cannot answer: approve it to go on as it is, or abort it."
-            )
-        return Because(VERDICT_WANTED, f"{why} {sentences}")
-    return None
+    if not left and not few:
+        return None
+    sentences = " ".join([*([records] if few else []), *(gate.sentence for gate in left)])
+    return Because(VERDICT_WANTED, f"{_why_asked(rollout, snapshot, left, soaked if waited else None)} {sentences}")
+
+
+def _why_asked(rollout: Rollout, snapshot: Snapshot, left: tuple[Gate, ...], waited: timedelta | None) -> str:
+    """Why a person is asked, where it was not `waited` for long, because nothing else can answer."""
+    if waited is not None:
+        hours = waited.total_seconds() / 3600
+        return (
+            f"Wave {rollout.wave + 1} has been run for {hours:.1f} hours, and what is asked of it is still not shown: "
+            "wait for more, approve it to go on without, or abort it."
+        )
+    if following(rollout, snapshot) is None:
+        return f"Every device that is here is exposed, and what {names_of(left)} asked, nothing will answer."
+    return (
+        f"No more devices of wave {rollout.wave + 1} are on their way, and what {names_of(left)} asked, those that run "
+        "it cannot answer: approve it to go on as it is, or abort it."
+    )

@@ -115,7 +115,7 @@ def test_a_canary_that_looks_bad_and_proves_nothing_is_shown_to_a_person(fleet: 
     assert "what errors asked, those that run it cannot answer" in held.because.sentence
     missing = [one for one in fleet.rollouts.explain(held.id).conditions if not one.met]
     assert [one.name for one in missing] == ["gate errors", "approval"]
-    assert missing[1].want == "of errors, which nothing else can answer any more"
+    assert missing[1].want == "of errors, which nothing else has answered"
     fleet.rollouts.approve(held.id, "its disk is full", "anna", seen=held.revision)
     fleet.rollouts.tick()
     opened = fleet.rollouts.get(held.id)

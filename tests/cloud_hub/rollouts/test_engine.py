@@ -278,6 +278,61 @@ def test_an_approval_is_of_what_was_shown_and_of_nothing_that_came_after_it() ->
     assert after(both, replace(GOOD, gates=(CLEAR, errors)), policy).because.code == "approval-wanted"
 
 
+#: A canary that fell silent a day ago, before it had shown what the gates ask for.
+SILENT = replace(GOOD, wave_records=60, gates=(PASSED, UNDECIDED))
+
+
+def a_day_on(rollout: Rollout) -> Rollout:
+    return replace(rollout, soaking_since=NOW - timedelta(days=1))
+
+
+def test_a_wave_that_cannot_show_what_is_asked_of_it_is_not_waited_for_without_end() -> None:
+    assert after(SOAKED, SILENT).because.code == "records-wanted"
+    assert after(SOAKED, replace(SILENT, wave_records=500)).because.code == "gate-predictions-undecided"
+    nearly = replace(SOAKED, soaking_since=NOW - timedelta(seconds=60 + 3_599))
+    assert after(nearly, SILENT).because.code == "records-wanted"
+    held = after(a_day_on(SOAKED), SILENT)
+    assert (held.wave, held.because.code, held.asked) == (0, "verdict-wanted", ("records", "predictions-untold"))
+    assert held.because.sentence == (
+        "Wave 1 has been run for 24.0 hours, and what is asked of it is still not shown: wait for more, approve it to "
+        "go on without, or abort it. 60 records of it came in during this wave; 200 are asked for. Who knows."
+    )
+    approved = command(held, "approve", "it stands in a cold store", "bob").rollout
+    opened = after(approved, SILENT)
+    assert (opened.wave, opened.accepted) == (1, ())
+    assert opened.because.sentence.endswith("every other gate than predictions passed, and a person approved it.")
+
+
+def test_who_was_asked_for_a_verdict_need_not_give_one() -> None:
+    held = after(a_day_on(SOAKED), SILENT)
+    assert after(held, GOOD).wave == 1
+    assert after(held, replace(SILENT, gates=(FAILED,))).state is State.REVERTING
+    assert after(held, replace(GOOD, gates=(PASSED, UNDECIDED))).asked == ("predictions-untold",)
+
+
+def test_who_goes_on_without_an_answer_has_not_accepted_a_bad_one() -> None:
+    approved = command(after(a_day_on(SOAKED), SILENT), "approve").rollout
+    frozen = replace(SILENT, frozen="Ann froze it until Monday.")
+    assert after(approved, frozen).because.code == "frozen"
+    bad = after(approved, replace(frozen, gates=(PASSED, CLEAR)))
+    assert (bad.because.code, bad.asked) == ("verdict-wanted", ("predictions",))
+    accepted = command(bad, "approve").rollout
+    assert after(accepted, replace(SILENT, gates=(CLEAR,))).wave == 1
+
+
+def test_who_accepted_that_few_run_it_has_not_accepted_that_little_is_known() -> None:
+    accepted = replace(SOAKED, accepted=("success", "predictions-untold"))
+    assert after(accepted, SILENT).because.code == "records-wanted"
+    assert (
+        after(replace(accepted, accepted=("success", "records")), SILENT).because.code == "gate-predictions-undecided"
+    )
+
+
+def test_a_wave_that_nobody_heard_from_is_no_matter_for_a_verdict() -> None:
+    nobody = replace(SILENT, fresh=Counts(offered=1), counts=Counts(offered=1))
+    assert after(a_day_on(SOAKED), nobody).because.code == "nobody-heard"
+
+
 def test_who_resumes_accepts_nothing_that_was_accepted_before() -> None:
     approved = command(after(SOAKED, replace(GOOD, gates=(CLEAR,))), "approve").rollout
     resumed = command(command(approved, "pause").rollout, "resume").rollout

@@ -41,6 +41,7 @@ pytestmark = pytest.mark.timeout(400)
 
 NOBODY = Line("nobody", {}, {})
 TARGETS = ("cpu-vnni", "cpu-avx2", "edge-tpu")
+HOUR = timedelta(hours=1)
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
 
@@ -271,6 +272,18 @@ class Laws(RuleBasedStateMachine):
         self.decides(len(self.rollouts) - 1, carried_out=False)
         self.now += timedelta(seconds=61)
 
+    @precondition(lambda self: self.rollouts)
+    @rule(records=st.sampled_from([0, 300]), person=st.booleans(), bad=st.booleans())
+    def hours_pass_in_which_nothing_more_is_shown(self, records: int, person: bool, bad: bool) -> None:
+        for _ in range(3):
+            self.a_minute_passes_in_which_most_is_well(records, Verdict.NOT_ENOUGH_EVIDENCE, clear=False, failing=0)
+        self.now += 2 * HOUR
+        self.decides(len(self.rollouts) - 1, carried_out=False)
+        if person:
+            self.approves(self.rollouts[-1], "bob")
+        self.rollouts[-1].gates = (a_gate(Verdict.NOT_ENOUGH_EVIDENCE, clear=bad),)
+        self.the_clock_ticks()
+
     @rule(seconds=st.sampled_from([1, 5, 10]))
     def the_hub_looks_at_it_again_and_again(self, seconds: int) -> None:
         for _ in range(6):
@@ -301,7 +314,9 @@ class Laws(RuleBasedStateMachine):
     @precondition(lambda self: self.rollouts)
     @rule(data=st.data(), by=st.sampled_from(["ann", "bob"]))
     def a_person_approves(self, data: st.DataObject, by: str) -> None:
-        running = data.draw(st.sampled_from(self.rollouts))
+        self.approves(data.draw(st.sampled_from(self.rollouts)), by)
+
+    def approves(self, running: Running, by: str) -> None:
         asked, wave = running.rollout.asked, running.rollout.wave
         try:
             check_second_person(running.rollout, running.policy, by)
@@ -368,9 +383,10 @@ class Laws(RuleBasedStateMachine):
             )
             # Nor on what only a person could answer, unless one has.
             assert enough or ("success" in answered and not (snapshot.fresh.pending and snapshot.counts.pending))
-            assert snapshot.wave_records >= asked.minimum_records
+            assert snapshot.wave_records >= asked.minimum_records or "records" in answered
             for gate in snapshot.gates:
-                assert gate.verdict is Verdict.PASS or (gate.clear and gate.name in answered)
+                said = gate.name if gate.clear and not snapshot.counts.pending else f"{gate.name}-untold"
+                assert gate.verdict is Verdict.PASS or said in answered
         if after.state is State.RUNNING and after.rate_lifted:
             # Nor does it rise faster than the rate allows.
             assert running.policy.rate is not None
@@ -379,6 +395,8 @@ class Laws(RuleBasedStateMachine):
         if after.state is State.RUNNING and after.exposed == before.exposed:
             # Who asks why it is not moving is told.
             assert [one for one in conditions(after, running.policy, snapshot, self.now) if not one.met]
+        if after.state is State.RUNNING:
+            self.a_person_is_asked_in_time(running.policy, after)
         if before.state is State.RUNNING and snapshot.newer is None:
             self.who_is_late_has_failed(running, snapshot, after)
         if after.wave > before.wave:
@@ -552,6 +570,15 @@ class Laws(RuleBasedStateMachine):
             since = self.now - max(MINUTE, MINUTE / a_minute)
             lately = sum(at > since for name, at in running.let_go.items() if name in names)
             assert lately <= max(1, int(a_minute))
+
+    def a_person_is_asked_in_time(self, policy: Policy, rollout: Rollout) -> None:
+        """To go on without evidence: not while it may soon be there, and not never."""
+        soaked = self.now - (rollout.soaking_since or self.now)
+        waited = soaked >= timedelta(seconds=policy.soak_seconds) + HOUR
+        if any(name == "records" or name.endswith("-untold") for name in rollout.asked):
+            assert waited
+        if rollout.because.code in ("records-wanted", "gate-errors-undecided"):
+            assert not waited
 
     def who_is_late_has_failed(self, running: Running, snapshot: Snapshot, after: Rollout) -> None:
         heard = [one for one in self.followers(running) if one.reported >= one.generation]
