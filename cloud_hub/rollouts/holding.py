@@ -31,6 +31,9 @@ class Pinned:
     devices: int = 0
     offered: int = 0
 
+    def __add__(self, other: "Pinned") -> "Pinned":
+        return Pinned(self.devices + other.devices, self.offered + other.offered)
+
 
 def holds(rollout: Rollout, policy: Policy, snapshot: Snapshot, pinned: Pinned) -> tuple[Hold, ...]:
     """All that holds devices of `rollout`."""

@@ -92,22 +92,20 @@ def count_by_target(
     session: Session, selector: Selector, rollout: str = "", *, but: ColumnElement[bool] = _NOBODY
 ) -> dict[str, int]:
     """How many devices are eligible, by hardware target, without those that are pinned (`but`)."""
-    target = col(Device.target)
-    counted = select(target, func.count()).where(eligible(selector, rollout)).group_by(target)
+    return count_eligible(session, selector, rollout, but)[0]
+
+
+def count_eligible(
+    session: Session, selector: Selector, rollout: str, but: ColumnElement[bool]
+) -> tuple[dict[str, int], dict[str, Pinned]]:
+    """How many devices are eligible, and how many would be, were they not pinned (`but`); both by hardware target."""
+    target, meant = col(Device.target), eligible(selector, rollout)
+    found: dict[str, int] = dict(session.execute(select(target, func.count()).where(meant).group_by(target)).all())
     # Taken away afterwards: few are pinned, and to ask it of each device would take longer than to count them all.
-    found: dict[str, int] = dict(session.execute(counted).all())
-    for of, pinned in session.execute(counted.where(but)):
-        found[of] -= pinned
-    return {of: count for of, count in found.items() if count}
-
-
-def count_pinned(
-    session: Session, selector: Selector, rollout: str, targets: Iterable[str], pinned: ColumnElement[bool]
-) -> Pinned:
-    """How many devices would be eligible for an artifact on one of `targets`, were they not `pinned`."""
-    meant = (eligible(selector, rollout), col(Device.target).in_(list(targets)), pinned)
-    counted = select(func.count(), func.count().filter(_offered(rollout))).select_from(Device).where(*meant)
-    return Pinned(*session.execute(counted).one())
+    counted = select(target, func.count(), func.count().filter(_offered(rollout))).where(meant, but).group_by(target)
+    pinned = {of: Pinned(devices, offered) for of, devices, offered in session.execute(counted)}
+    by_target = {of: count - pinned.get(of, Pinned()).devices for of, count in found.items()}
+    return {of: count for of, count in by_target.items() if count}, pinned
 
 
 def standing(

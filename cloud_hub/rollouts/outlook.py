@@ -1,7 +1,7 @@
 """What is known of a rollout now: counted in the database, for the engine to decide on and for people to see."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from cloud_hub.releases import store as releases
 from cloud_hub.rollouts import offers, pins, store
 from cloud_hub.rollouts.engine import Counts, Snapshot
 from cloud_hub.rollouts.freeze import active
+from cloud_hub.rollouts.holding import Pinned
 from cloud_hub.rollouts.pasts import Pasts
 from cloud_hub.rollouts.policy import Gates, Policy
 from cloud_hub.rollouts.premises import Premises
@@ -40,6 +41,7 @@ class Outlook:
     seen: dict[str, Any]
     lines: tuple[Line, ...] = ()
     """The lines of its waves; drawn now, where it had none and there is a device to draw them for."""
+    pinned: Pinned = field(default_factory=Pinned)
 
 
 class Observer:
@@ -65,7 +67,7 @@ class Observer:
             return Outlook(snapshot, row.seen)
         targets = releases.targets(session, row.model, row.version)
         pinned = pins.outside(session, row.model, now)
-        by_target = offers.count_by_target(session, store.selector_of(row), row.id, but=pinned)
+        by_target, pinned_there = offers.count_eligible(session, store.selector_of(row), row.id, pinned)
         deadline = policy.deadline_seconds
         overdue_before = None if deadline is None else now - timedelta(seconds=deadline)
         by_wave = offers.counts(session, row.id, silent_before, overdue_before, policy.retries)
@@ -97,8 +99,8 @@ class Observer:
             held=row.held,
             frozen=frozen,
         )
-        since = offers.count_pinned(session, store.selector_of(row), row.id, targets, pinned).offered
-        return Outlook(snapshot, _seen(snapshot, treated, control, failures, pinned=since), lines)
+        held = sum((count for target, count in pinned_there.items() if target in targets), Pinned())
+        return Outlook(snapshot, _seen(snapshot, treated, control, failures, pinned=held.offered), lines, held)
 
     def keep(self, rollouts: Collection[str]) -> None:
         """Forgets what is known of all others."""

@@ -116,12 +116,8 @@ class RolloutService:
         policy = store.policy_of(row)
         with self._database.reading() as session:
             outlook = self._observer.look(session, row, policy, now)
-            targets = releases.targets(session, row.model, row.version)
-            pinned = offers.count_pinned(
-                session, store.selector_of(row), row.id, targets, pins.outside(session, row.model, now)
-            )
         decided = decide(store.rollout_of(row), policy, outlook.snapshot, now).rollout
-        return explanation_view(row, decided, policy, outlook, pinned, now)
+        return explanation_view(row, decided, policy, outlook, outlook.pinned, now)
 
     def latest_decisions(self, limit: int = 20) -> list[LatestDecisionView]:
         """The newest decisions on any rollout, the newest first."""
