@@ -9,6 +9,7 @@ that leave no gap.
 """
 
 import json
+import select
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ _STEADY_SECONDS = 0.7
 _ROUND_SECONDS = 1.0
 #: A challenger comes by an update, which has figures of its own.
 _SETTLE_SECONDS = 0.5
+#: An order is carried out within a second, or not at all.
+_HANGS_SECONDS = 60.0
 _CLIENT = Path(__file__).parent / "peers" / "load_versions.py"
 _Span = tuple[float, float]
 
@@ -127,6 +130,9 @@ class Host:
         assert self._process.stdout is not None
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
+        if not select.select([self._process.stdout], [], [], _HANGS_SECONDS)[0]:
+            self._process.kill()
+            raise AssertionError(f"The process under test hangs: told {line!r}, it has said nothing.")
         said = self._process.stdout.readline()
         assert said, "the host ended"
         return int(said)
@@ -174,7 +180,11 @@ class Host:
                 asked.append(Asked(float(at), float(took_us), version, right == "1"))
 
     def stop(self) -> None:
-        self._process.communicate(timeout=30)
+        try:
+            self._process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
 
 @contextmanager

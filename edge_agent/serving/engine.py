@@ -163,6 +163,8 @@ class ServingEngine:
 
     def close(self) -> None:
         """Answers what waits with `ModelUnready`, and lets what runs come to its end, for a second at most."""
+        if self._stopped:
+            return
         self._stopped = True
         deadline = time.monotonic() + _STOP_SECONDS
         for job in self._backlog.close():

@@ -71,7 +71,7 @@ def test_a_shadow_is_parked_before_its_live_model():
 
 
 def test_a_parked_shadow_comes_back_when_there_is_room_and_parks_nobody(monkeypatch):
-    monkeypatch.setattr(shadow_module, "ROOM_SECONDS", 0.2)
+    monkeypatch.setattr(shadow_module, "ROOM_SECONDS", 0.1)
     with serving("a", "b", memory_max_bytes=100) as world:
         shadow = a_model(world, "a@shadow", 1)
         live, other = a_model(world, "a", 1), a_model(world, "b", 1)
@@ -83,7 +83,7 @@ def test_a_parked_shadow_comes_back_when_there_is_room_and_parks_nobody(monkeypa
             assert live.open + other.open + shadow.open <= 2
             return world.slot("a@shadow").health().count
 
-        until_no_room = time.monotonic() + 0.6
+        until_no_room = time.monotonic() + 0.3
         while time.monotonic() < until_no_room:
             assert asked() == 0
         assert len(shadow.sessions) == 1, "it was not opened for nothing either"

@@ -221,7 +221,8 @@ def test_when_all_are_at_work_the_next_is_turned_away(server, engine):
     assert {wire.reply().status for wire in wires} == {200}
 
 
-def test_who_is_turned_away_keeps_no_socket_for_long_and_no_more_than_some_do(server, engine):
+def test_who_is_turned_away_keeps_no_socket_for_long_and_no_more_than_some_do(server, engine, monkeypatch):
+    monkeypatch.setattr(turned_away, "_LINGER_SECONDS", 0.2)
     engine.holds = True
     wires = [server.wire() for _ in range(4)]
     for wire in wires:
