@@ -13,7 +13,7 @@ from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
-from edge_agent.serving.http.outbox import Outbox
+from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
 from edge_agent.serving.http.response import Part, Respond, Response
 from edge_agent.serving.http.status import Refused, answer_to
 from edge_agent.serving.port import Ticket
@@ -344,12 +344,10 @@ class Connection:
         """Sends the answer to what was handed over last. On any thread."""
         self._sending = True
         if self._gone:
-            if response.holding is not None:
-                response.holding.end()
             self._ended()
             return
-        if response.holding is not None:
-            response = self._hold(response, response.holding)
+        if response.memory is not None:
+            response = self._with_memory(response, response.memory)
         self._give_back()
         if response.closes:
             self._closing = True
@@ -357,19 +355,23 @@ class Connection:
         parts: Sequence[Part] = (head,) if self._head_only else (head, *response.parts)
         try:
             self._out.send_parts(parts)
+        except MemoryNotTaken as error:
+            self.respond(answer_to(error))
+            return
         except OSError:
             self._gone = True
         self._ended()
 
-    def _hold(self, response: Response, holding: Holding) -> Response:
-        """What is to be told."""
-        if not self._out.carries_memory:
-            holding.end()
-            return answer_to(Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there."))
-        if self._closing:
-            holding.end()
-            return answer_to(Refused.wrong("Sealed memory ends with its connection. Ask on one that stays open."))
-        self._out.enclose(holding)
+    def _with_memory(self, response: Response, memory: Callable[[], Holding]) -> Response:
+        """What is to be told: nothing is made for who could not have it."""
+        try:
+            if not self._out.carries_memory:
+                raise Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there.")
+            if self._closing:
+                raise Refused.wrong("Sealed memory ends with its connection. Ask on one that stays open.")
+            self._out.enclose(memory())
+        except Exception as error:  # noqa: BLE001, as wherever a request is understood
+            return answer_to(error)
         return response
 
     def _ended(self) -> None:

@@ -1,13 +1,19 @@
 """What is to be sent on one connection and has not been taken yet; and memory that goes with it."""
 
+import errno
 import socket
 from collections.abc import Sequence
 
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.response import Part
+from edge_agent.serving.port import Overloaded
 
 #: The kernel takes 1024 at once.
 _PARTS_MAX = 512
+
+
+class MemoryNotTaken(Overloaded):
+    """The clients of this device have too many files under way that they do not take."""
 
 
 class Outbox:
@@ -48,7 +54,8 @@ class Outbox:
         return False
 
     def send_parts(self, parts: Sequence[Part]) -> None:
-        """Sends what can be sent at once of `parts`, as they lie. Raises `OSError` where the client is gone."""
+        """Sends what can be sent at once of `parts`, as they lie. Raises `OSError` where the client is gone, and
+        `MemoryNotTaken` where nothing was sent, and what was enclosed has ended."""
         if len(parts) > _PARTS_MAX:
             parts = [b"".join(bytes(part) for part in parts)]
         self._parts = _unsent(parts, self._sent(parts))
@@ -72,6 +79,15 @@ class Outbox:
             sent = self._socket.sendmsg(parts, handing.ancillary())
         except BlockingIOError:
             return 0
+        except OSError as error:
+            if handing is None or error.errno != errno.ETOOMANYREFS:
+                raise
+            self._handing = None
+            handing.end()
+            raise MemoryNotTaken(
+                "Memory that was made for clients waits to be taken, and no more can be handed over.",
+                "Take what was asked for, or ask again later.",
+            ) from error
         self._handing = None
         handing.sent()
         return sent

@@ -39,8 +39,8 @@ class Response(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...] = ()
     closes: bool = False
     """Whether the connection cannot be used after it."""
-    holding: "Holding | None" = None
-    """What only a client on the same device can be given."""
+    memory: "Callable[[], Holding] | None" = None
+    """Makes what goes with it to a client that can be given memory; raises `ServingError` where there is none."""
 
     def head(self, *, closing: bool) -> bytes:
         """Status line and headers."""

@@ -200,9 +200,13 @@ class Routes:
         return document({})
 
     def _create(self, name: str, body: Body) -> Response:
-        entry, descriptor = self._regions.create(name, _read(body, _Made).byte_size)
-        told = document(entry.region)
-        return Response(told.status, told.fields, told.parts, holding=Holding(self._regions, entry, descriptor))
+        size = _read(body, _Made).byte_size
+
+        def memory() -> Holding:
+            return Holding(self._regions, *self._regions.create(name, size))
+
+        told = document(Region(name, "", 0, size))
+        return Response(told.status, told.fields, told.parts, memory=memory)
 
     def _unregister(self, name: str, _: Body) -> Response:
         self._regions.unregister(name)

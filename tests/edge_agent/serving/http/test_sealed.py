@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.serving.http.holding import Holding
 from fleet_client.demo.programs import free_port
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
@@ -275,9 +276,10 @@ def test_it_keeps_one_file_open(wire, server):
     assert open_files_of(wire) == before + 5
 
 
-def test_over_tcp_it_cannot_be_handed_over(engine, tmp_path):
+def test_over_tcp_it_cannot_be_handed_over_and_is_not_made(engine, tmp_path, monkeypatch):
     port = free_port()
     with served(engine, tmp_path, tcp_port=port) as server:
+        monkeypatch.delattr(type(server.regions), "create")
         wire = Wire(socket.create_connection(("127.0.0.1", port), timeout=10))
         reply = wish(wire, 4096)
         assert reply.status == 400
@@ -299,6 +301,22 @@ def test_on_a_connection_that_is_closed_at_once_it_could_not_last(server, ending
     assert "stays open" in reply.error
     assert server.regions.registered() == []
     wire.close()
+
+
+def test_where_too_many_files_wait_to_be_taken_a_client_is_told_and_keeps_what_it_has(wire, server, monkeypatch):
+    memory = Memory(wire)
+
+    def too_many(_):
+        raise OSError(errno.ETOOMANYREFS, "Too many references")
+
+    with monkeypatch.context() as full:
+        full.setattr(Holding, "ancillary", too_many)
+        reply = wish(wire, 4096)
+        assert (reply.status, reply.fields["retry-after"]) == (503, "1")
+    assert [one.name for one in server.regions.registered()] == ["r"]
+    memory.holds(2)
+    assert wire.infer(asked()).status == 200
+    Memory(wire, "other")
 
 
 def test_only_system_memory_is_made_and_only_by_post(wire):
