@@ -139,7 +139,7 @@ def served(
     sealed_max_bytes: int = 1 << 20,
     tcp_port: int = 0,
     body_max_bytes: int = 1 << 20,
-    connections_max: int = 16,
+    connections_max: int = 256,
 ) -> Iterator[Served]:
     path = folder / "v.sock"
     regions = Regions(shared_memory or SHARED_MEMORY, sealed_max_bytes=sealed_max_bytes)

@@ -28,6 +28,8 @@ _DRAIN_SECONDS = 1.0
 #: How many of the largest bodies may arrive at once.
 BODIES_AT_ONCE = 4
 _ACCEPTED_AT_ONCE = 16
+#: Who has rested for less is likely to be sending already, and would lose what it asks.
+_IDLE_SECONDS = 1.0
 #: A page in a browser may ask a port of this device by a name of its own; these are the device's.
 _HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 
@@ -163,7 +165,7 @@ class HttpServer:
                     return
                 # The client was gone before it was accepted.
                 continue
-            if len(self._connections) >= self._connections_max and not self._close_idle():
+            if len(self._connections) >= self._connections_max and not self._close_idle(_IDLE_SECONDS):
                 self._turned_away.tell(client, len(self._connections))
                 continue
             self._connections[Connection(client, self._loop, place.terms)] = None
@@ -181,9 +183,11 @@ class HttpServer:
 
         self._loop.at(time.monotonic() + 1.0, resume)
 
-    def _close_idle(self) -> bool:
-        """Closes who has been idle longest; False when nobody is."""
-        idle = min((one for one in self._connections if one.idle), key=lambda one: one.idle_since, default=None)
+    def _close_idle(self, seconds: float = 0.0) -> bool:
+        """Closes who has been idle longest, and for so long; False when nobody has."""
+        since = time.monotonic() - seconds
+        known = (one for one in self._connections if one.idle and one.idle_since <= since)
+        idle = min(known, key=lambda one: one.idle_since, default=None)
         if idle is not None:
             idle.close()
         return idle is not None

@@ -7,10 +7,10 @@ from edge_agent.serving.http.loop import GONE, READ, Loop
 from edge_agent.serving.http.status import Refused, answer_to
 
 #: Who is told so at once. The next takes the place of the first.
-_MOST = 16
+_MOST = 64
 #: For a client to read its answer while it still sends.
-_LINGER_SECONDS = 1.0
-_READ_BYTES = 64 * 1024
+_LINGER_SECONDS = 2.0
+_READ_BYTES = 256 * 1024
 
 
 class TurnedAway:

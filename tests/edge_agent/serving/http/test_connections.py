@@ -14,6 +14,7 @@ import pytest
 
 from edge_agent.serving.http import connection as connections
 from edge_agent.serving.http import crowd as crowds
+from edge_agent.serving.http import server as servers
 from edge_agent.serving.http import turned_away
 from edge_agent.serving.http.listener import PlaceTaken, tcp, unix
 from tests.fakes.engine import FakeEngine, image_model
@@ -190,10 +191,22 @@ def test_a_body_that_the_device_has_no_memory_for_ends_nothing(server, monkeypat
     monkeypatch.undo()
     assert other.get("/v2/health/live").status == 200
     for _ in range(5):
-        assert server.wire().ask("POST", "/v2/models/digits/infer", bytes(90_000)).status == 400, "it is given back"
+        assert other.ask("POST", "/v2/models/digits/infer", bytes(90_000)).status == 400, "it is given back"
 
 
-def test_an_idle_connection_makes_place_for_a_new_one(server):
+def test_who_was_answered_just_now_keeps_its_connection_and_the_next_is_told_to_come_again(server):
+    wires = [server.wire() for _ in range(4)]
+    for wire in wires:
+        assert wire.get("/v2/health/live").status == 200
+    late = server.wire()
+    late.send(LIVE)
+    assert late.reply().status == 503
+    for wire in wires:
+        assert wire.get("/v2/health/live").status == 200
+
+
+def test_an_idle_connection_makes_place_for_a_new_one(server, monkeypatch):
+    monkeypatch.setattr(servers, "_IDLE_SECONDS", 0.0)
     wires = [server.wire() for _ in range(4)]
     for wire in wires:
         assert wire.get("/v2/health/live").status == 200
