@@ -61,7 +61,7 @@ bench: $(VENV)/.dev ## Every promise measured against its anchor; writes docs/be
 
 lock: $(VENV)/.dev ## Pin all dependencies again, with hashes and without any index's address
 	@for name in edge litert tflite grpc hub demo dev node build; do \
-	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile); \
+	  extras=(--extra $$name); [[ $$name == hub ]] && extras+=(--extra compile --extra litert); \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-package vedette --no-config $${UPGRADE:+--upgrade} \
 	    "$${extras[@]}" pyproject.toml -o locks/$$name.txt; \

@@ -178,6 +178,9 @@ class Connection:
         except OSError:
             # The client is gone; there is nobody to tell.
             self.close()
+        except Exception:  # noqa: BLE001, whatever one client sends must not end what all are served by
+            _log.exception("A connection is closed for a fault of the agent's own.")
+            self.close()
 
     def _wait(self, events: int) -> None:
         if events & GONE:

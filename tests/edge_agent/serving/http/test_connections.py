@@ -194,6 +194,21 @@ def test_a_body_that_the_device_has_no_memory_for_ends_nothing(server, monkeypat
         assert other.ask("POST", "/v2/models/digits/infer", bytes(90_000)).status == 400, "it is given back"
 
 
+def test_a_fault_of_our_own_costs_one_client_its_connection_and_nobody_else(server, monkeypatch, caplog):
+    other = server.wire()
+
+    def broken(_):
+        raise KeyError("head")
+
+    with monkeypatch.context() as faulty:
+        faulty.setattr(connections, "read_head", broken)
+        wire = server.wire()
+        wire.send(b"GET /v2 HTTP/1.1\r\n\r\n")
+        assert wire.ended
+    assert "a fault of the agent's own" in caplog.text
+    assert other.get("/v2/health/live").status == 200
+
+
 def test_who_was_answered_just_now_keeps_its_connection_and_the_next_is_told_to_come_again(server):
     wires = [server.wire() for _ in range(4)]
     for wire in wires:
