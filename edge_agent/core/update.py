@@ -201,12 +201,12 @@ def _approach(journal: Journal, observed: Observed) -> Decision:
         return Decision(put_away(journal, held.because, observed.now), Discard(manifest), held.because)
     if held is not None and journal.preflighted:
         return Decision(put_away(journal, held.because, observed.now), Wait(held.seconds), held.because)
-    for blob, _ in blobs:
-        if blob.digest not in observed.verified:
-            because = Because("fetched", f"All {blob.size_bytes} bytes of {blob.digest[:19]} are on disk.")
-            journal = entered(journal, Phase.VERIFYING, because, observed.now)
-            return _unless_resting(Decision(journal, Verify(manifest, blob), because), observed)
     if observed.prepared != manifest:
+        for blob, _ in blobs:
+            if blob.digest not in observed.verified:
+                because = Because("fetched", f"All {blob.size_bytes} bytes of {blob.digest[:19]} are on disk.")
+                journal = entered(journal, Phase.VERIFYING, because, observed.now)
+                return _unless_resting(Decision(journal, Verify(manifest, blob), because), observed)
         return _loading(journal, observed, manifest, manifest.golden.blob)
     because = Because("preflight-passed", observed.prepared_because)
     total = observed.answered + observed.failed

@@ -364,6 +364,15 @@ class TestASlotBesideTheOneThatAnswers:
             device.until(lambda: (device.running(), device.running("digits@shadow")) == (1, 1))
             assert len(server.served(a_build(1).manifest.artifact.digest)) == 1
 
+    def test_is_loaded_once_where_both_are_of_the_same_bytes(self, tmp_path: Path, server: BlobServer) -> None:
+        opener = Watched()
+        with running(tmp_path, server, opener=opener) as device:
+            device.server.blobs.update(a_build(1).blobs)
+            both = an_assignment(a_build(1).manifest)
+            device.updater.receive(a_desired(1, both, msgspec.structs.replace(both, slot="shadow")))
+            device.until(lambda: (device.running(), device.running("digits@shadow")) == (1, 1))
+        assert len(opener.opened) == 2, "that one was switched to is no reason to doubt what the other has loaded"
+
     def test_that_this_agent_does_not_have_is_refused(self, tmp_path: Path, server: BlobServer) -> None:
         with running(tmp_path, server) as device:
             device.server.blobs.update(a_build(1).blobs)
