@@ -1,5 +1,6 @@
 """Artifacts by their content: a file under its final name is whole, and its hash was read back from disk."""
 
+import errno
 import hashlib
 import threading
 from collections import Counter
@@ -18,6 +19,10 @@ from fleet_contract.manifest import Blob
 #: Updates leave this much of the disk to others.
 RESERVE_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
+#: What a disk says of a place that it cannot read, and how often before it is taken at its word: a card that was bumped
+#: reads again.
+_UNREADABLE = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN})
+READ_TRIES = 4
 _NO_BOUND = Quota()
 
 
@@ -38,6 +43,8 @@ class ArtifactStore:
         self._verified: set[str] = set()
         # All that is there of these has come since this process began, and was never right: no power cut has taken any.
         self._begun: set[str] = set()
+        # How often in a row it could not be read back.
+        self._unread: Counter[str] = Counter()
         self._lock = threading.Lock()
         # Guarded by the lock: names of files, without suffixes, and what is to become of them in bytes.
         self._proven: frozenset[str] = frozenset()
@@ -94,7 +101,8 @@ class ArtifactStore:
         """Reads `blob` back from disk; nothing is kept of bytes that are not what the digest names.
 
         Raises `ArtifactRejected`, "digest-wrong", when they came so; `TryLater` when they may have come right and were
-        lost since, by a power cut or by the disk ("artifact-damaged"), or the disk fails.
+        lost since, by a power cut or by the disk ("artifact-damaged"), or the disk fails; what it has failed to read
+        `READ_TRIES` times is lost.
         """
         final, part = self.path(blob.digest), self._part(blob)
         path = final if _size(final) == blob.size_bytes else part
@@ -103,7 +111,7 @@ class ArtifactStore:
             with path.open("rb") as file:
                 # A sync of before may have failed: the page cache then shows what never came to the disk.
                 self._disk.sync(file)
-                found = _digest(file)
+                found = self._digest(file, blob)
             if found != blob.digest:
                 # For good: were it back after a power cut, the same wrong bytes would be counted twice.
                 self._disk.remove(path)
@@ -112,11 +120,12 @@ class ArtifactStore:
                 part.with_suffix(".etag").unlink(missing_ok=True)
         except OSError as error:
             raise disk_trouble(error, f"reading {path.name} back") from error
-        if found != blob.digest and blob.digest not in self._begun:
+        if found != blob.digest and (found is None or blob.digest not in self._begun):
             if path == final:
                 self._note_damage(path)
+            is_now = "could not be read" if found is None else f"has the digest {found[:19]}"
             raise TryLater(
-                f"On disk {path.name[:12]} has the digest {found[:19]}: a power cut took some bytes, or the disk did.",
+                f"On disk {path.name[:12]} {is_now}: a power cut took some bytes, or the disk did.",
                 "They are fetched again by themselves; check the disk when it happens often.",
                 code="artifact-damaged",
             )
@@ -142,6 +151,7 @@ class ArtifactStore:
             self._promised = {name: size for name, size in self._promised.items() if name in names}
             self._verified &= digests
             self._begun &= digests
+            self._unread = Counter({digest: times for digest, times in self._unread.items() if digest in digests})
             try:
                 on_disk = self._on_disk()
                 self.trouble = self.quota.exceeded(sum(size for name, size in on_disk.items() if name in self._proven))
@@ -150,6 +160,19 @@ class ArtifactStore:
                     self._remove(name)
             except OSError as error:
                 raise disk_trouble(error, "evicting old artifacts") from error
+
+    def _digest(self, file: BinaryIO, blob: Blob) -> str | None:
+        """None when the disk will not read it any more. Raises OSError while it still may."""
+        found: str | None
+        try:
+            found = _digest(file)
+        except OSError as error:
+            self._unread[blob.digest] += 1
+            if error.errno not in _UNREADABLE or self._unread[blob.digest] < READ_TRIES:
+                raise
+            found = None
+        del self._unread[blob.digest]
+        return found
 
     def _note_damage(self, path: Path) -> None:
         # No power cut takes what was synced, read back and renamed: it is the disk, and who owns it should hear of it.

@@ -1,5 +1,6 @@
 """The file system, as far as updates write to it: the place where a disk is full."""
 
+import errno
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,13 @@ class Disk:
         """Makes the bytes survive a power cut, and lets the page cache forget them, so that reading them again
         reads the disk."""
         file.flush()
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            # So ext4 says on each file once the disk has failed it and it may only be read: then nothing is to be
+            # made safe any more, and what was can still be read.
+            if error.errno != errno.EROFS:
+                raise
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def rename(self, before: Path, after: Path) -> None:

@@ -1,12 +1,14 @@
 """The artifact store: nothing is under its final name that was not read back."""
 
 import errno
+import os
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
 from edge_agent.failures import ArtifactRejected, TryLater
+from edge_agent.store import artifacts
 from edge_agent.store.artifacts import RESERVE_BYTES, ArtifactStore
 from edge_agent.store.disk import Disk
 from edge_agent.store.quota import Quota
@@ -288,3 +290,69 @@ def test_a_disk_that_does_not_answer_once_costs_nothing_that_is_proven(
     monkeypatch.setattr(Path, "stat", bad_once)
     assert store.is_whole(BLOB)
     assert left == [0]
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, number: int = errno.EIO) -> None:
+    def broken(file: BinaryIO) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(artifacts, "_digest", broken)
+
+
+def test_what_the_disk_cannot_read_however_often_it_is_asked_is_fetched_again(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    codes = []
+    with monkeypatch.context() as patched:
+        unreadable(patched)
+        for _ in range(artifacts.READ_TRIES):
+            assert store.is_whole(BLOB), "it may be read the next time"
+            with pytest.raises(TryLater) as caught:
+                store.verify(BLOB)
+            codes.append(caught.value.code)
+    assert codes == ["disk-failed"] * (artifacts.READ_TRIES - 1) + ["artifact-damaged"]
+    assert "could not be read" in caught.value.what
+    assert not store.is_whole(BLOB)
+    assert store.damage is not None
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+    with monkeypatch.context() as patched, pytest.raises(TryLater, match="disk failed"):
+        unreadable(patched)
+        store.verify(BLOB)
+    assert store.is_whole(BLOB), "what was read meanwhile begins anew"
+
+
+def test_what_came_and_cannot_be_read_is_not_held_against_its_release(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, BLOB, DATA)
+    unreadable(monkeypatch)
+    for _ in range(artifacts.READ_TRIES):
+        with pytest.raises(TryLater):
+            store.verify(BLOB)
+
+
+def test_what_nobody_may_read_stays(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, BLOB, DATA)
+    unreadable(monkeypatch, errno.EACCES)
+    for _ in range(2 * artifacts.READ_TRIES):
+        with pytest.raises(TryLater, match="disk failed"):
+            store.verify(BLOB)
+    assert store.is_whole(BLOB)
+
+
+def test_on_a_disk_that_may_only_be_read_what_is_there_is_read_back(
+    store: ArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, BLOB, DATA)
+    store.verify(BLOB)
+
+    def read_only(descriptor: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "fsync", read_only)
+    started = ArtifactStore(tmp_path, Disk())
+    started.verify(BLOB)
+    assert started.is_verified(BLOB)
