@@ -118,6 +118,11 @@ def check_manifest(manifest: Manifest) -> Manifest:
         problems.append(f"its probabilities {manifest.probabilities!r} are none of its outputs")
     if manifest.task == "classification" and len(manifest.labels) < 2:
         problems.append(f"a classification needs 2 labels or more, and it has {len(manifest.labels)}")
+    if manifest.task == "classification" and any(
+        tensor.name == (manifest.probabilities or manifest.outputs[0].name) and tensor.dtype == "BYTES"
+        for tensor in manifest.outputs
+    ):
+        problems.append("its labels are the arg-max of an output of strings: `probabilities` must name one of numbers")
     if unknown := set(manifest.reference.predictions) - set(manifest.labels):
         problems.append(f"its reference counts labels that it does not have: {', '.join(sorted(unknown))}")
     for name, histogram in {

@@ -167,6 +167,10 @@ WRONG_MANIFESTS: dict[str, tuple[Manifest, str]] = {
     "one label": (replace(MANIFEST, labels=("0",)), "needs 2 labels or more, and it has 1"),
     "a label twice": (replace(MANIFEST, labels=("0", "1", "größer", "1")), "the label 1 more than once"),
     "probabilities of no output": (replace(MANIFEST, probabilities="p"), "'p' are none of its outputs"),
+    "labels of strings": (
+        replace(MANIFEST, outputs=(Tensor("word", "BYTES", (-1,)), *MANIFEST.outputs), probabilities=""),
+        "an output of strings",
+    ),
     "a reference of another model": (
         replace(MANIFEST, reference=replace(MANIFEST.reference, predictions={"cat": 1})),
         "labels that it does not have: cat",
