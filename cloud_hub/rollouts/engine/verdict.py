@@ -58,7 +58,8 @@ def names_of(gates: tuple[Gate, ...]) -> str:
 
 
 def _question(rollout: Rollout, snapshot: Snapshot, gate: Gate) -> str:
-    return gate.name if _answerless(rollout, snapshot, gate) else gate.name + UNTOLD
+    # What looks bad while others are on their way may still tell, and is no less bad for that.
+    return gate.name if gate.clear or _answerless(rollout, snapshot, gate) else gate.name + UNTOLD
 
 
 def _answerless(rollout: Rollout, snapshot: Snapshot, gate: Gate) -> bool:

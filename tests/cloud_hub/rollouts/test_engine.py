@@ -320,6 +320,18 @@ def test_who_goes_on_without_an_answer_has_not_accepted_a_bad_one() -> None:
     assert after(accepted, replace(SILENT, gates=(CLEAR,))).wave == 1
 
 
+def test_nor_one_that_comes_to_look_bad_while_others_are_on_their_way() -> None:
+    half = POLICY.model_copy(update={"success_percent": 50})
+    coming = replace(SILENT, counts=Counts(2, 2, 1), fresh=DONE)
+    held = after(a_day_on(SOAKED), coming, half)
+    assert held.asked == ("records", "predictions-untold")
+    bad = replace(coming, gates=(PASSED, CLEAR))
+    assert after(held, bad, half).asked == ("records", "predictions")
+    shown = after(command(held, "approve").rollout, bad, half)
+    assert (shown.wave, shown.because.code, shown.asked) == (0, "verdict-wanted", ("predictions",))
+    assert after(command(shown, "approve").rollout, bad, half).wave == 1
+
+
 def test_who_accepted_that_few_run_it_has_not_accepted_that_little_is_known() -> None:
     accepted = replace(SOAKED, accepted=("success", "predictions-untold"))
     assert after(accepted, SILENT).because.code == "records-wanted"
