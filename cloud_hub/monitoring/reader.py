@@ -70,7 +70,8 @@ class EvidenceReader:
         same = kept is not None and (kept.since, kept.cut_from) == (since, cut_from)
         known = kept.reading if kept is not None and same else store.nothing_read(apart)
         reading = store.read_evidence(session, known, model, since, version, not_version, slot, cut_from)
-        size_bytes = kept.size_bytes if kept is not None and reading is kept.reading else _size_bytes(reading)
+        nothing_new = kept is not None and reading.evidence is kept.reading.evidence
+        size_bytes = kept.size_bytes if kept is not None and nothing_new else _size_bytes(reading)
         with self._lock:
             self._kept[key] = _Kept(since, cut_from, reading, size_bytes)
             self._kept.move_to_end(key)

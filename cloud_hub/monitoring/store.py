@@ -1,9 +1,9 @@
 """All SQL over telemetry. A window counts once, however often it is written."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import dropwhile, islice
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -153,12 +153,11 @@ def past(session: Session, versions: Mapping[str, int], model: str, since: datet
 
 @dataclass(frozen=True)
 class Reading:
-    """Evidence as far as it was read: all windows up to `number`, and of those after it the `recent` ones, by number,
-    with when they came."""
+    """Evidence as far as it was read: all windows up to `number`, and of those after it the `recent` ones."""
 
     evidence: Witnessed
     number: int = 0
-    recent: Mapping[int, datetime] = field(default_factory=dict)
+    recent: frozenset[int] = frozenset()
 
     def narrowed(self, apart: int) -> "Reading":
         """With at most so many devices apart."""
@@ -181,8 +180,8 @@ def read_evidence(
     cut_from: datetime | None = None,
 ) -> Reading:
     """`known`, carried on with the windows that have come since: the same as reading all of them again. Where none has,
-    it is `known` itself. Periods are counted from `cut_from`, or from `since`."""
-    number = col(_W.number)
+    its evidence is that of `known` itself. Periods are counted from `cut_from`, or from `since`."""
+    number, settled = col(_W.number), _settled(session, known.number)
     where: list[ColumnElement[bool]] = [
         col(_W.model) == model,
         col(_W.slot) == slot,
@@ -196,26 +195,30 @@ def read_evidence(
     # again, for what a window counted is dear to read.
     numbers = session.execute(select(number).where(*where, number > known.number).order_by(number)).scalars()
     first = next((one for one in numbers if one not in known.recent), None)
-    if first is None:
+    recent, evidence = set(known.recent), known.evidence
+    if first is not None:
+        columns = (_W.number, _W.ingested_at, _W.started_at_ms, Device.target, *_COUNTED)
+        # Of a device that is gone by now the target is not known; what it showed counts all the same.
+        of = select(*columns).outerjoin(Device, col(Device.id) == col(_W.device))
+        found = session.execute(of.where(*where, number >= first).execution_options(yield_per=_ROWS))
+        for part in found.partitions():
+            rows = [row for row in part if row.number not in known.recent]
+            recent.update(row.number for row in rows)
+            aged = [(_age_seconds(row, cut_from or since), _read(row, row.target or "")) for row in rows]
+            evidence = evidence.plus(aged)
+    return Reading(evidence, settled, frozenset(one for one in recent if one > settled))
+
+
+def _settled(session: Session, known: int) -> int:
+    """How far all windows are here for certain, whoever they are of: who reads what hardly comes would else look
+    through all others' each time. What has aged is settled as an unbroken run from the front: beside a younger one,
+    another may still be missing."""
+    number, came = col(_W.number), col(_W.ingested_at)
+    newest = session.execute(select(func.max(came))).scalar()
+    if newest is None:
         return known
-    columns = (_W.number, _W.ingested_at, _W.started_at_ms, Device.target, *_COUNTED)
-    # Of a device that is gone by now the target is not known; what it showed counts all the same.
-    of = select(*columns).outerjoin(Device, col(Device.id) == col(_W.device))
-    found = session.execute(of.where(*where, number >= first).execution_options(yield_per=_ROWS))
-    recent, evidence = dict(known.recent), known.evidence
-    for part in found.partitions():
-        rows = [row for row in part if row.number not in known.recent]
-        recent.update((row.number, row.ingested_at) for row in rows)
-        evidence = evidence.plus((_age_seconds(row, cut_from or since), _read(row, row.target or "")) for row in rows)
-    return Reading(evidence, *_settled(known.number, recent))
-
-
-def _settled(number: int, recent: Mapping[int, datetime]) -> tuple[int, Mapping[int, datetime]]:
-    """How far all windows are here for certain, and those that came after that. What has aged is settled as an unbroken
-    run from the front: beside a younger one, another may still be missing."""
-    until = max(recent.values()) - SETTLED_AFTER
-    young = dict(dropwhile(lambda one: one[1] <= until, sorted(recent.items())))
-    return max((one for one in recent if one not in young), default=number), young
+    young = select(func.min(number)).where(number > known, came > newest - SETTLED_AFTER).scalar_subquery()
+    return session.execute(select(func.max(number)).where(number > known, number < young)).scalar() or known
 
 
 def _age_seconds(row: Row[Any], since: datetime) -> float:

@@ -221,6 +221,14 @@ class TestReadingOn:
         insert(database, arrived(3, version=2))
         assert self.read(reader, database) is before
 
+    def test_who_hears_nothing_does_not_look_through_all_that_others_said_again(self, database: Database) -> None:
+        insert(database, arrived(1, 2))
+        insert(database, arrived(3, 4, ingested_at=NOW + 2 * SETTLED_AFTER))
+        with database.reading() as session:
+            numbers = session.execute(select(TelemetryWindow.number).order_by("number")).scalars().all()
+            silent = store.read_evidence(session, store.nothing_read(), "digits", NOW - MINUTE, 2, None)
+        assert (silent.number, silent.evidence.records) == (numbers[1], 0)
+
     def test_it_keeps_questions_apart(self, reader: EvidenceReader, database: Database) -> None:
         insert(database, [*arrived(1, 2), *arrived(3, version=2)])
         with database.reading() as session:
