@@ -50,14 +50,14 @@ class Footprint:
         else:
             self._left -= 1
         self._grown.append(grown)
-        self.grown_bytes = min(self._grown) if len(self._grown) == LOOKS else 0
+        # The first look after a load sees no growth.
+        self.grown_bytes = min(self._grown)
 
     def _look(self, loaded: object) -> int:
         """By how much it has grown."""
         self.resident_bytes = resident_bytes()
         if loaded != self._loaded:
             self._loaded, self._from_bytes = loaded, self.resident_bytes
-            self._grown.clear()
         return max(0, self.resident_bytes - self._from_bytes)
 
 

@@ -247,6 +247,7 @@ def test_what_waits_is_bounded_in_bytes_too_and_a_single_call_may_be_of_any_size
         for _ in range(2):
             ask(1)
         assert not any(isinstance(one, Overloaded) for one in answers.wait(5)[1:]), "what was taken makes room"
+        assert world.engine._backlog.size_bytes == 0
 
 
 def test_who_asks_too_much_of_one_model_does_not_starve_another():

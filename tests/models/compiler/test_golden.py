@@ -138,6 +138,13 @@ def test_numbers_are_no_strings_and_strings_no_numbers() -> None:
         check_fits("inputs", {"x": WORDS}, (Tensor("x", "FP32", (-1, 2)),))
 
 
+def test_a_golden_set_holds_whole_batches_of_a_model_that_takes_so_many_at_a_time() -> None:
+    tensors = (Tensor("x", "FP32", (2, 4)),)
+    check_fits("inputs", {"x": np.zeros((6, 4), np.float32)}, tensors)
+    with pytest.raises(ArtifactUnfit):
+        check_fits("inputs", {"x": np.zeros((5, 4), np.float32)}, tensors)
+
+
 def test_a_string_that_is_not_utf_8_is_named() -> None:
     with pytest.raises(ArtifactUnfit, match="UTF-8"):
         texts(np.array([b"\xff"]))
