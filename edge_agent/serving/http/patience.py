@@ -3,9 +3,9 @@
 #: How long it is looked at least. Being woken up takes about as long, on both sides together.
 LINGER_SECONDS = 100e-6
 #: And at most: whoever writes a large input anew needs longer than that for it, and asks a model that takes longer. Of
-#: what the answer took, a fiftieth is no great waste.
-_LONGEST_LINGER_SECONDS = 400e-6
-_SHARE = 1 / 50
+#: what the answer took, a fortieth is no great waste.
+_LONGEST_LINGER_SECONDS = 500e-6
+_SHARE = 1 / 40
 #: After how many waits in vain, at most, it is tried once more.
 _LONGEST_PAUSE = 256
 
