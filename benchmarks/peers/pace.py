@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 _WARM_UP = 20
-#: One request after the other, as for the latency of the others, and no longer than a machine stays as it is.
-_IN_TURN = 5
+#: One request after the other, as for the latency of the others: the first, which meet a server that sleeps, are few.
+#: And no longer than a machine stays as it is.
+_IN_TURN = 10
 #: All compute with float32, each with the kernels of its own release.
 _TOLERANCE = 1e-3
 
