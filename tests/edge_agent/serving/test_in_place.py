@@ -45,6 +45,14 @@ def standing(world):
     return call
 
 
+def bound(world, shared):
+    """The standing call once it is bound to `shared`."""
+    call = standing(world)
+    for label in (0, 1):
+        asked(call, shared, label)
+    return call
+
+
 def asked(call, shared, label):
     shared.image[:] = label
     answer = call.run_in_place(shared.laid, patient=True)
@@ -201,9 +209,7 @@ def test_features_that_telemetry_has_no_time_for_keep_nothing_from_being_read_in
 def test_a_shadow_gets_a_copy(shared, monkeypatch):
     with serving() as world:
         world.runs(BindingSession())
-        call = standing(world)
-        for label in (0, 1):
-            asked(call, shared, label)
+        call = bound(world, shared)
         world.runs(FakeSession(2), a_manifest(2), "digits@shadow")
         offers = []
         monkeypatch.setattr(
@@ -221,9 +227,7 @@ def test_a_shadow_that_comes_while_it_runs_is_shown_nothing(shared, monkeypatch)
     with serving() as world:
         session = BindingSession()
         world.runs(session)
-        call = standing(world)
-        for label in (0, 1):
-            asked(call, shared, label)
+        call = bound(world, shared)
         session.instead = lambda: world.runs(FakeSession(2), a_manifest(2), "digits@shadow")
         monkeypatch.setattr(world.engine._shadow, "offer", lambda *_: pytest.fail("its inputs are gone"))
         assert asked(call, shared, 2)[1] == 2
@@ -233,9 +237,7 @@ def test_a_failure_is_told_and_counted_once(shared):
     with serving() as world:
         session = BindingSession()
         world.runs(session)
-        call = standing(world)
-        for label in (0, 1):
-            asked(call, shared, label)
+        call = bound(world, shared)
 
         def fail():
             raise InferenceFailed("The model could not.")
@@ -252,9 +254,7 @@ def test_a_failure_is_told_and_counted_once(shared):
 def test_another_version_answers_nothing_that_was_checked_for_this_one(shared):
     with serving() as world:
         world.runs(BindingSession())
-        call = standing(world)
-        for label in (0, 1):
-            asked(call, shared, label)
+        call = bound(world, shared)
         other = FakeSession(2)
         world.runs(other, a_manifest(2))
         assert call.run_in_place(shared.laid, patient=True) is None
