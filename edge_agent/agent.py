@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from edge_agent import __version__, identity, memory, systemd
+from edge_agent import __version__, huge_pages, identity, memory, systemd
 from edge_agent.blackbox import BlackBox
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
@@ -268,6 +268,7 @@ class Agent:
             self._untidy.clear()
             memory.give_back()
             memory.forget_code()
+            huge_pages.gather()
 
     def _changed(self) -> None:
         self._untidy.set()

@@ -24,6 +24,7 @@ from fleet_contract.join import Broker, Identity
 from fleet_contract.report import Phase, Presence, Report
 from fleet_contract.telemetry import Ack, Batch, Event, Lane, decode_batch
 from fleet_contract.topics import Channel, parse, topic, upward
+from tests.edge_agent.kernel import has_huge_pages, huge_bytes
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import ADDRESS, HUB_KEY, RELEASE_KEY, a_desired, an_assignment
 from tests.fakes.rumqttd import free_port, rumqttd
@@ -238,6 +239,16 @@ def test_it_goes_on_inferring_without_hub_and_broker_and_catches_up(tmp_path, po
         again.close()
     sequences = sorted(sequence for _, sequence in again.counted)
     assert sequences == list(range(1, len(sequences) + 1))
+
+
+@pytest.mark.skipif(not has_huge_pages(), reason="this kernel has no huge pages for whoever asks")
+def test_it_lies_in_huge_pages_once_it_runs(hub, server, agent):
+    build = a_build(1)
+    server.blobs.update(build.blobs)
+    hub.order(1, build)
+    process = agent()
+    hub.said(lambda one: one.models and one.models[0].phase is Phase.SETTLED)
+    until(lambda: huge_bytes(process.process.pid))
 
 
 def test_what_a_killed_agent_had_kept_is_sent_by_the_next_one_under_its_boot(hub, server, agent):

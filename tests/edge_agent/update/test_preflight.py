@@ -1,12 +1,15 @@
 """Preflight: signatures compared side by side, memory looked at, sessions closed when it fails."""
 
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from benchmarks.nets import NETS
 from edge_agent.core.limits import Limits
 from edge_agent.failures import ArtifactRejected, TryLater
+from edge_agent.runtimes import open_session
 from edge_agent.runtimes.session import Array
 from edge_agent.update import preflight
 from edge_agent.update.preflight import Preflight, check_signature
@@ -87,9 +90,23 @@ def test_a_model_is_warmed_up_with_a_record_of_zeros_of_its_own_kind(dtype: str)
     tensors = (Tensor("image", dtype, (-1, 4)),)
     session = Fake(tensors, (fp32("scores", -1, 3),))
     Preflight(lambda *_: session).load(a_manifest(inputs=tensors), ARTIFACT)
-    (record,) = session.asked
-    assert record["image"].shape == (1, 4)
-    assert not any(record["image"].ravel())
+    assert session.asked
+    for record in session.asked:
+        assert record["image"].shape == (1, 4)
+        assert not any(record["image"].ravel())
+
+
+def test_a_clients_first_record_finds_the_memory_that_it_needs(tmp_path: Path) -> None:
+    net = NETS[2]
+    artifact = tmp_path / "model.onnx"
+    artifact.write_bytes(net.onnx())
+    image, scores = fp32("x", -1, *net.shape), fp32("scores", -1, 10)
+    loaded = Preflight(open_session).load(a_manifest(inputs=(image,), outputs=(scores,)), artifact)
+    record = {"x": net.record()}
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    loaded.session.run(record)
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before < 100
+    loaded.session.close()
 
 
 def test_memory_that_is_short_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
