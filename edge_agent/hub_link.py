@@ -3,7 +3,6 @@
 What it imports, and a spool that has grown over weeks without a network, would else come before the first answer.
 """
 
-import logging
 import threading
 import time
 from collections import deque
@@ -15,16 +14,11 @@ import msgspec
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.update.updater import UpdaterState
 from fleet_contract.because import Because
-from fleet_contract.errors import VedetteError
 
 if TYPE_CHECKING:
     from edge_agent.telemetry.spool import Spool
     from edge_agent.uplink import Uplink
 
-
-_log = logging.getLogger(__name__)
-#: How soon it is tried again to make the link: telemetry that cannot be kept is no reason not to infer.
-RETRY_SECONDS = 30.0
 #: Of what is remembered until there is a link.
 MOST_CHANGES = 1000
 
@@ -64,23 +58,21 @@ class HubLink:
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         self._spool: Spool | None = None
         self._uplink: Uplink | None = None
-        self._tried_at = time.monotonic()
+        self._began_at = time.monotonic()
 
     def changed(self) -> None:
         """Something that reports tell has changed."""
         with self._lock:
             uplink = self._uplink
             if uplink is None:
-                self._changes.append(Change(wall_ms(), self._updates()))
+                self._remember(self._updates())
         if uplink is not None:
             uplink.changed()
 
     def run(self, stop: threading.Event) -> None:
-        """Makes the link, as often as it takes, and turns until `stop` is set; `wake` makes it look."""
-        while (made := self._tried()) is None:
-            if stop.wait(RETRY_SECONDS):
-                return
-        spool, uplink = made
+        """Makes the link and turns until `stop` is set; `wake` makes it look."""
+        # Outside the lock: a full spool takes its time, and who tells of a change has none.
+        spool, uplink = self._make(self._settings)
         with self._lock:
             uplink.recall(self._changes)
             self._changes.clear()
@@ -88,15 +80,6 @@ class HubLink:
             # They may have changed meanwhile.
             self._apply()
         uplink.run(stop)
-
-    def _tried(self) -> "tuple[Spool, Uplink] | None":
-        self._tried_at = time.monotonic()
-        try:
-            # Outside the lock: a full spool takes its time, and who tells of a change has none.
-            return self._make(self._settings)
-        except VedetteError as error:
-            _log.error("there is no link to the hub, and it is tried again: %s", error.because)
-            return None
 
     def wake(self) -> None:
         """Makes `run` turn at once, and look at `stop`."""
@@ -114,14 +97,19 @@ class HubLink:
         return [] if self._spool is None else self._spool.troubles()
 
     def turned_at(self) -> float:
-        """When it last turned, or tried to (monotonic seconds)."""
-        return self._tried_at if self._uplink is None else self._uplink.turned_at
+        """When it last turned, or began to be made (monotonic seconds)."""
+        return self._began_at if self._uplink is None else self._uplink.turned_at
 
     def close(self, timeout_seconds: float) -> None:
         """After `run` has ended: keeps what is still open, and says goodbye to the hub."""
         if self._spool is not None and self._uplink is not None:
             self._uplink.close(timeout_seconds)
             self._spool.close()
+
+    def _remember(self, updates: UpdaterState) -> None:
+        # Much is told that has changed nothing of models, and must not push out what has.
+        if not self._changes or self._changes[-1].updates != updates:
+            self._changes.append(Change(wall_ms(), updates))
 
     def _apply(self) -> None:
         if self._spool is not None and self._uplink is not None:

@@ -136,6 +136,9 @@ class Uplink:
         updates = self._reporter.updates()
         with self._chronicling:
             self._noted += self._chronicle.models(updates.models, updates.refused, wall_ms())
+        self._report_soon()
+
+    def _report_soon(self) -> None:
         due = time.monotonic() + SETTLE_SECONDS
         if self._report_due is None or self._report_due > due:
             self._report_due = due
@@ -220,7 +223,10 @@ class Uplink:
     def _keep_events(self, now: float) -> None:
         troubles = self._reporter.troubles()
         with self._chronicling:
-            self._noted += self._chronicle.troubles(troubles, now, wall_ms())
+            found = self._chronicle.troubles(troubles, now, wall_ms())
+            self._noted += found
+        if found:
+            self._report_soon()
         while self._noted:
             self._spool.note(self._noted.popleft())
 

@@ -7,6 +7,7 @@ that matters and lose records. A log that is full is sealed: written again in co
 Not safe for threads: the spool's lock is around it.
 """
 
+import contextlib
 import errno
 import logging
 import os
@@ -47,8 +48,8 @@ class DiskQueue:
     """The records of `lane` in `folder`, those of this agent start `boot` of the device `owner` among them."""
 
     def __init__(self, folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> None:
-        """Raises OSError when the folder cannot be made or read."""
-        self._folder = folder
+        """Touches nothing: see `load`."""
+        self.folder = folder
         self._lane = lane
         self._owner = owner
         self._boot = boot
@@ -61,10 +62,12 @@ class DiskQueue:
         self._unpacked: tuple[Path, tuple[Any, ...]] | None = None
         self.dropped: Counter[str] = Counter()
         """How many records were dropped, by reason, since the folder was made."""
+        self.earlier: Counter[str] = Counter()
+        """What of that earlier starts have counted."""
         self.unreadable: Because | None = None
         """Why records of earlier starts are not sent by this one."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._load()
+        self.loaded = False
+        """Whether it is known what the folder holds. Before, it has no record, and takes none."""
 
     @property
     def size_bytes(self) -> int:
@@ -75,6 +78,22 @@ class DiskQueue:
     def waiting(self) -> int:
         """How many records the hub does not have."""
         return sum(one.waiting(self.mark(one.boot)) for one in self._segments)
+
+    @property
+    def newest(self) -> int:
+        """The number of its newest segment."""
+        return self._number
+
+    def waits_through(self, number: int) -> bool:
+        """Whether segments up to `number` hold records that the hub does not have."""
+        return any(one.waiting(self.mark(one.boot)) for one in self._segments if one.number <= number)
+
+    def load(self) -> None:
+        """Finds what earlier starts have left, once. Raises OSError when the folder cannot be made or read: then it
+        may be tried again."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._load(segments_in(self.folder))
+        self.loaded = True
 
     def open(self) -> None:
         """Starts the first segment of this start, and seals what earlier ones have left. Raises OSError."""
@@ -172,17 +191,21 @@ class DiskQueue:
 
     def close(self) -> None:
         """Lets go of the files."""
-        if self._active is not None:
-            os.close(self._active)
-            self._active = None
+        # Forgotten first: a close that fails has closed it all the same, and its number is soon another file's.
+        active, self._active = self._active, None
+        if active is not None:
+            with contextlib.suppress(OSError):
+                os.close(active)
 
-    def _load(self) -> None:
-        for path in segments_in(self._folder):
+    def _load(self, paths: list[Path]) -> None:
+        there, damaged = set(paths), 0
+        for path in paths:
             self._number = int(path.name.partition("-")[0])
-            if path.suffix == LOG and (twin := path.with_suffix(SEALED)).exists():
+            if path.suffix == LOG and (twin := path.with_suffix(SEALED)) in there:
                 # A crash came between the two steps of sealing: one of them goes.
-                (path if is_whole(twin) else twin).unlink(missing_ok=True)
-            if not path.exists():
+                _discard(spare := path if is_whole(twin) else twin)
+                there.discard(spare)
+            if path not in there:
                 continue
             try:
                 loaded = load(path)
@@ -194,9 +217,12 @@ class DiskQueue:
             for boot, mark in loaded.marks.items():
                 self._marks[boot] = max(self.mark(boot), mark)
             for reason, count in loaded.dropped.items():
-                self.dropped[reason] = max(self.dropped[reason], count)
-            self.dropped["damaged"] += loaded.damaged
+                self.earlier[reason] = max(self.earlier[reason], count)
+            damaged += loaded.damaged
             self._segments.append(loaded.segment)
+        # Some may have been dropped before it could be loaded.
+        self.dropped += self.earlier
+        self.dropped["damaged"] += damaged
         # Only now are all marks known.
         for segment in [one for one in self._segments if one.owner != self._owner]:
             lost = segment.waiting(self.mark(segment.boot))
@@ -259,7 +285,7 @@ class DiskQueue:
         """Starts a new segment, which begins with all that older ones know beside their records."""
         self.close()
         self._number += 1
-        path = path_of(self._folder, self._number, self._boot, self._owner, LOG)
+        path = path_of(self.folder, self._number, self._boot, self._owner, LOG)
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         segment = Segment(path, self._number, self._boot, self._owner)
         self._segments.append(segment)
@@ -271,7 +297,7 @@ class DiskQueue:
             for boot, mark in self._marks.items():
                 self._write(Entry(Kind.MARK, mark, boot.encode()), durable=False)
             os.fsync(self._active)
-            sync_folder(self._folder)
+            sync_folder(self.folder)
         except OSError:
             # On a full disk every record tries this again: leave no trail of empty files.
             self.close()
@@ -330,7 +356,11 @@ class DiskQueue:
         self._segments.remove(segment)
         if self._unpacked is not None and self._unpacked[0] == segment.path:
             self._unpacked = None
-        try:
-            segment.path.unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning("cannot remove %s: %s", segment.path, error.strerror)
+        _discard(segment.path)
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cannot remove %s: %s", path, error.strerror)

@@ -81,7 +81,8 @@ def path_of(folder: Path, number: int, boot: str, owner: str, suffix: str) -> Pa
 def segments_in(folder: Path) -> list[Path]:
     """The segments in `folder`, oldest first; a log that is sealed already comes before its sealed form.
     Raises OSError."""
-    found = [path for path in folder.glob("*-*-*") if path.suffix in (LOG, SEALED)]
+    # Not by a glob, which takes a folder that it may not read for an empty one.
+    found = [path for path in folder.iterdir() if path.suffix in (LOG, SEALED) and path.name.count("-") >= 2]
     return sorted(path for path in found if path.name.partition("-")[0].isdigit())
 
 

@@ -7,7 +7,10 @@ newest segment is never dropped, and a small part of the room is the events' own
 import errno
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ import msgspec
 
 from edge_agent.core.drain import Backlog
 from edge_agent.errors import StateUnusable
+from edge_agent.telemetry import loss as losses
+from edge_agent.telemetry.aside import is_broken, put_aside
 from edge_agent.telemetry.log import packed_bytes
+from edge_agent.telemetry.loss import Loss
 from edge_agent.telemetry.queue import DiskQueue
 from edge_agent.telemetry.segment import load, segments_in
 from fleet_contract.because import Because
@@ -26,8 +32,6 @@ from fleet_contract.telemetry import Event, Lane, Window, check_record
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
-#: What the file system says of a folder that will not be read again, whatever one waits for.
-_BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOTDIR, errno.EEXIST})
 #: A record that is larger than a batch may be could never be sent.
 MAX_RECORD_BYTES = 96 * 1024
 #: Compressing pays from some hundred records on; what rots in a sealed segment costs all of it.
@@ -41,11 +45,15 @@ class Spool:
     for it must not be sent under this one.
     """
 
-    def __init__(self, folder: Path, owner: str, boot: str, max_bytes: int) -> None:
-        """Opens or makes the spool in `folder`. Raises `StateUnusable` when it cannot even be read."""
+    def __init__(
+        self, folder: Path, owner: str, boot: str, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Opens or makes the spool in `folder`. A lane that cannot even be read keeps nothing until it can, for the hub
+        must hear of it; `clock` gives monotonic seconds."""
         self._folder = folder
         self.max_bytes = max_bytes
         """What its files may take together; may be changed at any time."""
+        self._clock = clock
         self._lock = threading.Lock()
         segment_bytes = max(64 * 1024, min(MAX_SEGMENT_BYTES, max_bytes // 16))
         sizes = {Lane.WINDOWS: segment_bytes, Lane.EVENTS: segment_bytes // 4}
@@ -54,20 +62,17 @@ class Spool:
         self.trouble: Because | None = None
         """Why the last record could not be kept, until one is."""
         self._full = False
-        try:
-            self._queues = {
-                lane: _opened(folder / lane.value, lane, owner, boot, size_bytes) for lane, size_bytes in sizes.items()
-            }
-        except OSError as error:
-            raise StateUnusable(
-                f"Cannot read the spool {folder}: {error.strerror}.",
-                "Run as the user who owns it; if the disk is damaged, move it away, which costs only telemetry.",
-            ) from error
-        try:
-            for queue in self._queues.values():
-                queue.open()
-        except OSError as error:
-            self._cannot_write(error)
+        self._queues = {
+            lane: DiskQueue(folder / lane.value, lane, owner, boot, size_bytes) for lane, size_bytes in sizes.items()
+        }
+        #: Once a start: a disk that reads no folder at all must not cost what an earlier start has put aside.
+        self._put_aside: set[Lane] = set()
+        #: How many of this start's losses were noticed, and what is told of them.
+        self._noticed: Counter[tuple[Lane, str]] = Counter()
+        self._losses: dict[tuple[Lane, str], Loss] = {}
+        for lane in Lane:
+            with self._lane(lane):
+                pass
 
     def append(self, window: Window) -> bool:
         """Keeps `window` under the next sequence of this boot. False when it had to be dropped: see `trouble`."""
@@ -79,8 +84,8 @@ class Spool:
 
     def backlog(self, lane: Lane = Lane.WINDOWS) -> Backlog | None:
         """The oldest boot with records of `lane` that the hub does not have."""
-        with self._lock:
-            return self._queues[lane].backlog()
+        with self._lane(lane) as queue:
+            return queue.backlog()
 
     def waiting(self, lane: Lane = Lane.WINDOWS) -> int:
         """How many records of `lane` the hub does not have."""
@@ -100,19 +105,21 @@ class Spool:
 
         Records that are lost are dropped, counted, and not waited for. Raises OSError when they cannot be read now.
         """
-        with self._lock:
-            return self._queues[lane].read(boot, since, max_records, max_bytes)
+        with self._lane(lane) as queue:
+            return queue.read(boot, since, max_records, max_bytes)
 
     def forget(self, boot: str, through: int, lane: Lane = Lane.WINDOWS) -> None:
         """The hub has all records of `boot` up to `through`: they need not be kept."""
-        with self._lock:
-            self._queues[lane].forget(boot, through)
+        with self._lane(lane) as queue:
+            before = queue.mark(boot)
+            queue.forget(boot, through)
+            if queue.mark(boot) > before and (refused := self._losses.get((lane, "refused"))) is not None:
+                self._losses[lane, "refused"] = losses.closed(refused)
             self._full = self._full and self._size_bytes() > self.max_bytes * 3 // 4
 
     def give_up(self, boot: str, through: int, reason: str, lane: Lane = Lane.WINDOWS) -> int:
         """Drops records of `boot` up to `through`, which no hub will take. Gives how many."""
-        with self._lock:
-            queue = self._queues[lane]
+        with self._lane(lane) as queue:
             before = queue.waiting
             queue.forget(boot, through)
             lost = before - queue.waiting
@@ -125,10 +132,10 @@ class Spool:
             return _report({lane: queue.report() for lane, queue in self._queues.items()})
 
     def troubles(self) -> list[Because]:
-        """What is wrong now, or was found to be wrong since the start."""
+        """What is wrong now, or was found to be wrong a short while ago."""
         with self._lock:
-            found = [self.trouble, *(queue.unreadable for queue in self._queues.values()), *self._losses()]
-            return [one for one in found if one is not None]
+            found = [self.trouble, *(queue.unreadable for queue in self._queues.values()), *self._lost()]
+            return [one for one in dict.fromkeys(found) if one is not None]
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -136,9 +143,74 @@ class Spool:
             for queue in self._queues.values():
                 queue.close()
 
-    def _append(self, lane: Lane, record: Window | Event) -> bool:
+    @contextmanager
+    def _lane(self, lane: Lane) -> Iterator[DiskQueue]:
+        """The lane, opened if that goes; then looks at what was lost meanwhile."""
         with self._lock:
             queue = self._queues[lane]
+            if not queue.loaded:
+                self._open(lane, queue)
+            try:
+                yield queue
+            finally:
+                self._notice(lane, queue)
+
+    def _open(self, lane: Lane, queue: DiskQueue) -> None:
+        said, queue.unreadable = queue.unreadable, None
+        try:
+            put = self._load(lane, queue)
+        except OSError as error:
+            queue.unreadable = Because(
+                "spool-unreadable",
+                f"The spool {queue.folder} cannot be opened ({error.strerror}), and keeps no telemetry until it can. "
+                "Check the disk, and whose it is; if it is damaged, move it away, which costs only telemetry.",
+            )
+            if queue.unreadable != said:
+                _log.error("%s", queue.unreadable)
+            return
+        if put is not None:
+            queue.unreadable = put
+            _log.error("%s", put)
+        elif said is not None:
+            _log.warning("the spool %s could be opened again", queue.folder)
+        try:
+            queue.open()
+        except OSError as error:
+            self._cannot_write(error)
+
+    def _load(self, lane: Lane, queue: DiskQueue) -> Because | None:
+        """What is to be said of a lane that was put aside for it, not over another's place. Raises OSError."""
+        try:
+            queue.load()
+        except OSError as error:
+            if not is_broken(error) or lane in self._put_aside:
+                raise
+            aside = put_aside(queue.folder)
+            self._put_aside.add(lane)
+            queue.load()
+            return Because(
+                "spool-unreadable",
+                f"Telemetry in {queue.folder} could not be read ({error.strerror}), and was put aside as {aside.name}: "
+                "the hub will not have it. Check the disk.",
+            )
+        return None
+
+    def _notice(self, lane: Lane, queue: DiskQueue) -> None:
+        for reason in losses.TROUBLES:
+            key, lost = (lane, reason), queue.dropped[reason] - queue.earlier[reason]
+            if (count := lost - self._noticed[key]) > 0:
+                self._noticed[key] = lost
+                self._losses[key] = losses.more(self._losses.get(key), count, queue.newest, self._clock())
+        damaged = self._losses.get((lane, "damaged"))
+        if damaged is not None and not damaged.closed and not queue.waits_through(damaged.newest):
+            self._losses[lane, "damaged"] = losses.closed(damaged)
+
+    def _append(self, lane: Lane, record: Window | Event) -> bool:
+        with self._lane(lane) as queue:
+            if not queue.loaded:
+                queue.drop("disk")
+                self.trouble = queue.unreadable
+                return False
             record = msgspec.structs.replace(record, sequence=queue.next_sequence())
             body = _encoder.encode(record)
             if (unfit := _unfit(lane, record, body)) is not None:
@@ -171,42 +243,22 @@ class Spool:
     def _size_bytes(self) -> int:
         return sum(queue.size_bytes for queue in self._queues.values())
 
-    def _losses(self) -> Iterator[Because]:
+    def _lost(self) -> Iterator[Because]:
         if self._full:
             lost = ", ".join(f"{queue.dropped['spool-full']} {lane.value}" for lane, queue in self._queues.items())
             yield Because(
                 "spool-full",
                 f"The spool holds its {self.max_bytes} bytes; {lost} were dropped that the hub never had.",
             )
-        for reason, code, sentence in (
-            ("damaged", "spool-damaged", "{} records of telemetry or more were damaged on disk, and are lost."),
-            ("refused", "telemetry-refused", "The hub has refused {} records of telemetry for good; its log says why."),
-        ):
-            if count := sum(queue.dropped[reason] for queue in self._queues.values()):
-                yield Because(code, sentence.format(count))
+        now = self._clock()
+        self._losses = {key: one for key, one in self._losses.items() if not losses.ended(one, now)}
+        for reason in losses.TROUBLES:
+            if count := sum(one.count for (_, lost_for), one in self._losses.items() if lost_for == reason):
+                yield losses.told(reason, count)
 
     def _cannot_write(self, error: OSError) -> None:
         code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "spool-unwritable"
         self.trouble = Because(code, f"Telemetry cannot be written to {self._folder}: {error.strerror}.")
-
-
-def _opened(folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> DiskQueue:
-    """The lane in `folder`; a new one where that is broken, which is put aside, not over another. Raises OSError."""
-    try:
-        return DiskQueue(folder, lane, owner, boot, segment_bytes)
-    except OSError as error:
-        aside = folder.with_suffix(".unreadable")
-        if error.errno not in _BROKEN:
-            raise
-        folder.replace(aside)
-        queue = DiskQueue(folder, lane, owner, boot, segment_bytes)
-        queue.unreadable = Because(
-            "spool-unreadable",
-            f"Telemetry in {folder} cannot be read ({error.strerror}), and was put aside as {aside.name}: the hub will "
-            "not have it. Check the disk.",
-        )
-        _log.error("%s", queue.unreadable)
-        return queue
 
 
 def look(folder: Path) -> SpoolReport:
@@ -220,7 +272,10 @@ def look(folder: Path) -> SpoolReport:
 
 
 def _look(folder: Path) -> LaneReport:
-    loaded = [load(path) for path in segments_in(folder)]
+    try:
+        loaded = [load(path) for path in segments_in(folder)]
+    except FileNotFoundError:
+        return LaneReport(0, 0)
     marks: dict[str, int] = {}
     dropped: dict[str, int] = {}
     for one in loaded:

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_agent import hub_link
-from edge_agent.hub_link import HubLink, Settings
+from edge_agent.hub_link import MOST_CHANGES, HubLink, Settings
 from edge_agent.reporting import Reporter
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
@@ -127,31 +126,45 @@ def test_settings_that_change_while_the_link_is_made_hold(device: Device, monkey
     assert device.spool.max_bytes == 1 << 22
 
 
-def test_a_spool_that_cannot_be_read_costs_the_link_until_it_can_and_nothing_else(
-    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(hub_link, "RETRY_SECONDS", 0.01)
+def test_a_spool_that_cannot_be_read_costs_no_link_and_the_hub_is_told(device: Device, tmp_path: Path) -> None:
     device.folder = tmp_path / "file"
     device.folder.write_text("")
-    before = device.link.turned_at()
     device.run()
-    until(lambda: device.link.turned_at() > before)
-    assert device.uplink is None
-    device.link.changed()
-    until(lambda: "move it away" in caplog.text)
+    until(lambda: hasattr(device.transport, "listener"))
+    assert {one.code for one in device.link.troubles()} == {"spool-unreadable"}
+    device.transport.connect()
+    until(lambda: device.transport.reports)
     device.folder.unlink()
+    device.link.changed()
+    until(lambda: device.link.troubles() == [])
+    device.end()
+    assert "stopping" in device.told()
+
+
+def test_what_is_remembered_until_there_is_a_link_is_bounded_and_the_newest(device: Device) -> None:
+    phases = [Phase.FETCHING, Phase.PREFLIGHT]
+    for number in range(MOST_CHANGES + 500):
+        device.phase = phases[number % 2]
+        device.link.changed()
+    device.phase = Phase.SETTLED
+    device.link.changed()
+    device.run()
     until(lambda: device.uplink is not None)
     device.end()
-    assert "started" in device.told()
+    told = device.told()
+    assert (told[0], told[-2:]) == ("started", ["settled", "stopping"])
+    assert len(told) == MOST_CHANGES + 2
 
 
-def test_an_agent_without_a_link_stops_at_once(device: Device, tmp_path: Path) -> None:
-    device.folder = tmp_path / "file"
-    device.folder.write_text("")
+def test_what_changes_nothing_of_models_does_not_push_out_what_does(device: Device) -> None:
+    for phase in (Phase.PREFLIGHT, Phase.REJECTED, Phase.SETTLED):
+        device.phase = phase
+        for _ in range(MOST_CHANGES):
+            device.link.changed()
     device.run()
-    began = time.monotonic()
+    until(lambda: device.uplink is not None)
     device.end()
-    assert time.monotonic() - began < 2
+    assert device.told() == ["started", "preflight", "rejected", "settled", "stopping"]
 
 
 def test_an_agent_that_is_stopped_before_there_is_a_link_stops(device: Device) -> None:

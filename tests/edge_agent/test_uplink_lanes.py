@@ -136,6 +136,16 @@ def test_batches_stay_below_what_the_broker_takes(bench):  # noqa: F811
     assert one.spool.report().lanes["windows"].dropped == {"too-large": 1}
 
 
+def test_a_trouble_is_reported_as_soon_as_it_is_seen_and_not_at_the_next_heartbeat(bench):  # noqa: F811
+    one = bench()
+    one.transport.connect()
+    until(lambda: one.transport.reports)
+    one.troubles = [Because("spool-damaged", "1 records of telemetry or more were damaged on disk, and are lost.")]
+    one.uplink.wake()
+    until(lambda: one.transport.reports[-1].troubles)
+    assert one.transport.reports[-1].troubles[0].code == "spool-damaged"
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 def test_after_an_outage_a_device_takes_its_turn(bench, fresh):  # noqa: F811
     one = bench()

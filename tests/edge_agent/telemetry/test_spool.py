@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge_agent.core.drain import Backlog
-from edge_agent.errors import StateUnusable
 from edge_agent.telemetry import queue as queue_module
 from edge_agent.telemetry import sealed as sealed_module
 from edge_agent.telemetry import segment as segment_module
 from edge_agent.telemetry import spool as spool_module
 from edge_agent.telemetry.log import Placed, packed_bytes
+from edge_agent.telemetry.loss import TOLD_SECONDS
 from edge_agent.telemetry.spool import MAX_RECORD_BYTES, Spool, look
 from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.telemetry import Event, Lane, Window
@@ -286,6 +286,7 @@ def test_what_rots_in_a_log_costs_only_the_windows_that_it_hit_and_is_counted_on
     for boot in ("b2", "b3", "b4"):
         again = Spool(tmp_path, OWNER, boot, MEGABYTE)
         assert sequences(again, "b1") == found
+        assert again.troubles() == [], "what an earlier start has counted is no news"
         assert again.report().lanes["windows"].dropped == {"damaged": 1}
     again.forget("b1", 9)
     assert again.backlog() is None
@@ -349,11 +350,11 @@ def test_a_sealed_segment_that_rots_is_counted_once_and_holds_up_nothing(tmp_pat
     for boot in ("b2", "b3"):
         again = Spool(tmp_path, OWNER, boot, MEGABYTE)
         found = sequences(again, "b1")
+        assert ("spool-damaged" in [one.code for one in again.troubles()]) is (boot == "b2")
         assert found == inside[-len(found) :]
         dropped = again.report().lanes["windows"].dropped["damaged"]
         # Without a head nobody knows how many there were.
         assert dropped == (400 - len(found) if where in ("body", "cut") else 1)
-    assert "spool-damaged" in [one.code for one in again.troubles()]
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -465,10 +466,10 @@ def test_what_the_hub_refuses_is_dropped_counted_and_said(tmp_path):
     spool.forget("b1", 2)
     assert spool.give_up("b1", 3, "refused") == 1
     assert spool.backlog() == Backlog("b1", 3, 5)
+    assert [one.code for one in spool.troubles()] == ["telemetry-refused"]
     again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
     assert again.backlog() == Backlog("b1", 3, 5)
     assert again.report().lanes["windows"].dropped == {"refused": 1}
-    assert [one.code for one in again.troubles()] == ["telemetry-refused"]
 
 
 def test_an_event_that_no_hub_could_take_holds_up_no_other(tmp_path):
@@ -550,39 +551,218 @@ def test_a_file_that_vanishes_does_not_stop_the_rest(tmp_path):
     assert spool.backlog() == Backlog("b2", 0, 1)
 
 
-def test_a_lane_that_is_broken_is_put_aside_once_and_said(tmp_path, monkeypatch):
+def fails(monkeypatch: pytest.MonkeyPatch, number: int, lane: str = "windows", times: int = 1 << 30) -> None:
+    """From now on the folder of `lane` cannot be listed, the first `times`."""
+    listed, left = os.listdir, [times]
+
+    def list_one(folder: Path) -> list[str]:
+        if Path(folder).name == lane and left[0]:
+            left[0] -= 1
+            raise OSError(number, os.strerror(number), str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", list_one)
+
+
+def test_a_lane_that_breaks_again_and_again_is_put_aside_each_time_and_what_breaks_last_is_kept(tmp_path, monkeypatch):
+    for number, boot in enumerate(("b1", "b2", "b3"), 1):
+        for _ in range(number):
+            assert Spool(tmp_path, OWNER, f"{boot}x", MEGABYTE).append(a_window())
+        with monkeypatch.context() as patched:
+            fails(patched, errno.EIO, times=1)
+            spool = Spool(tmp_path, OWNER, boot, MEGABYTE)
+        assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
+        assert "put aside as windows.unreadable" in spool.troubles()[0].sentence
+        assert spool.append(a_window())
+        spool.forget(boot, 1)
+        # Else they would fill the disk, which no quota sees.
+        assert [path.name for path in tmp_path.iterdir() if "unreadable" in path.name] == ["windows.unreadable"]
+        assert (
+            sum(path.name.split("-")[1] == f"{boot}x" for path in (tmp_path / "windows.unreadable").iterdir()) == number
+        )
+
+
+def test_a_file_in_a_lanes_place_is_put_aside_too(tmp_path):
+    for _ in range(2):
+        (tmp_path / "windows").write_bytes(b"")
+        spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+        assert spool.append(a_window())
+        assert (tmp_path / "windows.unreadable").is_file()
+        spool.close()
+        shutil.rmtree(tmp_path / "windows")
+
+
+def test_a_disk_that_reads_no_folder_at_all_does_not_cost_what_was_put_aside_before(tmp_path, monkeypatch):
     Spool(tmp_path, OWNER, "b1", MEGABYTE).append(a_window())
-    read = queue_module.segments_in
-
-    def broken(folder: Path) -> list[Path]:
-        if folder.name == "windows" and not kept_aside.exists():
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(folder))
-        return read(folder)
-
-    kept_aside = tmp_path / "windows.unreadable"
-    monkeypatch.setattr(queue_module, "segments_in", broken)
+    fails(monkeypatch, errno.EIO)
     spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
-    assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
-    assert "put aside as windows.unreadable" in spool.troubles()[0].sentence
+    for _ in range(3):
+        assert not spool.append(a_window())
+    assert len(list((tmp_path / "windows.unreadable").iterdir())) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EROFS])
+def test_a_lane_that_cannot_be_read_now_costs_only_what_comes_meanwhile_and_comes_back(tmp_path, monkeypatch, number):
+    first = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    first.append(a_window())
+    first.append(a_window())
+    first.give_up("b1", 1, "disk")
+    with monkeypatch.context() as patched:
+        fails(patched, number)
+        spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+        assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
+        assert os.strerror(number) in spool.troubles()[0].sentence
+        assert not spool.append(a_window())
+        assert spool.backlog() is None
+        assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
+        assert spool.note(an_event()), "the other lane is none the worse"
+    assert not (tmp_path / "windows.unreadable").exists()
+    assert spool.backlog() == Backlog("b1", 1, 2), "whoever asks has it looked for again"
     assert spool.append(a_window())
-    assert len(list(kept_aside.iterdir())) == 1
-    # Else they would fill the disk, which no quota sees.
-    shutil.rmtree(tmp_path / "windows")
-    (tmp_path / "windows").write_bytes(b"")
-    with pytest.raises(StateUnusable, match="Cannot read the spool"):
-        Spool(tmp_path, OWNER, "b3", MEGABYTE)
+    assert spool.troubles() == []
+    assert sequences(spool, "b2") == [1]
+    assert spool.report().lanes["windows"].dropped == {"disk": 2}
+    assert Spool(tmp_path, OWNER, "b3", MEGABYTE).report().lanes["windows"].dropped == {"disk": 2}
 
 
-def test_a_lane_that_may_not_be_read_now_is_not_put_aside(tmp_path, monkeypatch):
-    Spool(tmp_path, OWNER, "b1", MEGABYTE).append(a_window())
+def test_a_spool_whose_own_folder_is_a_file_still_comes_and_says_so(tmp_path):
+    folder = tmp_path / "spool"
+    folder.write_bytes(b"")
+    spool = Spool(folder, OWNER, "b1", MEGABYTE)
+    assert {one.code for one in spool.troubles()} == {"spool-unreadable"}
+    assert not spool.append(a_window())
+    folder.unlink()
+    assert spool.append(a_window())
+    assert spool.note(an_event())
+    assert spool.troubles() == []
 
-    def busy(folder: Path) -> list[Path]:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(folder))
 
-    with monkeypatch.context() as patched, pytest.raises(StateUnusable):
-        patched.setattr(queue_module, "segments_in", busy)
-        Spool(tmp_path, OWNER, "b2", MEGABYTE)
-    assert Spool(tmp_path, OWNER, "b3", MEGABYTE).waiting() == 1
+def test_what_cannot_be_removed_is_no_reason_not_to_read_the_rest(tmp_path, monkeypatch):
+    kept: dict[Path, bytes] = {}
+    unlink = Path.unlink
+
+    def remember(path: Path, missing_ok: bool = False) -> None:
+        kept[path] = path.read_bytes() if path.exists() else b""
+        unlink(path, missing_ok)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(Path, "unlink", remember)
+    spool, paths = sealed(tmp_path)
+    spool.close()
+    log = paths[0].with_suffix(".log")
+    log.write_bytes(kept[log])
+    monkeypatch.setattr(Path, "unlink", refuse)
+    again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert again.troubles() == []
+    assert again.waiting() == 400
+    assert sequences(again, "b1") == list(range(1, 401))
+
+
+def test_a_file_that_cannot_be_closed_is_not_written_to_again(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    close, write, written = os.close, os.write, set()
+
+    def fail(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def remember(descriptor: int, data: bytes) -> int:
+        written.add(descriptor)
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(queue_module.os, "close", fail)
+        spool.close()
+    # Its number is now another file's.
+    with (tmp_path / "other").open("wb") as other:
+        monkeypatch.setattr(queue_module.os, "write", remember)
+        assert spool.append(a_window())
+        assert other.fileno() not in written
+    assert (tmp_path / "other").read_bytes() == b""
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def codes(spool: Spool) -> list[str]:
+    return [one.code for one in spool.troubles()]
+
+
+def damaged(folder: Path, clock: Clock) -> Spool:
+    """A spool with 9 windows, of which one in the middle was damaged, and has been read."""
+    spool = Spool(folder, OWNER, "b1", MEGABYTE, clock)
+    for _ in range(9):
+        spool.append(a_window())
+    (path,) = files(folder)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    assert len(sequences(spool, "b1")) == 8
+    return spool
+
+
+def test_damage_is_told_until_the_hub_has_the_rest_and_for_long_enough_to_be_seen(tmp_path):
+    clock = Clock()
+    spool = damaged(tmp_path, clock)
+    clock.now += TOLD_SECONDS * 10
+    assert codes(spool) == ["spool-damaged"], "beside it lies more that may be damaged"
+    spool.forget("b1", 9)
+    assert codes(spool) == []
+    assert spool.report().lanes["windows"].dropped == {"damaged": 1}, "it stays counted"
+
+
+def test_damage_that_is_soon_over_is_told_for_long_enough_to_be_seen(tmp_path):
+    clock = Clock()
+    spool = damaged(tmp_path, clock)
+    spool.forget("b1", 9)
+    clock.now += TOLD_SECONDS - 1
+    assert codes(spool) == ["spool-damaged"]
+    clock.now += 1
+    assert codes(spool) == []
+
+
+def test_damage_that_comes_after_damage_was_over_is_told_anew(tmp_path):
+    clock = Clock()
+    spool = damaged(tmp_path, clock)
+    spool.forget("b1", 9)
+    clock.now += TOLD_SECONDS
+    assert codes(spool) == []
+    spool.append(a_window())
+    path = files(tmp_path)[-1]
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    assert sequences(spool, "b1") == []
+    (trouble,) = spool.troubles()
+    assert trouble.sentence.startswith("1 records")
+
+
+def test_refusals_are_told_until_the_hub_has_taken_something_again(tmp_path):
+    clock = Clock()
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE, clock)
+    for _ in range(5):
+        spool.append(a_window())
+        spool.note(an_event())
+    spool.give_up("b1", 1, "refused")
+    clock.now += TOLD_SECONDS * 10
+    spool.forget("b1", 5, Lane.EVENTS)
+    spool.forget("b1", 1)
+    assert codes(spool) == ["telemetry-refused"], "of windows it has taken none yet"
+    spool.give_up("b1", 2, "refused")
+    assert spool.troubles()[0].sentence.startswith("The hub has refused 2 records")
+    spool.forget("b1", 3)
+    assert codes(spool) == ["telemetry-refused"], "the last was refused a moment ago"
+    clock.now += TOLD_SECONDS
+    assert codes(spool) == []
+    spool.give_up("b1", 4, "refused")
+    assert spool.troubles()[0].sentence.startswith("The hub has refused 1 records")
 
 
 def test_looking_at_a_spool_changes_nothing(tmp_path):
