@@ -136,10 +136,6 @@ class _Connection:
         client.will_set(topic(address, Channel.REPORT), last_will, qos=1)
         if context is not None:
             client.tls_set_context(context)
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_disconnect = self._on_disconnect
         # Without somebody to register with, paho writes to the socket on whichever thread sends, and runs callbacks
         # there; with one, it only queues, and the loop writes.
         client.on_socket_register_write = lambda *_: None
@@ -149,7 +145,20 @@ class _Connection:
         self._client.connect(broker.host, broker.port, KEEP_ALIVE_SECONDS, clean_start=True)
 
     def serve(self, where: str) -> Because:
-        """Runs the connection to its end, and says why it ended."""
+        """Runs the connection to its end, and says why it ended. Once."""
+        client = self._client
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        try:
+            return self._until_its_end(where)
+        finally:
+            # This and the client know each other: as long as they do, sockets and buffers of what has ended stay until
+            # the garbage collector comes by, which is after some dozen reconnects.
+            client.on_connect = client.on_subscribe = client.on_message = client.on_disconnect = None
+
+    def _until_its_end(self, where: str) -> Because:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while True:
             code = self._client.loop(1.0)

@@ -1,11 +1,14 @@
 """The paho transport against the real rumqttd."""
 
+import gc
 import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from paho.mqtt.client import Client
@@ -151,6 +154,51 @@ def test_a_broker_that_is_gone_is_tried_again_until_it_is_back(tmp_path, start):
     with rumqttd(tmp_path, port):
         heard.connections.get(timeout=20)
         assert transport.send(Channel.REPORT, b"again")
+
+
+@contextmanager
+def no_garbage_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@pytest.fixture
+def clients(monkeypatch):
+    """All that paho has made, as long as they are there."""
+    made: weakref.WeakSet[Client] = weakref.WeakSet()
+
+    def noted(*arguments, **options) -> Client:
+        client = Client(*arguments, **options)
+        made.add(client)
+        return client
+
+    monkeypatch.setattr(paho, "Client", noted)
+    monkeypatch.setattr(paho.Backoff, "after", lambda *_: 0.0)
+    return made
+
+
+def test_connections_that_have_ended_are_gone_at_once(port, start, clients):
+    with no_garbage_collector():
+        transport, heard = start(port)
+        for _ in range(5):
+            heard.connections.get(timeout=20)
+            transport._connection._client.socket().shutdown(socket.SHUT_RDWR)
+            assert heard.ends.get(timeout=20).code == "broker-lost"
+        heard.connections.get(timeout=20)
+        assert len(clients) == 1
+
+
+def test_tries_that_have_failed_leave_nothing_behind(start, clients):
+    with no_garbage_collector():
+        _, heard = start(free_port())
+        for _ in range(20):
+            assert heard.ends.get(timeout=20).code == "broker-unreachable"
+        # One may be under way.
+        assert len(clients) <= 1
 
 
 def broken() -> ssl.SSLContext:
