@@ -9,6 +9,8 @@ from pathlib import Path
 _M_ARENA_MAX = -8
 _MADV_DONTNEED = 4
 _MAPS = Path("/proc/self/maps")
+#: Made once: each of these is a knot of objects and classes that only the garbage collector unties.
+_LIBC = ctypes.CDLL(None)
 #: Code of a library: mapped privately from a file, never to be written.
 _CODE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d* +/", re.MULTILINE)
 
@@ -16,13 +18,13 @@ _CODE = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d* +/", re.MULT
 def limit() -> None:
     """One arena for all threads, to be called before they start. Else each gets its own and keeps what was freed
     there: 5 MB after an update. Threads that wait for one interpreter lock gain nothing from more."""
-    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+    if mallopt := getattr(_LIBC, "mallopt", None):
         mallopt(_M_ARENA_MAX, 1)
 
 
 def give_back() -> None:
     """Returns to the system what was freed."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+    if trim := getattr(_LIBC, "malloc_trim", None):
         trim(0)
 
 
@@ -42,8 +44,7 @@ def forget_code(maps: Path = _MAPS) -> None:
     kernel could take them back at any time; it does so only when memory is short everywhere, and counts them as the
     agent's until then.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if (madvise := getattr(libc, "madvise", None)) is None:
+    if (madvise := getattr(_LIBC, "madvise", None)) is None:
         return
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     try:

@@ -1,9 +1,12 @@
 """The agent gives back what only loading has needed, and goes on as if nothing had been taken."""
 
+import ctypes
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
+from edge_agent import memory
 from edge_agent.memory import code_in
 from tests.fakes.tiny_models import FEATURES, a_linear_model
 
@@ -53,6 +56,24 @@ def test_eight_megabytes_that_a_loaded_model_occupies_are_code_that_it_needs_no_
     )
     before, after = map(int, said.stdout.split())
     assert before - after > 8 * 1024
+
+
+def test_giving_back_takes_no_memory_itself(tmp_path: Path) -> None:
+    (maps := tmp_path / "maps").write_text("")
+    gc.collect()
+    gc.disable()
+    try:
+        before = libraries()
+        for _ in range(5):
+            memory.give_back()
+            memory.forget_code(maps)
+        assert libraries() == before
+    finally:
+        gc.enable()
+
+
+def libraries() -> int:
+    return sum(type(one) is ctypes.CDLL for one in gc.get_objects())
 
 
 def test_once_started_garbage_is_looked_for_again_and_only_among_what_is_new() -> None:
