@@ -16,6 +16,7 @@ from edge_agent.runtimes.session import Array, InferenceFailed
 from edge_agent.runtimes.size import is_large_batch
 from edge_agent.runtimes.strings import as_bytes
 from fleet_contract.manifest import Tensor
+from fleet_contract.tflite import Signature, names
 
 try:
     import ai_edge_litert as package
@@ -131,12 +132,13 @@ class _Interpreter:
         self._lite = _interpreter(path, delegate, settings, library)
         try:
             self._lite.allocate_tensors()
-            names = _signature(self._lite)
-            self.takes = [_tensor(one, names) for one in self._lite.get_input_details()]
-            self.gives = [_tensor(one, names) for one in self._lite.get_output_details()]
+            takes, gives = self._lite.get_input_details(), self._lite.get_output_details()
+            known = names([one["index"] for one in takes], [one["index"] for one in gives], _signatures(self._lite))
+            self.takes = [_tensor(one, known.inputs) for one in takes]
+            self.gives = [_tensor(one, known.outputs) for one in gives]
         except _FAILURES as error:
             raise _unreadable(error) from error
-        self._shapes = [tuple(one["shape"]) for one in self._lite.get_input_details()]
+        self._shapes = [tuple(one["shape"]) for one in takes]
 
     def run(self, given: list[Array]) -> dict[str, Array]:
         """All outputs for the inputs, in the order of `takes`. Raises `InferenceFailed`."""
@@ -209,24 +211,18 @@ def _checked(tensor: Tensor, inputs: Mapping[str, Array]) -> Array:
     return array
 
 
-def _signature(interpreter: Any) -> dict[int, str]:
-    """The names by which a signature knows the main graph's inputs and outputs, by index."""
-    own = {one["index"] for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
-    for signature in interpreter._get_full_signature_list().values():
-        names = {index: name for side in ("inputs", "outputs") for name, index in signature[side].items()}
-        # Others are of other graphs, which this session does not run.
-        if names.keys() == own:
-            return names
-    return {}
+def _signatures(interpreter: Any) -> Iterator[Signature]:
+    for key, one in interpreter._get_full_signature_list().items():
+        yield Signature(interpreter._interpreter.GetSubgraphIndexFromSignature(key), one["inputs"], one["outputs"])
 
 
-def _tensor(details: Mapping[str, Any], names: Mapping[int, str]) -> tuple[Tensor, int]:
+def _tensor(details: Mapping[str, Any], known: Mapping[int, str]) -> tuple[Tensor, int]:
     index = int(details["index"])
     # An empty one: nothing is free.
     shape = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
     dtype = np.dtype(details["dtype"])
     return (
-        Tensor(names.get(index, details["name"]), _DTYPES.get(dtype, str(dtype)), tuple(int(size) for size in shape)),
+        Tensor(known.get(index, details["name"]), _DTYPES.get(dtype, str(dtype)), tuple(int(size) for size in shape)),
         index,
     )
 

@@ -1,7 +1,7 @@
 """One TFLite model in LiteRT, on one thread of the processor."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from fleet_contract.manifest import Tensor
+from fleet_contract.tflite import Signature, names
 from models.compiler import golden
 from models.errors import ArtifactUnfit
 
@@ -36,9 +37,10 @@ class TfliteModel:
         try:
             self._lite = Interpreter(model_content=data, num_threads=1)
             self._lite.allocate_tensors()
-            names = _signature(self._lite)
-            self._takes = [_tensor(one, names) for one in self._lite.get_input_details()]
-            self._gives = [_tensor(one, names) for one in self._lite.get_output_details()]
+            takes, gives = self._lite.get_input_details(), self._lite.get_output_details()
+            known = names([one["index"] for one in takes], [one["index"] for one in gives], _signatures(self._lite))
+            self._takes = [_tensor(one, known.inputs) for one in takes]
+            self._gives = [_tensor(one, known.outputs) for one in gives]
         except _FAILURES as error:
             raise ArtifactUnfit(
                 f"{VERSION} cannot read the model: {_first_line(error)}",
@@ -84,23 +86,17 @@ def _fed(array: "NDArray[Any]") -> "NDArray[Any]":
     return np.char.encode(array).astype(object) if array.dtype.kind == "U" else array
 
 
-def _signature(interpreter: Any) -> dict[int, str]:
-    """The names by which a signature knows the main graph's inputs and outputs, by index."""
-    own = {one["index"] for one in (*interpreter.get_input_details(), *interpreter.get_output_details())}
-    for signature in interpreter._get_full_signature_list().values():
-        names = {index: name for side in ("inputs", "outputs") for name, index in signature[side].items()}
-        # Others are of other graphs, which no device runs.
-        if names.keys() == own:
-            return names
-    return {}
+def _signatures(interpreter: Any) -> Iterator[Signature]:
+    for key, one in interpreter._get_full_signature_list().items():
+        yield Signature(interpreter._interpreter.GetSubgraphIndexFromSignature(key), one["inputs"], one["outputs"])
 
 
-def _tensor(details: Mapping[str, Any], names: Mapping[int, str]) -> tuple[Tensor, int]:
+def _tensor(details: Mapping[str, Any], known: Mapping[int, str]) -> tuple[Tensor, int]:
     index = int(details["index"])
     # An empty one: nothing is free.
     shape = details["shape_signature"] if len(details["shape_signature"]) else details["shape"]
     dtype = np.dtype(details["dtype"])
-    name = names.get(index, details["name"])
+    name = known.get(index, details["name"])
     return Tensor(name, _DTYPES.get(dtype, str(dtype)), tuple(int(size) for size in shape)), index
 
 

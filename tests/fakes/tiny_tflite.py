@@ -36,6 +36,23 @@ class Quantized:
     zero_point: int
 
 
+@dataclass(frozen=True)
+class Named:
+    """A signature: names for tensors of one of a model's graphs."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, int]
+    key: str = "serving_default"
+    subgraph: int = 0
+
+    def signature(self) -> schema.SignatureDefT:
+        made = schema.SignatureDefT()
+        made.signatureKey, made.subgraphIndex = self.key.encode(), self.subgraph
+        made.inputs = [_named(name, index) for name, index in self.inputs.items()]
+        made.outputs = [_named(name, index) for name, index in self.outputs.items()]
+        return made
+
+
 class Graph:
     """One subgraph, put together in the order of execution."""
 
@@ -79,20 +96,17 @@ class Graph:
         operator.builtinOptionsType, operator.builtinOptions = kind, options
         self._operators.append(operator)
 
-    def model(self, inputs: Sequence[int], outputs: Sequence[int], signature: dict[str, int] | None = None) -> bytes:
-        """The file. With `signature`, names for tensors by which a converter's users know them."""
+    def model(self, inputs: Sequence[int], outputs: Sequence[int], *signatures: Named) -> bytes:
+        """The file. With `signatures`, names for tensors by which a converter's users know them; a graph beside the
+        main one computes the same."""
         graph = schema.SubGraphT()
         graph.tensors, graph.operators = self._tensors, self._operators
         graph.inputs, graph.outputs = list(inputs), list(outputs)
         model = schema.ModelT()
         model.version, model.description = 3, b"tiny"
-        model.operatorCodes, model.buffers, model.subgraphs = self._codes, self._buffers, [graph]
-        if signature is not None:
-            named = schema.SignatureDefT()
-            named.signatureKey, named.subgraphIndex = b"serving_default", 0
-            named.inputs = [_named(name, index) for name, index in signature.items() if index in inputs]
-            named.outputs = [_named(name, index) for name, index in signature.items() if index in outputs]
-            model.signatureDefs = [named]
+        model.operatorCodes, model.buffers = self._codes, self._buffers
+        model.subgraphs = [graph] * (1 + max((one.subgraph for one in signatures), default=0))
+        model.signatureDefs = [one.signature() for one in signatures]
         builder = flatbuffers.Builder(1024)
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -125,7 +139,35 @@ def a_linear_tflite(
         schema.BuiltinOptions.FullyConnectedOptions,
         _fully_connected(),
     )
-    return graph.model([image], [scores], {input_name: image, "scores": scores} if signature else None)
+    return graph.model([image], [scores], *([Named({input_name: image}, {"scores": scores})] if signature else []))
+
+
+def a_tflite_with_signatures() -> bytes:
+    """y = 2 * x, with one more signature for each way in which one may not be the main graph's: of another graph with
+    the same indices, of less, of more. They come before it in every order."""
+    graph = Graph()
+    x = graph.tensor(Tensor("args_0:0", "FP32", (-1, 2)))
+    two = graph.tensor(Tensor("two", "FP32", (1, 2)), values=np.array([2, 2], dtype=np.float32))
+    y = graph.tensor(Tensor("Identity:0", "FP32", (-1, 2)))
+    graph.node(schema.BuiltinOperator.MUL, [x, two], [y], schema.BuiltinOptions.MulOptions, schema.MulOptionsT())
+    return graph.model(
+        [x],
+        [y],
+        Named({"other": x}, {"others": y}, key="a_graph_beside_it", subgraph=1),
+        Named({"less": x}, {}, key="b_less"),
+        Named({"more": x, "table": two}, {"mores": y}, key="c_more"),
+        Named({"x": x}, {"y": y}),
+    )
+
+
+def a_tflite_that_gives_what_it_takes() -> bytes:
+    """y is x itself, and twice is 2 * x: a tensor has one name as an input, and another as an output."""
+    graph = Graph()
+    x = graph.tensor(Tensor("args_0:0", "FP32", (-1, 2)))
+    two = graph.tensor(Tensor("two", "FP32", (1, 2)), values=np.array([2, 2], dtype=np.float32))
+    twice = graph.tensor(Tensor("Identity:0", "FP32", (-1, 2)))
+    graph.node(schema.BuiltinOperator.MUL, [x, two], [twice], schema.BuiltinOptions.MulOptions, schema.MulOptionsT())
+    return graph.model([x], [x, twice], Named({"x": x}, {"y": x, "twice": twice}))
 
 
 def a_tflite_echo(dtype: str, width: int = 2) -> bytes:

@@ -15,6 +15,8 @@ NAMES = (
     "lookup",
     "quantized",
     "signature",
+    "signatures",
+    "passing",
     *(f"echo-{dtype}" for dtype in (*DTYPES, "BYTES")),
 )
 
@@ -54,6 +56,10 @@ def _tflite(name: str) -> bytes:
             return tiny.a_quantized_tflite()
         case "signature", *_:
             return tiny.a_linear_tflite(1, signature=True)
+        case "signatures", *_:
+            return tiny.a_tflite_with_signatures()
+        case "passing", *_:
+            return tiny.a_tflite_that_gives_what_it_takes()
     raise ValueError(name)
 
 

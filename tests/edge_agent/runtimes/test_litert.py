@@ -27,6 +27,20 @@ def test_a_tensor_has_the_name_by_which_the_signature_knows_it(tmp_path: Path) -
     assert session.run({"image": np.zeros((1, 4), dtype=np.float32)})["scores"].tolist() == [[0, 0, 0]]
 
 
+def test_of_several_signatures_only_the_main_graphs_own_gives_names(tmp_path: Path) -> None:
+    session = open_session("tflite", at(tmp_path, "signatures"))
+    assert [tensor.name for tensor in (*session.inputs, *session.outputs)] == ["x", "y"]
+    assert session.run({"x": np.array([[3, 4]], dtype=np.float32)})["y"].tolist() == [[6, 8]]
+
+
+def test_a_tensor_that_is_an_input_and_an_output_has_a_name_as_each(tmp_path: Path) -> None:
+    session = open_session("tflite", at(tmp_path, "passing"))
+    assert [tensor.name for tensor in session.inputs] == ["x"]
+    assert [tensor.name for tensor in session.outputs] == ["y", "twice"]
+    answer = session.run({"x": np.array([[3, 4]], dtype=np.float32)})
+    assert {name: one.tolist() for name, one in answer.items()} == {"y": [[3, 4]], "twice": [[6, 8]]}
+
+
 def test_quantized_tensors_come_and_go_as_they_are_stored(tmp_path: Path) -> None:
     session = open_session("tflite", at(tmp_path, "quantized"))
     assert session.inputs == (Tensor("x", "UINT8", (-1, 2)),)
