@@ -125,7 +125,9 @@ class OnnxSession:
     def _give_back(self, inputs: Mapping[str, Array]) -> None:
         """Has the arena give back what `inputs` have needed, which it does at the end of a run: of one row."""
         try:
-            self._run(self._names, {name: one[:1] for name, one in inputs.items()}, _GIVING_BACK)
+            # A threshold or the like may come beside the batch, as a scalar, which has no rows.
+            row = {name: one[:1] if one.ndim else one for name, one in inputs.items()}
+            self._run(self._names, row, _GIVING_BACK)
         except _FAILURES as error:
             # A batch of a size that never changes is what the model always needs.
             _log.debug("Memory is not given back: %s", error)

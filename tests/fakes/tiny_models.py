@@ -94,6 +94,19 @@ def an_echo(dtype: str, width: int = 2) -> bytes:
     )
 
 
+def a_scaled_echo() -> bytes:
+    """y = x * scale, with x of shape (n, 2), and scale a scalar."""
+    return _model(
+        [helper.make_node("Mul", ["x", "scale"], ["y"])],
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, []),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [],
+    )
+
+
 def a_lookup() -> bytes:
     """row = table[index]: fails beyond the table, which has 3 rows of 2."""
     table = np.arange(6, dtype=np.float32).reshape(3, 2)

@@ -17,7 +17,16 @@ from edge_agent.runtimes.onnx import OnnxSession
 from edge_agent.runtimes.session import InferenceFailed, InputUnfit
 from edge_agent.update.footprint import resident_bytes
 from fleet_contract.manifest import Tensor
-from tests.fakes.tiny_models import CLASSES, FEATURES, a_linear_model, a_wide_model, an_echo, images, scores_of
+from tests.fakes.tiny_models import (
+    CLASSES,
+    FEATURES,
+    a_linear_model,
+    a_scaled_echo,
+    a_wide_model,
+    an_echo,
+    images,
+    scores_of,
+)
 
 
 @pytest.fixture
@@ -160,6 +169,15 @@ def test_a_large_batch_of_a_size_that_never_changes_is_answered(tmp_path: Path) 
     path = tmp_path / "fixed.onnx"
     path.write_bytes(a_linear_model(1, batch=600_000))
     assert OnnxSession(path).run({"image": np.ones((600_000, FEATURES), np.float32)})["scores"].shape[0] == 600_000
+
+
+def test_a_large_batch_beside_a_scalar_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "scaled.onnx"
+    path.write_bytes(a_scaled_echo())
+    large = np.ones((1_100_000, 2), np.float32)
+    answer = OnnxSession(path).run({"x": large, "scale": np.array(3.0, np.float32)})["y"]
+    assert answer.shape == large.shape
+    assert (answer == 3.0).all()
 
 
 def test_a_bound_run_reads_and_writes_the_same_arrays_each_time(path: Path) -> None:
