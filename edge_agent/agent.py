@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edge_agent import __version__, huge_pages, identity, memory, systemd
+from edge_agent.allotment import allotted_bytes
 from edge_agent.blackbox import BlackBox
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
@@ -26,7 +27,6 @@ from edge_agent.reload import changes, followed
 from edge_agent.runtimes import Runtimes
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
-from edge_agent.serving.http.server import BODIES_AT_ONCE
 from edge_agent.state import StateFolder
 from edge_agent.store.quota import Quota
 from edge_agent.telemetry.gauge import Gauge
@@ -62,9 +62,9 @@ _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
 #: gives it so many times as long.
 _PATIENCE = 2.0
-#: What the agent may grow by on the smallest device, beside what requests hold: batches of all sizes leave something
-#: behind.
-_LEAST_GROWTH_BYTES = 256 * 1024 * 1024
+#: Of the memory that there is, the agent may grow by this part beside what requests hold: batches of all sizes leave
+#: something behind, and a small device has other work.
+_GROWTH_SHARE = 4
 
 
 class PartDied(AgentError):
@@ -102,6 +102,7 @@ class Agent:
                 blackbox=BlackBox(systemd.runtime_folder(state.models)),
                 tls=lambda: _artifacts_tls(who),
                 opener=self._runtimes.open,
+                held_bytes=self._held_bytes,
             )
         except OSError as error:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
@@ -274,6 +275,12 @@ class Agent:
         self._untidy.set()
         self._link.changed()
 
+    def _held_bytes(self) -> int:
+        """What applications send is no leak of a model's: the bodies from when they arrive until they are answered, or
+        what they unpack to while they wait."""
+        bodies = 0 if self._front is None else self._front.bodies_bytes
+        return max(bodies, self._engine.waiting_bytes)
+
     def _troubles(self) -> list[Because]:
         found = [*self._link.troubles(), self._config_trouble, *self._feeds.troubles()]
         found += [*self._runtimes.troubles(), self._clock.trouble()]
@@ -287,12 +294,10 @@ def _link_settings(config: Config) -> Settings:
 
 def _limits(config: Config) -> Limits:
     limits = config.limits
-    # What applications send is no leak of a model's: the bodies that arrive, and the calls that wait.
-    least = _LEAST_GROWTH_BYTES + (BODIES_AT_ONCE + 1) * config.serving.body_max_bytes
     return Limits(
         latency_ms=limits.latency_ms or None,
         resident_bytes=limits.resident_bytes or None,
-        growth_bytes=limits.growth_bytes or max(least, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4),
+        growth_bytes=limits.growth_bytes or allotted_bytes() // _GROWTH_SHARE,
         hang_seconds=limits.hang_seconds,
         load_seconds=limits.load_seconds,
     )

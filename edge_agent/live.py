@@ -135,6 +135,7 @@ class LiveModel:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._tenure: _Tenure | None = None
+        self._paused = False
         # In the order in which they began.
         self._leases: dict[Lease, None] = {}
 
@@ -142,9 +143,12 @@ class LiveModel:
         """A lease of the live model, or None when there is none: it is not closed before `end`.
 
         Opens the model again when it is parked, and raises what `reopen` raises, as one failed record. To be called on
-        the thread that runs the model, for that is the one that is blamed when the process ends in it.
+        the thread that runs the model, for that is the one that is blamed when the process ends in it. Waits for the
+        end of a pause.
         """
         with self._lock:
+            while self._paused:
+                self._changed.wait()
             tenure = self._tenure
             if tenure is None:
                 return None
@@ -165,10 +169,16 @@ class LiveModel:
 
     def again(self, lease: Lease) -> bool:
         """Begins `lease`, which has ended, once more. False when what it is of is not live any more, or is parked or
-        was meanwhile: then it has not begun, and never will. To be called as `begin` is."""
+        was meanwhile: then it has not begun, and never will; or in a pause, which it does not wait for. To be called as
+        `begin` is."""
         with self._lock:
             tenure = lease._tenure
-            if tenure is not self._tenure or tenure.session is None or tenure.loaded is not lease.loaded:
+            if (
+                self._paused
+                or tenure is not self._tenure
+                or tenure.session is None
+                or tenure.loaded is not lease.loaded
+            ):
                 return False
             now = time.monotonic()
             tenure.leases += 1
@@ -190,6 +200,8 @@ class LiveModel:
             tenure.count += answered
             tenure.errors += failed
             last = tenure.over and tenure.leases == 0
+            if self._paused:
+                self._changed.notify_all()
         if last:
             _close(tenure)
 
@@ -235,6 +247,22 @@ class LiveModel:
             self._changed.notify_all()
         if before is not None and idle:
             _close(before)
+
+    def pause(self) -> None:
+        """From now on no lease begins, until `resume`."""
+        with self._lock:
+            self._paused = True
+
+    def rests(self, timeout_seconds: float) -> bool:
+        """Whether no lease is under way, after waiting for that for up to `timeout_seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._leases, timeout_seconds)
+
+    def resume(self) -> None:
+        """Ends `pause`."""
+        with self._lock:
+            self._paused = False
+            self._changed.notify_all()
 
     def park(self) -> bool:
         """Closes the live model's session until the next lease, if nobody holds one. Whether it did."""

@@ -19,7 +19,7 @@ class Limits(msgspec.Struct, frozen=True):
     """What a model may take of this device; None: as much as there is.
 
     `latency_ms` is for the median record, of the golden replay and of what comes later. `resident_bytes` is for the
-    agent with all its models, `growth_bytes` for what it has grown by since a model was last loaded. A record that
+    agent with all its models, `growth_bytes` for what it has kept since a model was last loaded. A record that
     takes `hang_seconds`, or a load that takes `load_seconds`, will never end.
     """
 

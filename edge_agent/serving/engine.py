@@ -157,6 +157,11 @@ class ServingEngine:
     def statistics(self, model: str) -> Mapping[int, Statistics]:
         return self._find(model).ledger.versions()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What the calls that wait keep in memory."""
+        return self._backlog.size_bytes
+
     def settle(self) -> None:
         """Brings what the models take within the budget again. To be called now and then."""
         self._residence.settle()

@@ -43,6 +43,11 @@ class Front:
         """When the loop that answers last turned, in monotonic seconds: every 5 seconds at least."""
         return self._http.turned_at
 
+    @property
+    def bodies_bytes(self) -> int:
+        """What the bodies of requests take that arrive or are not answered yet."""
+        return self._http.bodies_bytes
+
     def troubles(self) -> list[Because]:
         """What keeps applications from being served where they should be."""
         found = self._http.troubles

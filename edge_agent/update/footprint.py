@@ -1,8 +1,12 @@
 """How much memory the agent takes, and how much of it came since a model was last loaded."""
 
+import math
 import re
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeAlias
 
 from edge_agent import memory
 
@@ -11,8 +15,17 @@ _ALL, _SHARED = (re.compile(rb"^%s:\s+(\d+) kB$" % name, re.MULTILINE) for name 
 #: What a burst of requests leaves in the allocator is worth looking for from so much on: it takes milliseconds.
 WORTH_BYTES = 32 * 1024 * 1024
 _LONGEST_PAUSE = 31
-#: What is there in so many looks, one after the other, has been kept: what a run needs comes and goes.
-LOOKS = 5
+#: What is there for so long may have been kept, which is worth a rest to know: what a run needs comes and goes, but
+#: where one follows the other, whoever looks finds one under way each time.
+LASTING_SECONDS = 5.0
+#: What is there for so long has been kept, where no rest is to be had.
+RESTLESS_SECONDS = 30.0
+
+Rest: TypeAlias = Callable[[], AbstractContextManager[bool]]
+
+
+def _nothing() -> int:
+    return 0
 
 
 def resident_bytes() -> int:
@@ -24,41 +37,84 @@ def resident_bytes() -> int:
 
 class Footprint:
     """Measures from where things were when what is loaded last changed. What was freed meanwhile is given back to the
-    system first, for it is nobody's leak."""
+    system first, for it is nobody's leak; nor is what requests hold.
 
-    def __init__(self) -> None:
+    Inside `rest` no model is at work, if that is what it gives; `short` says whether little memory is left, with so
+    many bytes resident. Times are in monotonic seconds.
+    """
+
+    def __init__(self, rest: Rest, short: Callable[[int], bool]) -> None:
         self.resident_bytes = 0
         self.grown_bytes = 0
-        """As seen in the last `LOOKS`."""
+        """What it has kept of what it has grown by: only that is more than it may be, whatever comes and goes."""
+        self._rest = rest
+        self._short = short
         self._loaded: object = None
         self._from_bytes = 0
-        self._grown: deque[int] = deque(maxlen=LOOKS)
+        self._seen: deque[tuple[float, int]] = deque()
+        self._rested_at = -math.inf
         self._left = self._pause = 0
         """How many more looks go by before it is tried again, where little was to be had."""
 
-    def measure(self, loaded: object, most_bytes: int | None = None) -> None:
-        """Takes a new look, with `loaded` being all that is in memory now. It may grow by `most_bytes`."""
-        grown = self._look(loaded)
+    def measure(
+        self, loaded: object, now: float, most_bytes: int | None = None, held_bytes: Callable[[], int] = _nothing
+    ) -> None:
+        """Takes a new look, with `loaded` being all that is in memory now. It may grow by `most_bytes` beside what
+        requests hold."""
+        grown = self._look(loaded, held_bytes)
         if grown <= WORTH_BYTES:
             self._left = self._pause = 0
         elif not self._left or (most_bytes is not None and grown > most_bytes):
             before = self.resident_bytes
             memory.give_back()
-            grown = self._look(loaded)
+            grown = self._look(loaded, held_bytes)
             gained = before - self.resident_bytes > WORTH_BYTES
             self._left = self._pause = 0 if gained else min(2 * self._pause + 1, _LONGEST_PAUSE)
         else:
             self._left -= 1
-        self._grown.append(grown)
-        # The first look after a load sees no growth.
-        self.grown_bytes = min(self._grown)
+        self._saw(now, grown)
+        lasting = self._least(now, LASTING_SECONDS)
+        if most_bytes is None or grown <= most_bytes:
+            self.grown_bytes = lasting
+            return
+        short = self._short(self.resident_bytes)
+        if lasting <= most_bytes and not short:
+            self.grown_bytes = lasting
+        elif now - self._rested_at >= LASTING_SECONDS:
+            self._rested_at = now
+            self.grown_bytes = self._kept(loaded, now, held_bytes, LASTING_SECONDS if short else RESTLESS_SECONDS)
 
-    def _look(self, loaded: object) -> int:
+    def _kept(self, loaded: object, now: float, held_bytes: Callable[[], int], seconds: float) -> int:
+        """What is there at rest; where there is none, what has been there for so long."""
+        with self._rest() as at_rest:
+            if at_rest:
+                memory.give_back()
+                grown = self._look(loaded, held_bytes)
+                self._saw(now, grown)
+                return grown
+        return self._least(now, seconds)
+
+    def _look(self, loaded: object, held_bytes: Callable[[], int]) -> int:
         """By how much it has grown."""
         self.resident_bytes = resident_bytes()
+        kept = self.resident_bytes - held_bytes()
         if loaded != self._loaded:
-            self._loaded, self._from_bytes = loaded, self.resident_bytes
-        return max(0, self.resident_bytes - self._from_bytes)
+            self._loaded, self._from_bytes = loaded, kept
+        return max(0, kept - self._from_bytes)
+
+    def _saw(self, now: float, grown: int) -> None:
+        self._seen.append((now, grown))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - RESTLESS_SECONDS:
+            self._seen.popleft()
+
+    def _least(self, now: float, seconds: float) -> int:
+        """What has been there in all looks for so long; 0 where nobody has looked for so long."""
+        least = self._seen[-1][1]
+        for at, grown in reversed(self._seen):
+            least = min(least, grown)
+            if at <= now - seconds:
+                return least
+        return 0
 
 
 def _bytes(line: "re.Pattern[bytes]", status: bytes) -> int:

@@ -1,11 +1,14 @@
 """What all models of a device take together, and whether one of them leaves nothing but the end of the process."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
+from edge_agent.allotment import is_short
 from edge_agent.blackbox import BlackBox
 from edge_agent.core.limits import Limits, suspect
 from edge_agent.update.footprint import Footprint
 from edge_agent.update.reconciler import Reconciler
+from edge_agent.update.rest import resting
 from edge_agent.update.watch import Shared
 from fleet_contract.because import Because
 
@@ -32,7 +35,7 @@ class Awake:
 
 
 class Overview:
-    """Over `reconcilers`, by key, which may change."""
+    """Over `reconcilers`, by key, which may change. `held_bytes` is what requests hold of memory."""
 
     def __init__(
         self,
@@ -40,21 +43,24 @@ class Overview:
         limits: Limits,
         blackbox: BlackBox,
         monotonic: Callable[[], float],
+        held_bytes: Callable[[], int],
     ) -> None:
         self._reconcilers = reconcilers
         self.limits = limits
         self._blackbox = blackbox
         self._monotonic = monotonic
-        self._footprint = Footprint()
+        self._held_bytes = held_bytes
+        self._footprint = Footprint(self._resting, is_short)
         self._updater = Awake(monotonic())
         self._asker = Awake(monotonic())
 
     def shared(self) -> Shared:
         """What all take now, to be asked for before each round."""
-        self._updater.look(self._monotonic())
+        now = self._monotonic()
+        self._updater.look(now)
         live = [one for one in self._reconcilers.values() if one.live is not None]
         loaded = [(one.journal.key, one.live, one.parked) for one in live]
-        self._footprint.measure(loaded, self.limits.growth_bytes)
+        self._footprint.measure(loaded, now, self.limits.growth_bytes, self._held_bytes)
         blamed = suspect(one.journal for one in live)
         return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._updater.since)
 
@@ -82,3 +88,6 @@ class Overview:
                 sentence = f"Loading version {manifest.version} of {key} has taken {seconds:.0f} s: it hangs."
                 return Because("load-hangs", sentence)
         return None
+
+    def _resting(self) -> AbstractContextManager[bool]:
+        return resting([one.slot for one in self._reconcilers.values()])

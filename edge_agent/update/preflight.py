@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from edge_agent.allotment import available_bytes
 from edge_agent.core.limits import UNLIMITED, Limits
 from edge_agent.failures import ArtifactRejected, TryLater, disk_trouble
 from edge_agent.live import Loaded
@@ -16,7 +17,6 @@ from fleet_contract.manifest import Manifest, Tensor
 
 OpenSession: TypeAlias = Callable[[str, Path], Session]
 
-_MEMINFO = Path("/proc/meminfo")
 #: What loading takes besides the artifact itself, in memory, measured for small models.
 _LOAD_BYTES = 16 * 1024 * 1024
 #: ONNX Runtime lays out the memory that runs need when it has seen one: a client's first would meet that.
@@ -113,7 +113,7 @@ class Preflight(msgspec.Struct, frozen=True):
         return str(verdict)
 
     def _check_room(self, manifest: Manifest) -> None:
-        available = _available_bytes()
+        available = available_bytes()
         needed = 2 * manifest.artifact.size_bytes + _LOAD_BYTES
         if available is not None and available < needed:
             raise _short(manifest, f"{available} bytes are available and {needed} are needed")
@@ -184,12 +184,3 @@ def _short(manifest: Manifest, how: str) -> TryLater:
         "Stop something else on this device; it goes on by itself.",
         code="memory-short",
     )
-
-
-def _available_bytes() -> int | None:
-    """What may be allocated without swapping, or None where the kernel does not tell."""
-    try:
-        fields = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None

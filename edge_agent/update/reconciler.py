@@ -107,6 +107,10 @@ class Reconciler:
         return self._journal
 
     @property
+    def slot(self) -> LiveModel:
+        return self._slot
+
+    @property
     def live(self) -> Manifest | None:
         return self._slot.manifest
 

@@ -95,6 +95,7 @@ class Updater:
         opener: OpenSession = open_session,
         now: Callable[[], datetime] = _utcnow,
         monotonic: Callable[[], float] = time.monotonic,
+        held_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Called after each change of `state()`, on the thread that made it; must return soon and not raise."""
@@ -140,7 +141,7 @@ class Updater:
         self._faults: dict[str, tuple[float, Because]] = {}
         self._evicted: dict[str, float] = {}
         self._reconcilers = {key: self._resumed(journal) for key, journal in self._journals.load().items()}
-        self._overview = Overview(self._reconcilers, limits, self._blackbox, monotonic)
+        self._overview = Overview(self._reconcilers, limits, self._blackbox, monotonic, held_bytes)
         # From here on the marks are those of this process: what the last one left is in the journals.
         self._blackbox.begin()
         self._recall()

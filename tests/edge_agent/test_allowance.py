@@ -1,12 +1,14 @@
 """What a model may grow the agent by, where the owner of the device has set nothing."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from edge_agent import config
 from edge_agent.agent import _limits
-from edge_agent.config import Config, Serving
+from edge_agent.allotment import allotted_bytes, available_bytes, is_short
+from edge_agent.config import Config
 
 MEBIBYTE = 1024 * 1024
 
@@ -16,17 +18,59 @@ def on_a_device_of(monkeypatch: pytest.MonkeyPatch, mebibytes: int) -> None:
     monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
 
 
-def test_it_is_a_quarter_of_a_large_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_a_device_of(monkeypatch, 16_384)
-    assert _limits(Config()).growth_bytes == 4096 * MEBIBYTE
+def in_a_group(root: Path, path: str, **bounds: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(f"1:cpu:/other\n0::{path}\n")
+    (root / "proc/meminfo").write_text("MemTotal: 8388608 kB\nMemAvailable: 4194304 kB\n")
+    for group, bound in bounds.items():
+        folder = root / "sys/fs/cgroup" / group.replace("_", "/")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.max").write_text(f"{bound}\n")
+    return root
 
 
-def test_on_a_small_one_what_requests_may_hold_is_held_against_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_a_device_of(monkeypatch, 1024)
-    assert _limits(Config(serving=Serving(body_max_bytes=8 * MEBIBYTE))).growth_bytes == (256 + 5 * 8) * MEBIBYTE
-    assert _limits(Config()).growth_bytes == (256 + 5 * 64) * MEBIBYTE
+@pytest.mark.parametrize("mebibytes", [256, 512, 1024, 16_384])
+def test_it_is_a_quarter_of_any_device(monkeypatch: pytest.MonkeyPatch, mebibytes: int) -> None:
+    monkeypatch.setattr("edge_agent.agent.allotted_bytes", lambda: allotted_bytes(Path("/nowhere")))
+    on_a_device_of(monkeypatch, mebibytes)
+    assert _limits(Config()).growth_bytes == mebibytes * MEBIBYTE // 4
 
 
 def test_who_sets_it_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_device_of(monkeypatch, 1024)
     assert _limits(Config(limits=config.Limits(growth_bytes=7 * MEBIBYTE))).growth_bytes == 7 * MEBIBYTE
+
+
+@pytest.mark.parametrize(
+    ("path", "bounds", "mebibytes"),
+    [
+        ("/a/b", {"a": "max", "a_b": "max"}, 8192),
+        ("/a/b", {"a": "max", "a_b": str(512 * MEBIBYTE)}, 512),
+        ("/a/b", {"a": str(256 * MEBIBYTE), "a_b": str(512 * MEBIBYTE)}, 256),
+        ("/a/b", {"a": str(16_384 * MEBIBYTE)}, 8192),
+        ("/a/b", {"other": str(MEBIBYTE)}, 8192),
+        ("/", {".": str(512 * MEBIBYTE)}, 512),
+        ("/../outside", {"a": str(MEBIBYTE)}, 8192),
+    ],
+)
+def test_a_control_group_may_have_less_than_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, bounds: dict[str, str], mebibytes: int
+) -> None:
+    on_a_device_of(monkeypatch, 8192)
+    assert allotted_bytes(in_a_group(tmp_path, path, **bounds)) == mebibytes * MEBIBYTE
+
+
+def test_memory_is_short_where_little_of_it_is_left_to_the_device_or_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_device_of(monkeypatch, 8192)
+    root = in_a_group(tmp_path, "/a", a=str(512 * MEBIBYTE))
+    assert not is_short(440 * MEBIBYTE, root)
+    assert is_short(450 * MEBIBYTE, root)
+    (root / "sys/fs/cgroup/a/memory.max").write_text("max")
+    assert not is_short(450 * MEBIBYTE, root)
+    (root / "proc/meminfo").write_text(f"MemAvailable: {1000 * 1024} kB\n")
+    assert is_short(0, root)
+    (root / "proc/meminfo").unlink()
+    assert available_bytes(root) is None
+    assert not is_short(0, root)

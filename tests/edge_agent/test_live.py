@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.live import Health, LiveModel, Loaded, Unmarked
 from edge_agent.runtimes.session import Array
+from edge_agent.update.rest import resting
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
 
@@ -333,3 +334,39 @@ def test_a_lease_of_what_is_not_live_or_was_given_back_does_not_begin_again() ->
     assert (session.closed, reopened.closed) == (1, 1)
     assert not live.again(other)
     assert live.leases == 0
+
+
+def test_at_rest_no_lease_is_under_way_and_none_begins() -> None:
+    slot = LiveModel()
+    slot.switch(a_model()[0])
+    lease = slot.begin()
+    assert lease is not None
+    began = threading.Event()
+
+    def another() -> None:
+        with slot.lease():
+            began.set()
+
+    with resting([slot], seconds=0.05) as at_rest:
+        assert not at_rest, "one is under way"
+    ending = threading.Timer(0.05, slot.end, [lease])
+    ending.start()
+    with resting([slot], seconds=5.0) as at_rest:
+        assert at_rest
+        assert not slot.again(lease), "nor does one that was"
+        thread = threading.Thread(target=another)
+        thread.start()
+        assert not began.wait(0.05)
+    assert began.wait(5)
+    thread.join()
+    assert slot.again(lease)
+    slot.end(lease)
+
+
+def test_a_rest_ends_also_where_whoever_looks_fails() -> None:
+    slot = LiveModel()
+    slot.switch(a_model()[0])
+    with pytest.raises(OSError, match="proc"), resting([slot, LiveModel()]):
+        raise OSError("proc")
+    with slot.lease() as loaded:
+        assert loaded is not None

@@ -39,7 +39,11 @@ class _Budget:
 
     def __init__(self, most: int) -> None:
         self._lock = threading.Lock()
-        self._free = most
+        self._most = self._free = most
+
+    @property
+    def taken(self) -> int:
+        return self._most - self._free
 
     def reserve(self, size: int) -> bool:
         with self._lock:
@@ -78,7 +82,7 @@ class HttpServer:
         self._connections_max = connections_max
         self._turned_away = TurnedAway(self._loop)
         self._on_trouble = on_trouble
-        budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
+        self._budget = budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
@@ -94,6 +98,11 @@ class HttpServer:
     def turned_at(self) -> float:
         """When the loop last turned, in monotonic seconds; it does so every 5 seconds at least."""
         return self._loop.turned_at
+
+    @property
+    def bodies_bytes(self) -> int:
+        """What bodies take, from when they begin to arrive until they are answered."""
+        return self._budget.taken
 
     @property
     def troubles(self) -> list[Because]:

@@ -209,7 +209,10 @@ class TestTooMuch:
             assert device.updater.unwell() is None
             assert device.seen() == (Phase.SETTLED, 1)
 
-    def test_memory_that_grows_and_grows_is_a_leak(self, tmp_path: Path, server: BlobServer) -> None:
+    def test_memory_that_grows_and_grows_is_a_leak(
+        self, tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("edge_agent.update.footprint.LASTING_SECONDS", 0.5)
         with second_on_trial(tmp_path, server, Limits(growth_bytes=64 * 1024 * 1024)) as device:
             leak = np.ones(128 * 1024 * 1024, dtype=np.uint8)
             device.until_rejected("memory-leaks")

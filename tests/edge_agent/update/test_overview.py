@@ -1,13 +1,15 @@
 """Who must end the process, and when nobody may be accused."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from edge_agent.core.limits import Limits
 from edge_agent.serving.sealed import Sealed
-from edge_agent.update.footprint import LOOKS, Footprint, resident_bytes
+from edge_agent.update.footprint import LASTING_SECONDS, RESTLESS_SECONDS, Footprint, resident_bytes
 from edge_agent.update.overview import PAUSE_SECONDS, Awake
 from tests.fakes.blob_server import serving
 from tests.fakes.device import running
@@ -37,10 +39,48 @@ def test_who_was_at_work_has_not_paused() -> None:
     assert awake.since == 0.0
 
 
-def looked_at(footprint: Footprint, looks: int = LOOKS, most_bytes: int | None = None) -> int:
-    for _ in range(looks):
-        footprint.measure("one", most_bytes)
-    return footprint.grown_bytes
+class World:
+    """A footprint, a clock that `look` sets forward by a second a time, and models that are as busy as is said."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.at_rest = True
+        self.short = False
+        self.rests = 0
+        self.kept_bytes: int | None = None
+        self.held_bytes = 0
+        self.sizes: int | None = None
+        self.footprint = Footprint(self._rest, lambda _: self.short)
+
+    @contextmanager
+    def _rest(self) -> Iterator[bool]:
+        self.rests += 1
+        busy = self.sizes
+        if self.at_rest and self.kept_bytes is not None:
+            self.sizes = self.kept_bytes
+        yield self.at_rest
+        self.sizes = busy
+
+    def look(self, seconds: float = 0.0, most_bytes: int | None = None, loaded: str = "one", every: float = 1.0) -> int:
+        """What it has grown by after looks for so long."""
+        until = self.now + seconds
+        while True:
+            self.footprint.measure(loaded, self.now, most_bytes, lambda: self.held_bytes)
+            if self.now >= until:
+                return self.footprint.grown_bytes
+            self.now += every
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def told(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """What is resident is what is said."""
+    monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: world.sizes)
+    return world
 
 
 def test_what_clients_have_the_agent_make_for_them_is_held_against_no_model() -> None:
@@ -54,59 +94,116 @@ def test_what_clients_have_the_agent_make_for_them_is_held_against_no_model() ->
     del own
 
 
-def test_growth_counts_from_when_something_else_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = iter([100, *[150] * LOOKS, *[140] * LOOKS, 90, 95])
-    monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: next(sizes))
-    footprint = Footprint()
-    assert looked_at(footprint, LOOKS + 1) == 50
-    for _ in range(LOOKS + 2):
-        footprint.measure("two")
-        assert footprint.grown_bytes == 0, "and what was given back is no debt"
-    assert footprint.resident_bytes == 95
+def test_growth_counts_from_when_something_else_was_loaded(told: World) -> None:
+    told.sizes = 100
+    told.look()
+    told.sizes = 150
+    assert told.look(LASTING_SECONDS + 1) == 50
+    told.sizes = 140
+    assert told.look(LASTING_SECONDS + 1, loaded="two") == 0
+    told.sizes = 90
+    assert told.look(loaded="two") == 0, "and what was given back is no debt"
+    assert told.footprint.resident_bytes == 90
 
 
-def test_what_comes_and_goes_is_no_growth(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = iter([100, *[900] * (LOOKS - 1), 120, *[900] * (LOOKS - 1), 900])
-    monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: next(sizes))
-    footprint = Footprint()
-    footprint.measure("one")
-    assert [looked_at(footprint, 1) for _ in range(2 * LOOKS - 1)] == [*[0] * (LOOKS - 1), *[20] * (LOOKS - 1), 20]
-    sizes = iter([900])
-    assert looked_at(footprint, 1) == 800
+@pytest.mark.parametrize("every", [0.01, 1.0])
+def test_growth_is_what_was_there_for_seconds_however_often_somebody_looks(told: World, every: float) -> None:
+    told.sizes = 100
+    told.look()
+    told.now += 1.0
+    told.sizes = 900
+    assert told.look(LASTING_SECONDS - 2.0, every=every) == 0
+    told.sizes = 120
+    assert told.look(every=every) == 0
+    told.now += 0.5
+    told.sizes = 900
+    assert told.look(LASTING_SECONDS - 1.0, every=every) <= 20
+    assert told.look(2.0, every=every) == 800
 
 
-def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth() -> None:
-    footprint = Footprint()
-    footprint.measure("one")
+def test_unbroken_batches_are_there_at_each_look_and_are_no_growth_at_rest(told: World) -> None:
+    told.sizes = told.kept_bytes = 100
+    told.look(most_bytes=500)
+    told.sizes = 900
+    for _ in range(600):
+        told.now += 1.0
+        assert told.look(most_bytes=500) <= 500
+    assert 0 < told.rests <= 600 / LASTING_SECONDS, "nor is anybody kept waiting all the time"
+
+
+def test_what_is_still_there_at_rest_is_growth_after_seconds(told: World) -> None:
+    told.sizes = told.kept_bytes = 100
+    told.look(most_bytes=500)
+    told.now += 1.0
+    told.sizes, told.kept_bytes = 900, 700
+    assert told.look(LASTING_SECONDS - 1.0, most_bytes=500) <= 500
+    assert told.look(1.0, most_bytes=500) == 600
+    assert told.look(1.0, most_bytes=500) == 600, "until it is known better"
+    assert told.rests == 1
+
+
+def test_where_memory_is_short_it_is_judged_at_once_and_only_at_rest(told: World) -> None:
+    told.short = True
+    told.sizes = told.kept_bytes = 100
+    told.look(most_bytes=500)
+    told.now += 1.0
+    told.sizes = 900
+    assert told.look(most_bytes=500) == 0
+    told.kept_bytes = 700
+    told.now += LASTING_SECONDS
+    assert told.look(most_bytes=500) == 600
+
+
+def test_models_that_never_rest_must_have_kept_it_for_long(told: World) -> None:
+    told.at_rest = False
+    told.sizes = 100
+    told.look(most_bytes=500)
+    told.now += 1.0
+    told.sizes = 900
+    assert told.look(RESTLESS_SECONDS - LASTING_SECONDS, most_bytes=500) <= 500
+    assert told.look(2 * LASTING_SECONDS, most_bytes=500) == 800
+
+
+def test_what_requests_hold_is_no_growth(told: World) -> None:
+    told.sizes = told.kept_bytes = 100
+    told.look(most_bytes=500)
+    told.sizes = told.kept_bytes = 900
+    told.held_bytes = 600
+    assert told.look(3 * LASTING_SECONDS, most_bytes=500) == 200
+    assert told.rests == 0
+    told.held_bytes = 0
+    assert told.look(2 * LASTING_SECONDS, most_bytes=500) == 800
+
+
+def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth(world: World) -> None:
+    world.look()
     # In pieces that the allocator takes from its heap, below one that stays: it gives none of them back by itself.
     burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
-    assert looked_at(footprint) > 64 * MEBIBYTE
+    assert world.look(LASTING_SECONDS + 1) > 64 * MEBIBYTE
     del burst
     with_what_was_freed = resident_bytes()
-    assert looked_at(footprint, 32) < 32 * MEBIBYTE
+    assert world.look(32.0) < 32 * MEBIBYTE
     assert resident_bytes() < with_what_was_freed - 64 * MEBIBYTE
     del stays
 
 
-def test_before_anybody_is_blamed_what_was_freed_is_given_back() -> None:
-    footprint = Footprint()
-    footprint.measure("one")
+def test_before_anybody_is_blamed_what_was_freed_is_given_back(world: World) -> None:
+    world.look()
     burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
     # Nothing is to be had, and it is tried ever more rarely.
-    looked_at(footprint, 8)
+    world.look(8.0)
     del burst
-    assert looked_at(footprint, 1, most_bytes=64 * MEBIBYTE) < 32 * MEBIBYTE
+    assert world.look(most_bytes=64 * MEBIBYTE) < 32 * MEBIBYTE
     del stays
 
 
-def test_what_a_model_keeps_stays_growth() -> None:
-    footprint = Footprint()
-    footprint.measure("one")
+def test_what_a_model_keeps_stays_growth(world: World) -> None:
+    world.look()
     leaked = []
     for _ in range(3):
         leaked += [bytearray(100_000) for _ in range(500)]
-        footprint.measure("one")
-    assert looked_at(footprint) > 128 * MEBIBYTE
+        world.look(1.0)
+    assert world.look(LASTING_SECONDS + 1) > 128 * MEBIBYTE
 
 
 def test_a_load_that_lasts_too_long_hangs_but_not_over_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

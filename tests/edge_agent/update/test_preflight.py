@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.nets import NETS
+from edge_agent.allotment import available_bytes
 from edge_agent.core.limits import Limits
 from edge_agent.failures import ArtifactRejected, TryLater
 from edge_agent.runtimes import open_session
@@ -110,8 +111,9 @@ def test_a_clients_first_record_finds_the_memory_that_it_needs(tmp_path: Path) -
 
 
 def test_memory_that_is_short_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr(preflight, "_MEMINFO", meminfo)
+    meminfo = tmp_path / "proc/meminfo"
+    meminfo.parent.mkdir()
+    monkeypatch.setattr(preflight, "available_bytes", lambda: available_bytes(tmp_path))
     session = Fake((fp32("image", -1, 4),), (fp32("scores", -1, 3),))
     sure = Preflight(lambda *_: session)
     meminfo.write_text("MemTotal:  8000000 kB\nMemAvailable:   1024 kB\n")
