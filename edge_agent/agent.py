@@ -317,7 +317,7 @@ def run(config: Config, load: Callable[[], Config]) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING | {signal.SIGHUP})
     state = StateFolder(config.state_dir)
     try:
-        state.lock()
+        state.lock(systemd.runtime_folder(state.path))
         _run_until_told(Agent(config, state), load)
     finally:
         state.unlock()

@@ -33,8 +33,9 @@ class StateFolder:
                 "Name another with --state DIR, or state_dir in the config; or run as a user who may write there.",
             ) from error
 
-    def lock(self) -> None:
-        """Takes the folder for this process, until it ends. Raises `StateLocked` or `StateUnusable`."""
+    def lock(self, runtime: Path | None = None) -> None:
+        """Takes the folder for this process, until it ends, and notes its `runtime` folder for those who want to reach
+        it. Raises `StateLocked` or `StateUnusable`."""
         self.create()
         try:
             descriptor = self._open_lock()
@@ -46,16 +47,18 @@ class StateFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+            holder, _ = _noted(descriptor)
             os.close(descriptor)
             raise StateLocked(
                 f"Another agent{f' (process {holder})' if holder else ''} runs on {self.path}.",
                 "Stop it first, or give this one a state folder of its own.",
             ) from error
-        # Only to name the holder to the next: a full disk must not keep a device from inferring.
+        # Only to name the holder to others: a full disk must not keep a device from inferring. It takes what lies there
+        # already, so that comes first.
+        note = os.fsencode(f"{os.getpid()}\n{(runtime or self.path).absolute()}\n")
         with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(descriptor, note, 0)
+            os.ftruncate(descriptor, len(note))
         self._lock = descriptor
 
     def _open_lock(self) -> int:
@@ -87,3 +90,23 @@ class StateFolder:
         finally:
             os.close(descriptor)
         return False
+
+    def runtime(self) -> Path | None:
+        """The runtime folder of the agent that holds this one, or None when it could not note it."""
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            _, runtime = _noted(descriptor)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
+        return Path(runtime) if runtime else None
+
+
+def _noted(descriptor: int) -> tuple[str, str]:
+    """The process that holds a folder, and its runtime folder; "" of what is not noted."""
+    process, _, rest = os.fsdecode(os.pread(descriptor, 8192, 0)).partition("\n")
+    return process, rest.partition("\n")[0]

@@ -6,21 +6,22 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_agent import systemd
 from edge_agent.config import Serving
 from edge_agent.doctor.finding import Finding, ok, unknown, warning, wrong
 from edge_agent.state import StateFolder
 
 _TIMEOUT_SECONDS = 5.0
-#: Where the unit has it, whatever this process was started by.
-_UNITS = Path("/run/vedette")
 
 
-def serving(config: Serving, state: StateFolder, units: Path = _UNITS) -> Iterator[Finding]:
+def serving(config: Serving, state: StateFolder) -> Iterator[Finding]:
     """Whether each model answers; nothing when no agent runs, or none is to serve."""
     if not config.enabled or not state.locked():
         return
-    path = _socket(config, state, units)
+    path = _socket(config, state)
+    if path is None:
+        says = "An agent runs, and where applications find it is not known: it could not write to its state folder."
+        yield unknown("serving", says, "Make room on its disk and restart it, or set `socket` below [serving].")
+        return
     try:
         models = _index(path)
     except PermissionError as error:
@@ -39,11 +40,12 @@ def serving(config: Serving, state: StateFolder, units: Path = _UNITS) -> Iterat
         yield ok("serving", f"The agent listens at {path}, and has no model yet.")
 
 
-def _socket(config: Serving, state: StateFolder, units: Path) -> Path:
+def _socket(config: Serving, state: StateFolder) -> Path | None:
     if config.socket:
         return Path(config.socket)
-    usual = units / "vedette.sock"
-    return usual if usual.exists() else systemd.runtime_folder(state.path) / "vedette.sock"
+    # Not where this process would have it: the agent may have been started by another unit, or by hand.
+    runtime = state.runtime()
+    return None if runtime is None else runtime / "vedette.sock"
 
 
 def _index(path: Path) -> dict[str, str]:

@@ -89,7 +89,7 @@ class PahoTransport:
         where = f"{self._broker.host}:{self._broker.port}"
         try:
             context = self._tls() if self._tls is not None else None
-            connection = _Connection(self._address, listener, last_will, context)
+            connection = _Connection(self._address, where, listener, last_will, context)
             connection.open(self._broker)
         except (OSError, ValueError) as error:
             # A ValueError: the name of the broker is none.
@@ -105,7 +105,7 @@ class PahoTransport:
             return Because("broker-unreachable", f"The connection to the broker {where} could not be begun: {error!r}")
         self._connection = connection
         try:
-            return connection.serve(where)
+            return connection.serve()
         except Exception as error:  # noqa: BLE001
             # A broker that breaks the protocol makes paho raise nearly anything; no such thing may silence us for good.
             _log.exception("the connection to the broker %s failed", where)
@@ -118,9 +118,10 @@ class _Connection:
     """One connection to the broker. Its loop runs on the transport's thread; `send` and `leave` on any."""
 
     def __init__(
-        self, address: Address, listener: Listener, last_will: bytes, context: "ssl.SSLContext | None"
+        self, address: Address, where: str, listener: Listener, last_will: bytes, context: "ssl.SSLContext | None"
     ) -> None:
         self._address = address
+        self._where = where
         self._listener = listener
         self._ended: Because | None = None
         self._ready = False
@@ -134,6 +135,7 @@ class _Connection:
         client = self._client
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
         client.will_set(topic(address, Channel.REPORT), last_will, qos=1)
+        self._over_tls = context is not None
         if context is not None:
             client.tls_set_context(context)
         # Without somebody to register with, paho writes to the socket on whichever thread sends, and runs callbacks
@@ -144,7 +146,7 @@ class _Connection:
         """Raises OSError."""
         self._client.connect(broker.host, broker.port, KEEP_ALIVE_SECONDS, clean_start=True)
 
-    def serve(self, where: str) -> Because:
+    def serve(self) -> Because:
         """Runs the connection to its end, and says why it ended. Once."""
         client = self._client
         client.on_connect = self._on_connect
@@ -152,24 +154,24 @@ class _Connection:
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         try:
-            return self._until_its_end(where)
+            return self._until_its_end()
         finally:
             # This and the client know each other: as long as they do, sockets and buffers of what has ended stay until
             # the garbage collector comes by, which is after some dozen reconnects.
             client.on_connect = client.on_subscribe = client.on_message = client.on_disconnect = None
 
-    def _until_its_end(self, where: str) -> Because:
+    def _until_its_end(self) -> Because:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while True:
             code = self._client.loop(1.0)
             if self._ended is not None:
                 return self._ended
             if code != MQTT_ERR_SUCCESS:
-                return Because("broker-lost", f"The connection to the broker {where} was lost: {error_string(code)}")
+                return self._lost(error_string(code))
             if not self._ready and time.monotonic() > deadline:
                 self._client.disconnect()
                 return Because(
-                    "broker-silent", f"The broker {where} did not answer within {READY_TIMEOUT_SECONDS:.0f} s"
+                    "broker-silent", f"The broker {self._where} did not answer within {READY_TIMEOUT_SECONDS:.0f} s"
                 )
 
     def send(self, channel: Channel, payload: bytes) -> bool:
@@ -219,4 +221,14 @@ class _Connection:
         self, _client: Client, _data: None, _flags: DisconnectFlags, reason: ReasonCode, _properties: Properties | None
     ) -> None:
         if self._ended is None:
-            self._ended = Because("broker-lost", f"The connection to the broker was lost: {reason}")
+            self._ended = self._lost(str(reason))
+
+    def _lost(self, why: str) -> Because:
+        if self._ready:
+            return Because("broker-lost", f"The connection to the broker {self._where} was lost: {why}")
+        # With TLS 1.3 a client is done before its certificate was looked at.
+        perhaps = "it may not take this device's certificate, and its log" if self._over_tls else "its log"
+        return Because(
+            "broker-lost",
+            f"The broker {self._where} hung up before it took the connection ({why}): {perhaps} says why.",
+        )

@@ -54,3 +54,15 @@ def test_on_a_disk_that_may_only_be_read_no_agent_begins(tmp_path: Path, monkeyp
     read_only(monkeypatch)
     with pytest.raises(StateUnusable, match="Cannot write"):
         StateFolder(tmp_path).lock()
+
+
+def test_who_holds_it_is_noted_with_where_it_can_be_reached(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    assert StateFolder(folder).runtime() is None
+    for runtime in (Path("/run/a-folder-with-a-long-name"), Path("/run/b"), None):
+        state = StateFolder(folder)
+        state.lock(runtime)
+        assert StateFolder(folder).runtime() == (runtime or folder)
+        with pytest.raises(StateLocked, match=f"process {os.getpid()}\\)"):
+            StateFolder(folder).lock()
+        state.unlock()

@@ -4,9 +4,11 @@ import errno
 import queue
 import socket
 import ssl
+import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 from edge_agent.errors import StateUnusable
 from edge_agent.join import _certificate_request, device_key
 from edge_agent.state import StateFolder
-from edge_agent.transport import tls
+from edge_agent.transport import backoff, tls
 from edge_agent.transport.paho import PahoTransport
 from fleet_contract.because import Because
 from fleet_contract.join import Broker, Identity
@@ -51,10 +53,26 @@ def joined(folder: Path, authority: Authority, trusts: Authority) -> tuple[Ident
     return Identity("default", "press-1", "", broker, (), (), certificate, trusts.certificate, "cpu-vnni", NOW), state
 
 
+def hang_up(peer: ssl.SSLSocket, how: str) -> None:
+    with suppress(OSError), peer:
+        match how:
+            case "with a farewell":
+                peer.settimeout(0.1)
+                peer.unwrap()
+            case "without a word":
+                pass
+            case "with a reset":
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @contextmanager
-def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[tuple[int, list[str]]]:
-    """Ends TLS for a broker that knows none; gives the port, and the names of those that were let in."""
+def tls_in_front_of(
+    port: int, context: ssl.SSLContext, hanging_up: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """Ends TLS for a broker that knows none, and first hangs up on so many as soon as TLS is up; gives the port, and
+    the names of those that were let in."""
     names: list[str] = []
+    ways = list(hanging_up)
     threads: list[threading.Thread] = []
 
     def pipe(source: socket.socket, sink: socket.socket) -> None:
@@ -79,6 +97,9 @@ def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[tuple[int, l
                 peer = context.wrap_socket(raw, server_side=True)
             except OSError:
                 raw.close()
+                continue
+            if ways:
+                hang_up(peer, ways.pop(0))
                 continue
             names.append(dict(part[0] for part in peer.getpeercert()["subject"])["commonName"])
             behind = socket.create_connection(("127.0.0.1", port))
@@ -115,6 +136,48 @@ def test_a_device_is_let_in_by_its_own_certificate(tmp_path, authority):
         transport.close(b"bye", 5)
     # On a busy machine the first try may be given up; whoever comes, comes by this name.
     assert set(names) == {"press-1"}
+
+
+@pytest.mark.parametrize("how", ["with a farewell", "without a word", "with a reset"])
+def test_a_broker_that_hangs_up_right_after_tls_is_said_to_be_lost_and_tried_until_it_stays(
+    tmp_path, authority, monkeypatch, how
+):
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.05)
+    who, state = joined(tmp_path / "state", authority, authority)
+    port, context = free_port(), server_context(tmp_path, authority, NOW)
+    with rumqttd(tmp_path, port), tls_in_front_of(port, context, [how] * 3) as (front, names):
+        heard = Heard()
+        transport = PahoTransport(
+            Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
+        )
+        transport.start(heard, lambda: b"lost")
+        ends = [heard.ends.get(timeout=20) for _ in range(3)]
+        assert {one.code for one in ends} == {"broker-lost"}
+        for one in ends:
+            assert f"The broker 127.0.0.1:{front} hung up before it took the connection" in one.sentence
+            assert "may not take this device's certificate" in one.sentence
+        heard.connections.get(timeout=20)
+        assert transport.send(Channel.REPORT, b"hello")
+        transport.close(b"bye", 5)
+    assert set(names) == {"press-1"}
+
+
+@pytest.mark.parametrize("how", ["with a farewell", "without a word", "with a reset"])
+def test_to_stop_waits_for_no_broker_that_hangs_up(tmp_path, authority, how):
+    who, state = joined(tmp_path / "state", authority, authority)
+    context = server_context(tmp_path, authority, NOW)
+    with tls_in_front_of(1, context, [how] * 100) as (front, _):
+        heard = Heard()
+        transport = PahoTransport(
+            Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
+        )
+        transport.start(heard, lambda: b"lost")
+        heard.ends.get(timeout=20)
+        assert not transport.send(Channel.REPORT, b"hello"), "nobody was there to take it"
+        began = time.monotonic()
+        transport.close(b"bye", 5)
+        assert time.monotonic() - began < 2
+    assert heard.connections.empty()
 
 
 @pytest.mark.parametrize("stranger", ["device", "broker"])
