@@ -1,9 +1,9 @@
 """The hub's database: SQLite or PostgreSQL behind one session, migrated to what this version expects."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, DateTime, Dialect, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
@@ -23,6 +23,7 @@ from cloud_hub.errors import CannotStart
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: Of all that lock something in a PostgreSQL that we may share, this number is ours.
 _MIGRATION_LOCK = 0x76656465747465
+_ASKING = timedelta(seconds=2)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -126,6 +127,15 @@ def upsert(session: Session, table: Any) -> postgresql.Insert | sqlite.Insert:
     """An INSERT into `table` (a SQLModel class) that takes `.on_conflict_do_update` or `.on_conflict_do_nothing`."""
     dialect: Literal["sqlite", "postgresql"] | str = session.get_bind().dialect.name
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
+def clock_ahead(session: Session, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> timedelta:
+    """How far this host's clock (`now`) is ahead of the database's, the one that all hubs share; 0 where it is less
+    than asking may take. Who has SQLite open is on one host."""
+    if session.get_bind().dialect.name == "sqlite":
+        return timedelta(0)
+    ahead: timedelta = now() - session.execute(select(func.clock_timestamp())).scalar_one()
+    return ahead if abs(ahead) >= _ASKING else timedelta(0)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

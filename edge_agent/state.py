@@ -53,12 +53,10 @@ class StateFolder:
                 f"Another agent{f' (process {holder})' if holder else ''} runs on {self.path}.",
                 "Stop it first, or give this one a state folder of its own.",
             ) from error
-        # Only to name the holder to others: a full disk must not keep a device from inferring. It takes what lies there
-        # already, so that comes first.
-        note = os.fsencode(f"{os.getpid()}\n{(runtime or self.path).absolute()}\n")
+        # Only to name the holder to others: a full disk must not keep a device from inferring. What is left of a longer
+        # note of before comes after the two lines, and nobody reads it.
         with contextlib.suppress(OSError):
-            os.pwrite(descriptor, note, 0)
-            os.ftruncate(descriptor, len(note))
+            os.pwrite(descriptor, os.fsencode(f"{os.getpid()}\n{(runtime or self.path).absolute()}\n"), 0)
         self._lock = descriptor
 
     def _open_lock(self) -> int:

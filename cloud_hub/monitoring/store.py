@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, delete, func, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
-from cloud_hub.database import upsert
+from cloud_hub.database import clock_ahead, upsert
 from cloud_hub.devices.tables import Device
 from cloud_hub.monitoring.evidence import Counted, Evidence, Tally, tally
 from cloud_hub.monitoring.sampling import WITNESSES, Sample
@@ -28,7 +28,8 @@ _SLICE_MS = SLICE_SECONDS * 1000
 _CHUNK = 500
 #: So many windows are in memory at once, where a reading begins with all that there are.
 _ROWS = 2_000
-#: Among writers, one that took its numbers earlier may commit later, but never by as much as this.
+#: Among writers, one that took its numbers earlier may commit later, but never by as much as this, by the database's
+#: clock.
 SETTLED_AFTER = timedelta(seconds=30)
 #: A device whose clock is further ahead has no place in a chart, and its slices would never grow old.
 CLOCK_AHEAD = timedelta(hours=1)
@@ -79,6 +80,8 @@ class Slice:
 def insert(session: Session, arrived: Sequence[Arrived]) -> int:
     """Keeps those windows that are not here yet, and adds them to the slices. Gives how many were new."""
     new: list[Arrived] = []
+    # What has aged is settled, whichever hub it came to: so they go by one clock.
+    ahead = clock_ahead(session)
     # Through the connection: the session would make an ORM statement of it, at twice the time.
     connection, table = session.connection(), SQLModel.metadata.tables["windows"]
     key = (table.c.device, table.c.boot, table.c.sequence)
@@ -86,7 +89,7 @@ def insert(session: Session, arrived: Sequence[Arrived]) -> int:
     # In order of the key, so that two writers of the same windows wait for each other and never in a ring.
     named = {(one.device, one.boot, one.window.sequence): one for one in arrived}
     for chunk in _chunks(sorted(named)):
-        written = connection.execute(statement, [_row(named[name]) for name in chunk])
+        written = connection.execute(statement, [_row(named[name], ahead) for name in chunk])
         new.extend(named[device, boot, sequence] for device, boot, sequence in written)
     _add_to_slices(session, new)
     return len(new)
@@ -279,7 +282,7 @@ def forget(session: Session, before: datetime) -> int:
     return int(gone.rowcount)  # type: ignore[attr-defined]  # a DELETE's result is a CursorResult
 
 
-def _row(one: Arrived) -> dict[str, Any]:
+def _row(one: Arrived, ahead: timedelta) -> dict[str, Any]:
     window = one.window
     return {
         "device": one.device,
@@ -291,7 +294,7 @@ def _row(one: Arrived) -> dict[str, Any]:
         "digest": window.digest,
         "started_at_ms": window.started_at_ms,
         "ended_at_ms": window.ended_at_ms,
-        "ingested_at": one.ingested_at,
+        "ingested_at": one.ingested_at - ahead,
         "records": window.count,
         "errors": window.errors,
         "latency": _text(window.latency),

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from cloud_hub.database import Database
+from cloud_hub.database import Database, clock_ahead
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import memory_of
 from cloud_hub.monitoring.reader import EvidenceReader
@@ -29,6 +29,11 @@ def arrived(
     **changes: object,
 ) -> list[Arrived]:
     return [Arrived(device, "b0", ingested_at or at, window(one, started_at=at, **changes)) for one in sequences]
+
+
+def now(off: timedelta) -> datetime:
+    """What a clock says that is off by so much."""
+    return datetime.now(UTC) + off
 
 
 def insert(database: Database, windows: Sequence[Arrived]) -> int:
@@ -191,6 +196,25 @@ class TestReadingOn:
             if committed in looks:
                 assert self.read(reader, database) == evidence(database, version=1)
         assert self.read(reader, database).total.windows == 6
+
+    @pytest.mark.parametrize("ahead", [-2 * SETTLED_AFTER, 2 * SETTLED_AFTER])
+    def test_it_finds_windows_of_a_slower_hub_though_anothers_clock_is_wrong(
+        self, reader: EvidenceReader, database: Database, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+    ) -> None:
+        if database.is_sqlite:
+            pytest.skip("all who have a file open are on one host, with one clock")
+        # The first is written, and late to be committed; the second comes to the same hub, the third to another one.
+        for sequence, clock in ((1, timedelta(0)), (2, timedelta(0)), (3, ahead)):
+            with monkeypatch.context() as patched:
+                patched.setattr(store, "clock_ahead", lambda session, off=clock: clock_ahead(session, lambda: now(off)))
+                insert(database, arrived(sequence, ingested_at=now(clock)))
+        with database.session() as session:
+            numbered = [row.model_dump() for row in session.execute(select(TelemetryWindow)).scalars()]
+            session.execute(delete(TelemetryWindow))
+        for found, late in enumerate((1, 2, 0), 1):
+            with database.session() as session:
+                session.execute(TelemetryWindow.__table__.insert(), [numbered[late]])  # type: ignore[attr-defined]
+            assert self.read(reader, database).total.windows == found
 
     def test_it_reads_no_window_twice(self, reader: EvidenceReader, database: Database) -> None:
         insert(database, arrived(1, 2))
