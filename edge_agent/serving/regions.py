@@ -9,12 +9,15 @@ import os
 import re
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from edge_agent.serving.port import InputWrong, Overloaded
+from edge_agent.serving.aside import Aside
+from edge_agent.serving.port import InputWrong
 from edge_agent.serving.sealed import Sealed
+from edge_agent.serving.vault import Vault
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is, by its specification
 #: A region keeps a file open.
@@ -46,13 +49,17 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
 
 
 class Regions:
-    """What is registered, by name. All sealed memory together is at most `sealed_max_bytes`."""
+    """What is registered, by name. All sealed memory together is at most `sealed_max_bytes`. It is given back `aside`,
+    where it is also to be made: before what is to be made later."""
 
     def __init__(self, folder: Path = SHARED_MEMORY, *, sealed_max_bytes: int = 64 * 1024 * 1024) -> None:
+        self.aside = Aside()
         self._folder = folder
-        self._sealed_max_bytes = sealed_max_bytes
+        self._vault = Vault(sealed_max_bytes)
         self._lock = threading.Lock()
         self._open: dict[str, Entry] = {}
+        # The names of what is being made.
+        self._coming: set[str] = set()
 
     def register(self, region: Region) -> None:
         """Opens `region`. Raises `InputWrong`."""
@@ -73,29 +80,29 @@ class Regions:
             raise
 
     def create(self, name: str, byte_size: int) -> tuple[Entry, int]:
-        """Makes memory, sealed, and registers it. With it comes its file, to be handed to a client and closed. Raises
-        `InputWrong` or `Overloaded`."""
-        if not name or not 0 < byte_size <= self._sealed_max_bytes:
-            raise InputWrong(
-                f"Region {name!r} is to have {byte_size} bytes.", f"Ask for at most {self._sealed_max_bytes}."
-            )
+        """Makes memory, sealed, and registers it. With it comes its file, to be handed to a client and closed. Takes
+        long, and keeps nobody from other regions. Raises `InputWrong` or `Overloaded`."""
+        most_bytes = self._vault.most_bytes
+        if not name or not 0 < byte_size <= most_bytes:
+            raise InputWrong(f"Region {name!r} is to have {byte_size} bytes.", f"Ask for at most {most_bytes}.")
         with self._lock:
             self._check_new(name)
-            taken = sum(one.region.byte_size for one in self._open.values() if one.sealed is not None)
-            if taken + byte_size > self._sealed_max_bytes:
-                raise Overloaded(
-                    f"{taken} of {self._sealed_max_bytes} bytes of sealed memory are taken.",
-                    "Unregister what you do not need, or register shared memory of your own.",
-                )
-            sealed = Sealed(byte_size)
-            entry = self._open[name] = Entry(Region(name, "", 0, byte_size), sealed=sealed)
-            return entry, sealed.descriptor
+            self._coming.add(name)
+        sealed: Sealed | None = None
+        try:
+            sealed = self._vault.make(byte_size)
+        finally:
+            with self._lock:
+                self._coming.remove(name)
+                if sealed is not None:
+                    entry = self._open[name] = Entry(Region(name, "", 0, byte_size), sealed=sealed)
+        return entry, sealed.descriptor
 
     def _check_new(self, name: str) -> None:
         # As Triton does: who registers again must say that the first is over.
-        if name in self._open:
+        if name in self._open or name in self._coming:
             raise InputWrong(f"Region {name!r} is registered already.", "Unregister it first.")
-        if len(self._open) >= REGIONS_MAX:
+        if len(self._open) + len(self._coming) >= REGIONS_MAX:
             raise InputWrong(f"{REGIONS_MAX} regions are registered.", "Unregister some first.")
 
     def _opened(self, region: Region) -> int:
@@ -115,16 +122,18 @@ class Regions:
     def unregister(self, name: str = "") -> None:
         """Closes the region `name`, or all. One that is not there is no error, as with Triton."""
         with self._lock:
-            for one in [name] if name else list(self._open):
-                if (entry := self._open.pop(one, None)) is not None:
-                    _close(entry)
+            found = [self._open.pop(one, None) for one in ([name] if name else list(self._open))]
+        for entry in found:
+            if entry is not None:
+                self._close(entry)
 
     def drop(self, entry: Entry) -> None:
         """Closes `entry`, if it is still what is registered by its name."""
         with self._lock:
-            if self.holds(entry):
-                del self._open[entry.region.name]
-                _close(entry)
+            if not self.holds(entry):
+                return
+            del self._open[entry.region.name]
+        self._close(entry)
 
     def holds(self, entry: Entry) -> bool:
         """Whether `entry` is what is registered by its name."""
@@ -181,6 +190,13 @@ class Regions:
         finally:
             os.close(descriptor)
 
+    def _close(self, entry: Entry) -> None:
+        """Nobody finds it any more."""
+        if entry.sealed is None:
+            os.close(entry.descriptor)
+        else:
+            self.aside.do_first(partial(self._vault.give_back, entry.sealed))
+
     def _holding(self, tensor: str, name: str, offset: int, size: int) -> Entry:
         entry = self._open.get(name)
         if entry is None:
@@ -208,10 +224,3 @@ def _shortened(region: Region) -> InputWrong:
 def _check_size(region: Region, descriptor: int) -> None:
     if region.offset + region.byte_size > os.fstat(descriptor).st_size:
         raise _shortened(region)
-
-
-def _close(entry: Entry) -> None:
-    if entry.sealed is None:
-        os.close(entry.descriptor)
-    else:
-        entry.sealed.close()

@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -62,6 +63,9 @@ class Terms(msgspec.Struct, frozen=True):
     body_max_bytes: int
     hosts: frozenset[str] | None
     """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
+    lend: Callable[[Callable[[], None]], None]
+    """Has a call that makes memory made on a thread that serves nobody, once the memory of those who are gone is free
+    again."""
     reserve: Callable[[int], bool]
     """Whether a body of so many bytes may be read now; a negative number gives that many back."""
     ended: Callable[["Connection"], None]
@@ -87,6 +91,7 @@ class Connection:
         "_gone",
         "_head_only",
         "_last",
+        "_lends",
         "_loop",
         "_out",
         "_reserved",
@@ -123,6 +128,7 @@ class Connection:
         self._ticket: Ticket | None = None
         self._closing = False
         self._last = False
+        self._lends = False
         self.closed = False
         self.idle_since = time.monotonic()
         self._heard()
@@ -132,6 +138,15 @@ class Connection:
     def idle(self) -> bool:
         """Whether no request is under way."""
         return not (self._busy or self._out or self._rest or self._arriving or self._closing)
+
+    @property
+    def lends(self) -> bool:
+        """Whether memory was made for it, or is being made."""
+        return self._lends
+
+    def fileno(self) -> int:
+        """As a socket has it."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Ends it, and what is asked for on it."""
@@ -345,12 +360,25 @@ class Connection:
 
     def respond(self, response: Response) -> None:
         """Sends the answer to what was handed over last. On any thread."""
+        if response.memory is not None:
+            self._lends = True
+            self._terms.lend(partial(self._lend, response, response.memory))
+            return
         self._sending = True
         if self._gone:
             self._ended()
             return
-        if response.memory is not None:
-            response = self._with_memory(response, response.memory)
+        self._tell(response)
+
+    def _lend(self, response: Response, memory: Callable[[], Holding]) -> None:
+        """The same with memory, on a thread that others need not wait for."""
+        self._sending = True
+        if self._gone:
+            self._ended()
+            return
+        self._tell(self._with_memory(response, memory))
+
+    def _tell(self, response: Response) -> None:
         self._give_back()
         if response.closes:
             self._closing = True
@@ -359,7 +387,7 @@ class Connection:
         try:
             self._out.send_parts(parts)
         except MemoryNotTaken as error:
-            self.respond(answer_to(error))
+            self._tell(answer_to(error))
             return
         except OSError:
             self._gone = True
@@ -381,6 +409,8 @@ class Connection:
         self._sending = False
         self._busy = False
         if self._gone:
+            # Now, and not in the loop's time: what was made for who is gone may be waited for.
+            self._out.close()
             self._loop.soon(self.close)
         elif self._out or self._waiting or self._rest or self._closing:
             self._loop.soon(self._answered)

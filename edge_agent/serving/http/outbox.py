@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.response import Part
@@ -66,10 +67,11 @@ class Outbox:
         return not self._parts
 
     def close(self) -> None:
-        """Nothing is sent any more."""
+        """Nothing is sent any more. On any thread, also on two at once."""
         self._parts = []
-        for one in self._holdings:
-            one.end()
+        with suppress(IndexError):
+            while True:
+                self._holdings.pop().end()
 
     def _sent(self, parts: Sequence[Part]) -> int:
         handing = self._handing

@@ -50,6 +50,7 @@ class Routes:
     """Answers requests with `engine`. Safe for any thread."""
 
     def __init__(self, engine: Engine, regions: Regions) -> None:
+        self.aside = regions.aside
         self._engine = engine
         self._regions = regions
         self._inference: ModuleType | None = None

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import select
 import socket
 import threading
 import time
@@ -77,6 +78,7 @@ class HttpServer:
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = Loop()
+        self._aside = routes.aside
         self._path = path
         self._connections: dict[Connection, None] = {}
         self._connections_max = connections_max
@@ -86,7 +88,9 @@ class HttpServer:
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
-            return Terms(routes.handle, routes.usual, body_max_bytes, hosts, budget.reserve, self._ended, crowd)
+            return Terms(
+                routes.handle, routes.usual, body_max_bytes, hosts, self._lend, budget.reserve, self._ended, crowd
+            )
 
         self._places = []
         if path is not None:
@@ -200,6 +204,17 @@ class HttpServer:
         if idle is not None:
             idle.close()
         return idle is not None
+
+    def _lend(self, call: Callable[[], None]) -> None:
+        """A client that comes again at once, and asks for the name that it had, is not told that it has it already: of
+        whoever is gone this thread may hear only later."""
+        lending = {one.fileno(): one for one in self._connections if one.lends}
+        poll = select.poll()
+        for fd in lending:
+            poll.register(fd, 0)
+        for fd, _events in poll.poll(0):
+            lending[fd].close()
+        self._aside.do(call)
 
     def _ended(self, connection: Connection) -> None:
         self._connections.pop(connection, None)

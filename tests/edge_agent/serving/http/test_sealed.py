@@ -5,12 +5,15 @@ import fcntl
 import mmap
 import os
 import socket
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_agent.serving import vault
 from edge_agent.serving.http.holding import Holding
+from edge_agent.serving.sealed import Sealed
 from fleet_client.demo.programs import free_port
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import FakeEngine, takes
@@ -174,7 +177,8 @@ def test_it_ends_with_the_connection_that_it_was_made_for(server, engine):
     reply = other.infer(asked())
     assert reply.status == 400
     assert "No shared memory region 'r'" in reply.error
-    assert memory.pages == 0, "nothing is kept for whoever still has it mapped"
+    # Nothing is kept for whoever still has it mapped.
+    until(lambda: memory.pages == 0)
 
 
 def test_what_is_unregistered_while_a_model_reads_it_is_no_answer(wire, engine, server, monkeypatch):
@@ -230,6 +234,76 @@ def test_a_name_that_others_have_taken_since_stays_theirs(server):
     owner.close()
     until(lambda: len(server.server._connections) == 1)
     assert [one.name for one in server.regions.registered()] == ["r"]
+
+
+class Slow:
+    """Memory that is not made before `go`."""
+
+    def __init__(self, monkeypatch):
+        self.go, self.begun = threading.Event(), threading.Semaphore(0)
+        monkeypatch.setattr(vault, "Sealed", self._made)
+
+    def _made(self, size):
+        self.begun.release()
+        assert self.go.wait(10)
+        return Sealed(size)
+
+
+def ask_for(wire, size=LIMIT, name="r"):
+    wire.send(request("POST", f"/v2/systemsharedmemory/region/{name}/create", b'{"byte_size": %d}' % size))
+
+
+def test_while_it_is_made_nobody_else_waits(wire, server, tmp_path, monkeypatch):
+    slow, other = Slow(monkeypatch), server.wire()
+    (tmp_path / "shm/own").write_bytes(bytes(64))
+    ask_for(wire)
+    assert slow.begun.acquire(timeout=10)
+    assert other.get("/v2/health/live").status == 200
+    place = {"key": "own", "offset": 0, "byte_size": 64}
+    assert other.post("/v2/systemsharedmemory/region/own/register", place).status == 200
+    server.regions.write(b"x", "image", "own", 0)
+    assert "registered already" in other.post("/v2/systemsharedmemory/region/r/register", place).error
+    slow.go.set()
+    assert wire.reply().json["byte_size"] == LIMIT
+
+
+def test_who_has_left_while_it_was_made_leaves_nothing_behind(server, monkeypatch):
+    slow, wire = Slow(monkeypatch), server.wire()
+    before = open_files()
+    ask_for(wire)
+    assert slow.begun.acquire(timeout=10)
+    wire.close()
+    slow.go.set()
+    until(lambda: server.regions.registered() == [] and not server.server._connections)
+    until(lambda: open_files() <= before)
+    Memory(server.wire(), size=LIMIT)
+
+
+def test_who_leaves_and_comes_again_at_once_gets_what_it_had(server):
+    for _ in range(20):
+        wire = server.wire()
+        Memory(wire, size=LIMIT)
+        wire.close()
+
+
+def test_also_before_the_loop_has_heard_that_it_has_left(server, monkeypatch):
+    wire = server.wire()
+    Memory(wire, size=LIMIT)
+    (first,) = server.server._connections
+    monkeypatch.setattr(first, "_watched", False)
+    server.server._loop.forget(first.fileno())
+    wire.close()
+    Memory(server.wire(), size=LIMIT)
+
+
+def test_also_while_what_it_had_asked_for_is_still_being_made(server, monkeypatch):
+    slow, wire, again = Slow(monkeypatch), server.wire(), server.wire()
+    ask_for(wire)
+    assert slow.begun.acquire(timeout=10)
+    wire.close()
+    ask_for(again)
+    slow.go.set()
+    assert again.reply().status == 200
 
 
 def test_there_is_a_bound_to_all_together(wire, server):
