@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent import inventory
-from edge_agent.update.footprint import resident_bytes
+from edge_agent.update.footprint import own_and_shared
 from fleet_contract.bounds import COLDEST_C, HOTTEST_C
 
 _PEAK = re.compile(rb"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
@@ -15,7 +15,8 @@ _ROOT = Path("/")
 
 
 class Strain(NamedTuple):
-    """`memory_bytes` is the agent's peak since the reading before; `temperature_c` of the hottest sensor, if any."""
+    """`memory_bytes` is the agent's peak since the reading before, without what it shares with clients; `temperature_c`
+    of the hottest sensor, if any."""
 
     memory_bytes: int = 0
     temperature_c: float | None = None
@@ -27,6 +28,7 @@ class Gauge:
     def __init__(self, root: Path = _ROOT) -> None:
         self._root = root
         self._proc = root / "proc/self"
+        self._shared_bytes = 0
 
     def read(self) -> Strain:
         """The strain since the last reading, or since the start of the process."""
@@ -41,4 +43,9 @@ class Gauge:
         except OSError:
             # Where the peak cannot be reset it is that of the whole life, which says nothing of a window.
             found = None
-        return resident_bytes() if found is None else int(found[1]) * 1024
+        own, shared = own_and_shared()
+        # The peak has what clients had made in it, which says nothing of a model. Where that has changed meanwhile, no
+        # model is accused of it.
+        most_shared = max(shared, self._shared_bytes)
+        self._shared_bytes = shared
+        return own if found is None else max(own, int(found[1]) * 1024 - most_shared)

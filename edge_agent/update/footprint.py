@@ -31,8 +31,15 @@ def _nothing() -> int:
 def resident_bytes() -> int:
     """Of this process, all models together. Not what it shares with others, which clients have it make
     (`serving/sealed.py`): that would be held against a model."""
+    own, _ = own_and_shared()
+    return own
+
+
+def own_and_shared() -> tuple[int, int]:
+    """What is resident of the process's own memory, and of what it shares, in bytes."""
     status = _STATUS.read_bytes()
-    return _bytes(_ALL, status) - _bytes(_SHARED, status)
+    shared = _bytes(_SHARED, status)
+    return _bytes(_ALL, status) - shared, shared
 
 
 class Footprint:

@@ -40,6 +40,31 @@ def test_it_reads_the_peak_since_the_reading_before_and_not_that_of_the_whole_li
     assert after < before + 48 * MEGABYTE
 
 
+#: Models are compared by it: a site whose client has memory made has no worse a model.
+_LENT = """
+from edge_agent.serving.sealed import Sealed
+from edge_agent.telemetry.gauge import Gauge
+gauge = Gauge()
+gauge.read()
+before = gauge.read().memory_bytes
+made = Sealed(64 * 1024 * 1024)
+print(before, gauge.read().memory_bytes, gauge.read().memory_bytes)
+large = bytearray(b"x") * (64 * 1024 * 1024)
+del large
+print(gauge.read().memory_bytes)
+made.close()
+print(gauge.read().memory_bytes)
+"""
+
+
+def test_what_clients_have_made_is_in_no_peak_and_the_agents_own_is() -> None:
+    said = subprocess.run([sys.executable, "-c", _LENT], check=True, capture_output=True, text=True).stdout
+    before, made, lent, own, given_back = map(int, said.split())
+    for peak in (made, lent, given_back):
+        assert peak < before + 16 * MEGABYTE
+    assert own >= before + 48 * MEGABYTE
+
+
 def test_where_the_kernel_tells_no_peak_it_is_what_is_taken_now(tmp_path: Path) -> None:
     assert abs(Gauge(tmp_path).read().memory_bytes - resident_bytes()) < 16 * MEGABYTE
 
