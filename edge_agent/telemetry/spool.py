@@ -60,13 +60,13 @@ class Spool:
         #: What a lane keeps though a more precious one needs room.
         self._floors = {Lane.WINDOWS: 0, Lane.EVENTS: segment_bytes}
         self.trouble: Because | None = None
-        """Why the last record could not be kept, until one is."""
+        """Why the last record of a lane that is open could not be kept, until one is."""
         self._full = False
         self._queues = {
             lane: DiskQueue(folder / lane.value, lane, owner, boot, size_bytes) for lane, size_bytes in sizes.items()
         }
         #: Once a start: a disk that reads no folder at all must not cost what an earlier start has put aside.
-        self._put_aside: set[Lane] = set()
+        self._put_aside: dict[Lane, Because] = {}
         #: How many of this start's losses were noticed, and what is told of them.
         self._noticed: Counter[tuple[Lane, str]] = Counter()
         self._losses: dict[tuple[Lane, str], Loss] = {}
@@ -75,7 +75,7 @@ class Spool:
                 pass
 
     def append(self, window: Window) -> bool:
-        """Keeps `window` under the next sequence of this boot. False when it had to be dropped: see `trouble`."""
+        """Keeps `window` under the next sequence of this boot. False when it had to be dropped: see `troubles`."""
         return self._append(Lane.WINDOWS, window)
 
     def note(self, event: Event) -> bool:
@@ -135,7 +135,7 @@ class Spool:
         """What is wrong now, or was found to be wrong a short while ago."""
         with self._lock:
             found = [self.trouble, *(queue.unreadable for queue in self._queues.values()), *self._lost()]
-            return [one for one in dict.fromkeys(found) if one is not None]
+            return [one for one in found if one is not None]
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -179,21 +179,20 @@ class Spool:
             self._cannot_write(error)
 
     def _load(self, lane: Lane, queue: DiskQueue) -> Because | None:
-        """What is to be said of a lane that was put aside for it, not over another's place. Raises OSError."""
+        """What is to be said of what was put aside for it, if anything was. Raises OSError."""
         try:
             queue.load()
         except OSError as error:
             if not is_broken(error) or lane in self._put_aside:
                 raise
             aside = put_aside(queue.folder)
-            self._put_aside.add(lane)
-            queue.load()
-            return Because(
+            self._put_aside[lane] = Because(
                 "spool-unreadable",
                 f"Telemetry in {queue.folder} could not be read ({error.strerror}), and was put aside as {aside.name}: "
                 "the hub will not have it. Check the disk.",
             )
-        return None
+            queue.load()
+        return self._put_aside.get(lane)
 
     def _notice(self, lane: Lane, queue: DiskQueue) -> None:
         for reason in losses.TROUBLES:
@@ -209,7 +208,6 @@ class Spool:
         with self._lane(lane) as queue:
             if not queue.loaded:
                 queue.drop("disk")
-                self.trouble = queue.unreadable
                 return False
             record = msgspec.structs.replace(record, sequence=queue.next_sequence())
             body = _encoder.encode(record)

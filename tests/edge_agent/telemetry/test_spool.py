@@ -599,6 +599,10 @@ def test_a_disk_that_reads_no_folder_at_all_does_not_cost_what_was_put_aside_bef
     for _ in range(3):
         assert not spool.append(a_window())
     assert len(list((tmp_path / "windows.unreadable").iterdir())) == 1
+    monkeypatch.undo()
+    assert spool.append(a_window())
+    (trouble,) = spool.troubles()
+    assert "put aside as windows.unreadable" in trouble.sentence, "it is there, whatever came after"
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EROFS])
@@ -618,6 +622,7 @@ def test_a_lane_that_cannot_be_read_now_costs_only_what_comes_meanwhile_and_come
         assert spool.note(an_event()), "the other lane is none the worse"
     assert not (tmp_path / "windows.unreadable").exists()
     assert spool.backlog() == Backlog("b1", 1, 2), "whoever asks has it looked for again"
+    assert spool.troubles() == []
     assert spool.append(a_window())
     assert spool.troubles() == []
     assert sequences(spool, "b2") == [1]
