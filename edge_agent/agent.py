@@ -65,6 +65,9 @@ _PATIENCE = 2.0
 #: Of the memory that there is, the agent may grow by this part beside what requests hold: batches of all sizes leave
 #: something behind, and a small device has other work.
 _GROWTH_SHARE = 4
+#: Of each turn, for putting pages together: a large model takes many, and parts are to be watched meanwhile, and a
+#: signal to be heard.
+_GATHER_SECONDS = 0.25
 
 
 class PartDied(AgentError):
@@ -153,6 +156,7 @@ class Agent:
         self._updater.go_by(self._wall.wall)
         self._clock.on_change = self._changed
         self._untidy = threading.Event()
+        self._gathering: Iterator[int] = iter(())
         self._threads: list[threading.Thread] = []
         self._config = config
         self._config_trouble: Because | None = None
@@ -269,7 +273,8 @@ class Agent:
             self._untidy.clear()
             memory.give_back()
             memory.forget_code()
-            huge_pages.gather()
+            self._gathering = huge_pages.gather()
+        huge_pages.go_on(self._gathering, _GATHER_SECONDS)
 
     def _changed(self) -> None:
         self._untidy.set()

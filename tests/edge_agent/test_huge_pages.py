@@ -67,10 +67,10 @@ def test_memory_in_use_becomes_huge_and_says_what_it_said(memory: mmap.mmap) -> 
     pages = range(len(memory) // PAGE)
     write(memory, pages)
     assert told(memory, "AnonHugePages") == 0
-    assert huge_pages.gather() >= 4 * HUGE
+    assert sum(huge_pages.gather()) >= 4 * HUGE
     assert told(memory, "AnonHugePages") >= 4 * HUGE
     assert all(memory[page * PAGE : page * PAGE + 4] == page.to_bytes(4, "big") for page in pages)
-    assert huge_pages.gather() >= 4 * HUGE, "once more changes nothing"
+    assert sum(huge_pages.gather()) >= 4 * HUGE, "once more changes nothing"
     assert told(memory, "Rss") == len(memory)
 
 
@@ -78,16 +78,16 @@ def test_memory_in_use_becomes_huge_and_says_what_it_said(memory: mmap.mmap) -> 
 def test_memory_that_is_used_here_and_there_takes_no_more_than_before(memory: mmap.mmap) -> None:
     write(memory, range(0, len(memory) // PAGE, 2))
     before = told(memory, "Rss")
-    huge_pages.gather()
+    sum(huge_pages.gather())
     assert (told(memory, "AnonHugePages"), told(memory, "Rss")) == (0, before)
 
 
 @needs_them
 def test_what_was_given_back_stays_given_back(memory: mmap.mmap) -> None:
     write(memory, range(len(memory) // PAGE))
-    huge_pages.gather()
+    sum(huge_pages.gather())
     memory.madvise(mmap.MADV_DONTNEED)
-    huge_pages.gather()
+    sum(huge_pages.gather())
     assert told(memory, "Rss") == 0
 
 
@@ -99,4 +99,54 @@ def test_a_device_whose_owner_or_kernel_wants_none_gets_none(tmp_path: Path, ena
     (tmp_path / "proc").symlink_to("/proc")
     if enabled:
         (settings / "enabled").write_text(enabled)
-    assert huge_pages.gather(tmp_path) == 0
+    assert list(huge_pages.gather(tmp_path)) == []
+
+
+@needs_them
+def test_a_large_model_is_gathered_in_stretches_that_others_need_not_wait_for(
+    memory: mmap.mmap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huge_pages, "_STRETCH_BYTES", 2 * HUGE)
+    write(memory, range(len(memory) // PAGE))
+    gathering = huge_pages.gather()
+    steps = []
+    while told(memory, "AnonHugePages") < 4 * HUGE:
+        steps.append(next(gathering))
+    assert max(steps) == 2 * HUGE
+    before = open_files()
+    gathering.close()
+    assert open_files() == before - 1, "and may be left at any time"
+
+
+def test_who_gathers_goes_on_where_it_was_left() -> None:
+    done = []
+
+    def gathering() -> Iterator[int]:
+        for step in range(4):
+            done.append(step)
+            yield HUGE
+
+    one = gathering()
+    huge_pages.go_on(one, 0.0)
+    assert done == [0]
+    huge_pages.go_on(one, 10.0)
+    assert done == [0, 1, 2, 3]
+    huge_pages.go_on(one, 10.0)
+
+
+def test_a_page_map_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    settings, proc = tmp_path / "sys/kernel/mm/transparent_hugepage", tmp_path / "proc/self"
+    settings.mkdir(parents=True)
+    (settings / "enabled").write_text("[always] madvise never\n")
+    (settings / "hpage_pmd_size").write_text(f"{HUGE}\n")
+    proc.mkdir(parents=True)
+    (proc / "maps").write_text(MAPS)
+    # Opened like a file, and no byte is read from it.
+    (proc / "pagemap").mkdir()
+    before = open_files()
+    assert list(huge_pages.gather(tmp_path)) == []
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

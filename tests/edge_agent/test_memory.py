@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_agent import memory
+from edge_agent import huge_pages, memory
 from edge_agent.memory import code_in
 from tests.fakes.tiny_models import FEATURES, a_linear_model
 
@@ -26,7 +26,7 @@ SCRIPT = f"""
 import sys
 from pathlib import Path
 import numpy as np
-from edge_agent import memory
+from edge_agent import huge_pages, memory
 from edge_agent.runtimes import open_session
 
 def resident():
@@ -67,6 +67,7 @@ def test_giving_back_takes_no_memory_itself(tmp_path: Path) -> None:
         for _ in range(5):
             memory.give_back()
             memory.forget_code(maps)
+            sum(huge_pages.gather())
         assert libraries() == before
     finally:
         gc.enable()
@@ -80,7 +81,7 @@ def test_once_started_garbage_is_looked_for_again_and_only_among_what_is_new() -
     code = """
 import gc
 gc.disable()
-from edge_agent import memory
+from edge_agent import huge_pages, memory
 memory.settle()
 print(gc.isenabled(), gc.get_freeze_count())
 """
