@@ -58,10 +58,11 @@ class Overview:
         """What all take now, to be asked for before each round."""
         now = self._monotonic()
         self._updater.look(now)
-        live = [one for one in self._reconcilers.values() if one.live is not None]
-        loaded = [(one.journal.key, one.live, one.parked) for one in live]
+        # What is proven beside a model that answers is no leak of it.
+        there = [one for one in self._reconcilers.values() if one.live is not None or one.prepared is not None]
+        loaded = [(one.journal.key, one.live, one.parked, one.prepared) for one in there]
         self._footprint.measure(loaded, now, self.limits.growth_bytes, self._held_bytes)
-        blamed = suspect(one.journal for one in live)
+        blamed = suspect(one.journal for one in there if one.live is not None)
         return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._updater.since)
 
     def rounded(self) -> None:

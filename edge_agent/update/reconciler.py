@@ -115,6 +115,11 @@ class Reconciler:
         return self._slot.manifest
 
     @property
+    def prepared(self) -> Manifest | None:
+        """The manifest of what is loaded beside it, and does not answer yet."""
+        return None if self._prepared is None else self._prepared.manifest
+
+    @property
     def parked(self) -> bool:
         """Whether what is live has given its memory back."""
         return self._slot.parked

@@ -16,6 +16,8 @@ import pytest
 
 from edge_agent.core.limits import Limits
 from edge_agent.core.steps import Trial
+from edge_agent.runtimes import open_session
+from edge_agent.runtimes.session import Session
 from fleet_contract.report import Phase
 from tests.fakes.blob_server import BlobServer, serving
 from tests.fakes.device import Device, a_desired, an_assignment, running
@@ -221,6 +223,25 @@ class TestTooMuch:
             assert spent is not None
             assert spent.code == "memory-leaks"
             del leak
+
+    def test_what_the_next_version_takes_beside_it_is_no_leak_of_the_live_one(
+        self, tmp_path: Path, server: BlobServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Nobody waits for seconds here: a gateway of which little memory is left while both are loaded.
+        monkeypatch.setattr("edge_agent.update.overview.is_short", lambda _: True)
+        loaded: list[Path] = []
+        monkeypatch.setattr("edge_agent.update.footprint.resident_bytes", lambda: 100_000_000 * len(loaded))
+
+        def opener(runtime: str, path: Path) -> Session:
+            loaded.append(path)
+            return open_session(runtime, path)
+
+        with running(tmp_path, server, limits=Limits(growth_bytes=50_000_000), opener=opener) as device:
+            for version in (1, 2, 3):
+                device.order(a_build(version))
+                device.until_settled(version)
+            assert device.updater.unwell() is None
+            assert "memory-leaks" not in {one.because.code for state in device.states for one in state.models}
 
     def test_time_for_most_records_is_too_slow_for_this_device(self, tmp_path: Path, server: BlobServer) -> None:
         with second_on_trial(tmp_path, server, Limits(latency_ms=40.0)) as device:
