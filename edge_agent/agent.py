@@ -281,10 +281,9 @@ class Agent:
         self._link.changed()
 
     def _held_bytes(self) -> int:
-        """What applications send is no leak of a model's: the bodies from when they arrive until they are answered, or
-        what they unpack to while they wait."""
-        bodies = 0 if self._front is None else self._front.bodies_bytes
-        return max(bodies, self._engine.waiting_bytes)
+        """What applications send and are sent is no leak of a model's: bodies and answers as they lie, or the tensors
+        that bodies unpack to."""
+        return max(0 if self._front is None else self._front.held_bytes, self._engine.held_bytes)
 
     def _troubles(self) -> list[Because]:
         found = [*self._link.troubles(), self._config_trouble, *self._feeds.troubles()]

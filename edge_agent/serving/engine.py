@@ -91,6 +91,8 @@ class ServingEngine:
         self._inline = threading.Lock()
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
+        # What each worker has taken, in bytes.
+        self._at_hand: dict[int, int] = {}
         self._stopped = False
 
     def submit(self, call: Call, done: Done, patient: bool = False) -> Ticket | None:
@@ -158,9 +160,9 @@ class ServingEngine:
         return self._find(model).ledger.versions()
 
     @property
-    def waiting_bytes(self) -> int:
-        """What the calls that wait keep in memory."""
-        return self._backlog.size_bytes
+    def held_bytes(self) -> int:
+        """What the calls keep in memory that wait, or that a worker has: in a moment of rest it waits with them."""
+        return self._backlog.size_bytes + sum(list(self._at_hand.values()))
 
     def settle(self) -> None:
         """Brings what the models take within the budget again. To be called now and then."""
@@ -242,11 +244,13 @@ class ServingEngine:
         if taken is None:
             return False
         served, jobs = taken
-        if len(jobs) == 1:
-            self._execution.deliver(served, jobs[0], self._execution.run(served, jobs[0]))
-            return True
-        for job, outcome in zip(jobs, self._execution.run_together(served, jobs), strict=True):
+        self._at_hand[threading.get_ident()] = sum(job.size_bytes for job in jobs)
+        outcomes = (
+            self._execution.run_together(served, jobs) if len(jobs) > 1 else [self._execution.run(served, jobs[0])]
+        )
+        for job, outcome in zip(jobs, outcomes, strict=True):
             self._execution.deliver(served, job, outcome)
+        self._at_hand[threading.get_ident()] = 0
         return True
 
 

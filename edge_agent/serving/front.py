@@ -44,9 +44,9 @@ class Front:
         return self._http.turned_at
 
     @property
-    def bodies_bytes(self) -> int:
-        """What the bodies of requests take that arrive or are not answered yet."""
-        return self._http.bodies_bytes
+    def held_bytes(self) -> int:
+        """What the bodies of requests take that arrive or are not answered yet, and answers that are not taken yet."""
+        return self._http.held_bytes
 
     def troubles(self) -> list[Because]:
         """What keeps applications from being served where they should be."""

@@ -63,6 +63,11 @@ def _unpacked(data: bytes | memoryview, encoding: str, limit: int) -> bytes:
 class Arriving(Protocol):
     """A body of which some is still missing."""
 
+    @property
+    def arrived_bytes(self) -> int:
+        """What is there of it. On any thread."""
+        ...
+
     def room(self) -> memoryview:
         """Where the next bytes may be written; empty when the body is complete."""
         ...
@@ -83,6 +88,10 @@ class Sized:
         offset = -max(0, head.json_length) % _ALIGNMENT
         self._view = _memory(offset + head.length)[offset:]
         self._at = 0
+
+    @property
+    def arrived_bytes(self) -> int:
+        return self._at
 
     def room(self) -> memoryview:
         return self._view[self._at :]
@@ -124,6 +133,10 @@ class Chunked:
         self._trailers = False
         self._done = False
         self._room = memoryview(bytearray(self._ROOM_BYTES))
+
+    @property
+    def arrived_bytes(self) -> int:
+        return len(self._raw) + len(self._data)
 
     def room(self) -> memoryview:
         return self._room[:0] if self._done else self._room

@@ -144,6 +144,14 @@ class Connection:
         """Whether memory was made for it, or is being made."""
         return self._lends
 
+    @property
+    def held_bytes(self) -> int:
+        """What it keeps of a body until that is answered, and of an answer until that is taken. On any thread, where it
+        is old as soon as it is read."""
+        arriving = self._arriving
+        body = self._reserved if arriving is None else arriving[1].arrived_bytes
+        return body + self._out.held_bytes
+
     def fileno(self) -> int:
         """As a socket has it."""
         return self._socket.fileno()
@@ -312,6 +320,9 @@ class Connection:
             turn += count
             arriving.filled(count)
         data, rest = arriving.take()
+        # One in chunks is mostly shorter than it could have been.
+        self._terms.reserve(len(data) - self._reserved)
+        self._reserved = len(data)
         self._arriving = None
         self._rest = rest + behind
         self._hand_over(head, split(head, data, self._terms.body_max_bytes))

@@ -33,6 +33,11 @@ class Outbox:
         return bool(self._parts)
 
     @property
+    def held_bytes(self) -> int:
+        """What it takes to keep that: of a tensor that is sent in part, all. On any thread."""
+        return sum(memoryview(part.obj).nbytes for part in self._parts)
+
+    @property
     def carries_memory(self) -> bool:
         """Only a Unix socket can."""
         return self._socket.family == socket.AF_UNIX

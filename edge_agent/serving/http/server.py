@@ -40,11 +40,7 @@ class _Budget:
 
     def __init__(self, most: int) -> None:
         self._lock = threading.Lock()
-        self._most = self._free = most
-
-    @property
-    def taken(self) -> int:
-        return self._most - self._free
+        self._free = most
 
     def reserve(self, size: int) -> bool:
         with self._lock:
@@ -84,7 +80,7 @@ class HttpServer:
         self._connections_max = connections_max
         self._turned_away = TurnedAway(self._loop)
         self._on_trouble = on_trouble
-        self._budget = budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
+        budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
@@ -104,9 +100,9 @@ class HttpServer:
         return self._loop.turned_at
 
     @property
-    def bodies_bytes(self) -> int:
-        """What bodies take, from when they begin to arrive until they are answered."""
-        return self._budget.taken
+    def held_bytes(self) -> int:
+        """What bodies take, as far as they have arrived, until they are answered; and answers until they are taken."""
+        return sum(one.held_bytes for one in list(self._connections))
 
     @property
     def troubles(self) -> list[Because]:

@@ -250,6 +250,22 @@ def test_what_waits_is_bounded_in_bytes_too_and_a_single_call_may_be_of_any_size
         assert world.engine._backlog.size_bytes == 0
 
 
+def test_what_workers_have_taken_is_held_with_what_waits_for_them():
+    large, gate = np.zeros((4, 4), np.float32), Gate()
+    with serving(workers=2) as world:
+        world.runs(FakeSession(1, gate))
+        world.slot("digits").pause()
+        answers = Answers()
+        for _ in range(3):
+            world.engine.submit(Call("digits", {"image": large}), answers)
+        until(lambda: world.engine._backlog.count == 1)
+        assert world.engine.held_bytes == 3 * large.nbytes
+        world.slot("digits").resume()
+        gate.open()
+        answers.wait(3)
+        until(lambda: world.engine.held_bytes == 0)
+
+
 def test_who_asks_too_much_of_one_model_does_not_starve_another():
     gate = Gate()
     with serving("digits", "faces", queue=10, workers=1) as world:

@@ -177,6 +177,49 @@ def test_bodies_take_no_more_memory_than_they_may(engine, tmp_path):
         assert again.reply().status == 400
 
 
+def test_what_a_body_holds_is_what_has_arrived_of_it_until_it_is_answered(server, engine):
+    engine.holds = True
+    content = json.loads(INFER.partition(b"\r\n\r\n")[2])
+    whole = request("POST", "/v2/models/digits/infer", json.dumps({**content, "id": "x" * 60_000}).encode())
+    wire = server.wire()
+    wire.send(whole[:-60_000])
+    until(lambda: server.server._connections and not next(iter(server.server._connections)).idle)
+    assert server.server.held_bytes < 1000, "which is not what it says that it will have"
+    wire.send(whole[-60_000:-10_000])
+    until(lambda: server.server.held_bytes > 50_000)
+    wire.send(whole[-10_000:])
+    until(lambda: engine.held)
+    assert 60_000 <= server.server.held_bytes < 61_000
+    engine.held.pop()()
+    assert wire.reply().status == 200
+    until(lambda: server.server.held_bytes == 0)
+
+
+def test_of_a_body_in_chunks_no_more_is_held_than_there_was(server, engine):
+    engine.holds = True
+    head, _, body = INFER.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    asks = b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)])
+    for _ in range(4):
+        server.wire().send(asks)
+    until(lambda: len(engine.held) == 4)
+    assert server.server.held_bytes == 4 * len(body)
+
+
+def test_an_answer_is_held_until_its_client_has_taken_it(engine, tmp_path):
+    answer = np.zeros((1, 1_000_000), "<f4")
+    engine.compute = lambda _: {"image_out": answer}
+    with served(engine, tmp_path) as server:
+        wire = server.wire()
+        content = json.loads(INFER.partition(b"\r\n\r\n")[2])
+        body = json.dumps({**content, "parameters": {"binary_data_output": True}}).encode()
+        wire.send(request("POST", "/v2/models/digits/infer", body))
+        until(lambda: server.server.held_bytes)
+        assert server.server.held_bytes >= answer.nbytes, "also what was sent of it"
+        assert wire.reply().status == 200
+        until(lambda: server.server.held_bytes == 0)
+
+
 def test_a_body_that_the_device_has_no_memory_for_ends_nothing(server, monkeypatch):
     def none(*_: object) -> None:
         raise MemoryError
