@@ -11,7 +11,9 @@ from typing import TypeAlias
 from edge_agent import memory
 
 _STATUS = Path("/proc/self/status")
-_ALL, _SHARED = (re.compile(rb"^%s:\s+(\d+) kB$" % name, re.MULTILINE) for name in (b"VmRSS", b"RssShmem"))
+_RESIDENT, _SHARED, _SWAPPED = (
+    re.compile(rb"^%s:\s+(\d+) kB$" % name, re.MULTILINE) for name in (b"VmRSS", b"RssShmem", b"VmSwap")
+)
 #: What a burst of requests leaves in the allocator is worth looking for from so much on: it takes milliseconds.
 WORTH_BYTES = 32 * 1024 * 1024
 _LONGEST_PAUSE = 31
@@ -36,10 +38,11 @@ def resident_bytes() -> int:
 
 
 def own_and_shared() -> tuple[int, int]:
-    """What is resident of the process's own memory, and of what it shares, in bytes."""
+    """What the process takes of its own memory, and what is resident of what it shares, in bytes. What a model leaks
+    nobody touches again: on a device that swaps it would be out of sight."""
     status = _STATUS.read_bytes()
     shared = _bytes(_SHARED, status)
-    return _bytes(_ALL, status) - shared, shared
+    return _bytes(_RESIDENT, status) - shared + _bytes(_SWAPPED, status), shared
 
 
 class Footprint:
@@ -103,9 +106,13 @@ class Footprint:
 
     def _look(self, loaded: object, held_bytes: Callable[[], int]) -> int:
         """By how much it has grown."""
+        new = loaded != self._loaded
+        if new:
+            # What a load, or the model before, has freed would be room for a leak.
+            memory.give_back()
         self.resident_bytes = resident_bytes()
         kept = self.resident_bytes - held_bytes()
-        if loaded != self._loaded:
+        if new:
             self._loaded, self._from_bytes = loaded, kept
         return max(0, kept - self._from_bytes)
 

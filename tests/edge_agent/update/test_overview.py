@@ -9,7 +9,7 @@ import pytest
 
 from edge_agent.core.limits import Limits
 from edge_agent.serving.sealed import Sealed
-from edge_agent.update.footprint import LASTING_SECONDS, RESTLESS_SECONDS, Footprint, resident_bytes
+from edge_agent.update.footprint import LASTING_SECONDS, RESTLESS_SECONDS, Footprint, own_and_shared, resident_bytes
 from edge_agent.update.overview import PAUSE_SECONDS, Awake
 from tests.fakes.blob_server import serving
 from tests.fakes.device import running
@@ -185,6 +185,22 @@ def test_what_a_burst_has_left_in_the_allocator_is_given_back_and_is_no_growth(w
     assert world.look(32.0) < 32 * MEBIBYTE
     assert resident_bytes() < with_what_was_freed - 64 * MEBIBYTE
     del stays
+
+
+def test_what_a_load_has_freed_is_given_back_and_is_no_room_for_a_leak(world: World) -> None:
+    world.look()
+    burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
+    del burst
+    with_what_was_freed = resident_bytes()
+    world.look(loaded="two")
+    assert world.footprint.resident_bytes < with_what_was_freed - 64 * MEBIBYTE
+    del stays
+
+
+def test_what_the_kernel_has_swapped_out_is_still_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (status := tmp_path / "status").write_text("VmRSS:\t500 kB\nRssShmem:\t100 kB\nVmSwap:\t70 kB\n")
+    monkeypatch.setattr("edge_agent.update.footprint._STATUS", status)
+    assert own_and_shared() == (470 * 1024, 100 * 1024)
 
 
 def test_before_anybody_is_blamed_what_was_freed_is_given_back(world: World) -> None:
