@@ -90,7 +90,7 @@ class StateFolder:
         return False
 
     def runtime(self) -> Path | None:
-        """The runtime folder of the agent that holds this one, or None when it could not note it."""
+        """The runtime folder of the agent that holds this one, or None when that is not noted, or damaged."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -105,6 +105,8 @@ class StateFolder:
 
 
 def _noted(descriptor: int) -> tuple[str, str]:
-    """The process that holds a folder, and its runtime folder; "" of what is not noted."""
+    """The process that holds a folder, and its runtime folder; "" of what is not noted, or damaged since."""
     process, _, rest = os.fsdecode(os.pread(descriptor, 8192, 0)).partition("\n")
-    return process, rest.partition("\n")[0]
+    runtime = rest.partition("\n")[0]
+    # People read them: what cannot be printed would end who tells them.
+    return process if process.isdecimal() else "", runtime if runtime.startswith("/") and runtime.isprintable() else ""

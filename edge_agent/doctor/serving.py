@@ -19,8 +19,8 @@ def serving(config: Serving, state: StateFolder) -> Iterator[Finding]:
         return
     path = _socket(config, state)
     if path is None:
-        says = "An agent runs, and where applications find it is not known: it could not write to its state folder."
-        yield unknown("serving", says, "Make room on its disk and restart it, or set `socket` below [serving].")
+        says = "An agent runs, and where applications find it is not known: its note of it is missing or damaged."
+        yield unknown("serving", says, "See that its disk has room and restart it, or set `socket` below [serving].")
         return
     try:
         models = _index(path)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from edge_agent.core.drain import Backlog
-from edge_agent.durable import sync_folder
+from edge_agent.durable import asked_twice, read_again, sync_folder
 from edge_agent.telemetry.log import Entry, Kind, pack, packed_bytes, scan
 from edge_agent.telemetry.sealed import Head, SegmentDamaged, read_body, write_sealed
 from edge_agent.telemetry.segment import LOG, LOST, SEALED, Segment, is_whole, load, path_of, segments_in
@@ -59,6 +59,8 @@ class DiskQueue:
         self._number = 0
         self._sequence = 0
         self._marks: dict[str, int] = {}
+        #: Boots that have a file which this start could not read.
+        self._left: set[str] = set()
         self._unpacked: tuple[Path, tuple[Any, ...]] | None = None
         self.dropped: Counter[str] = Counter()
         """How many records were dropped, by reason, since the folder was made."""
@@ -91,8 +93,7 @@ class DiskQueue:
     def load(self) -> None:
         """Finds what earlier starts have left, once. Raises OSError when the folder cannot be made or read: then it
         may be tried again."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._load(segments_in(self.folder))
+        self._load(asked_twice(self._found))
         self.loaded = True
 
     def open(self) -> None:
@@ -197,6 +198,10 @@ class DiskQueue:
             with contextlib.suppress(OSError):
                 os.close(active)
 
+    def _found(self) -> list[Path]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return segments_in(self.folder)
+
     def _load(self, paths: list[Path]) -> None:
         there, damaged = set(paths), 0
         for path in paths:
@@ -211,6 +216,7 @@ class DiskQueue:
                 loaded = load(path)
             except OSError as error:
                 # Left alone for a later start: neither what it holds nor inference may be lost by it.
+                self._left.add(path.stem.split("-", 2)[1])
                 self.unreadable = Because("spool-unreadable", f"Telemetry in {path} cannot be read: {error.strerror}.")
                 _log.error("%s", self.unreadable)
                 continue
@@ -218,6 +224,9 @@ class DiskQueue:
                 self._marks[boot] = max(self.mark(boot), mark)
             for reason, count in loaded.dropped.items():
                 self.earlier[reason] = max(self.earlier[reason], count)
+            if loaded.segment.boot in self._left:
+                # An ack for what came later would be taken for one of what could not be read.
+                continue
             damaged += loaded.damaged
             self._segments.append(loaded.segment)
         # Some may have been dropped before it could be loaded.
@@ -237,11 +246,14 @@ class DiskQueue:
                 size_bytes = segment.raw_bytes // max(1, segment.waiting(0))
                 yield from (Read(one, size_bytes) for one in self._unseal(segment.path) if one.sequence > since)
                 return
-            data, (known, start) = segment.path.read_bytes(), segment.hint
+            data, (known, start) = read_again(segment.path), segment.hint
             for placed in scan(data, start if known <= since else 0):
                 kind, number, body = placed.entry
                 if kind is not Kind.RECORD:
                     continue
+                if number > segment.last:
+                    # Its write failed, which ended the file and counted it as dropped, though it is there.
+                    return
                 if number <= since:
                     segment.hint = (number, placed.end)
                     continue
@@ -289,7 +301,7 @@ class DiskQueue:
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         segment = Segment(path, self._number, self._boot, self._owner)
         self._segments.append(segment)
-        boots = {one.boot for one in self._segments}
+        boots = self._left | {one.boot for one in self._segments}
         self._marks = {boot: mark for boot, mark in self._marks.items() if boot in boots}
         try:
             for reason, count in self.dropped.items():

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.durable import write_durably
+from edge_agent.durable import asked_twice, read_again, write_durably
 from edge_agent.errors import AgentError
 
 _MAGIC = b"VSEALED1"
@@ -48,18 +48,22 @@ def write_sealed(path: Path, head: Head, body: bytes) -> int:
 
 def read_head(path: Path) -> Head:
     """What is in the file. Raises `SegmentDamaged` or OSError."""
-    with path.open("rb") as file:
-        return _parsed(path, file.read(_HEAD.size + _CHECK.size))[0]
+    return _parsed(path, asked_twice(lambda: _head_of(path)))[0]
 
 
 def read_body(path: Path) -> bytes:
     """The batch in the file. Raises `SegmentDamaged` or OSError."""
-    data = path.read_bytes()
+    data = read_again(path)
     _, length, checksum = _parsed(path, data)
     body = data[_HEAD.size + _CHECK.size :]
     if len(body) != length or zlib.crc32(body) != checksum:
         raise SegmentDamaged(f"{path} does not hold what was written to it.")
     return body
+
+
+def _head_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD.size + _CHECK.size)
 
 
 def _parsed(path: Path, data: bytes) -> tuple[Head, int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_agent.durable import asked_twice, read_again
 from edge_agent.telemetry.log import Kind, scan
 from edge_agent.telemetry.sealed import SegmentDamaged, read_body, read_head
 from fleet_contract.errors import Undecodable
@@ -91,7 +92,7 @@ def load(path: Path) -> Loaded:
     number, boot, owner = path.stem.split("-", 2)
     loaded = Loaded(Segment(path, int(number), boot, owner))
     try:
-        loaded.segment.size_bytes = path.stat().st_size
+        loaded.segment.size_bytes = asked_twice(path.stat).st_size
         if loaded.segment.sealed:
             _load_sealed(loaded)
         else:
@@ -129,7 +130,7 @@ def _load_sealed(loaded: Loaded) -> None:
 
 
 def _load_log(loaded: Loaded) -> None:
-    segment, data = loaded.segment, loaded.segment.path.read_bytes()
+    segment, data = loaded.segment, read_again(loaded.segment.path)
     end = 0
     for placed in scan(data):
         if placed.start > end:

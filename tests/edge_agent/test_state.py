@@ -66,3 +66,17 @@ def test_who_holds_it_is_noted_with_where_it_can_be_reached(tmp_path: Path) -> N
         with pytest.raises(StateLocked, match=f"process {os.getpid()}\\)"):
             StateFolder(folder).lock()
         state.unlock()
+
+
+@pytest.mark.parametrize(
+    "note", [b"", b"\n\n", b"1234\n", b"\0" * 40, b"12\n\0/run\n", b"\xff\xfe\n/\xff\n", b"\xb2\nrun\n", b"x" * 9_000]
+)
+def test_a_note_that_is_missing_or_damaged_tells_nobody_nonsense(tmp_path: Path, note: bytes) -> None:
+    state = held(tmp_path)
+    (tmp_path / "lock").write_bytes(note)
+    assert StateFolder(tmp_path).locked()
+    assert StateFolder(tmp_path).runtime() is None
+    with pytest.raises(StateLocked) as told:
+        StateFolder(tmp_path).lock()
+    assert str(told.value).isprintable()
+    state.unlock()

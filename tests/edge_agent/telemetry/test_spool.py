@@ -270,6 +270,73 @@ def test_a_disk_that_is_full_at_the_start_does_not_stop_the_agent(tmp_path, monk
     assert sequences(spool, "b2") == [1]
 
 
+def test_a_window_whose_sync_failed_is_counted_once_and_holds_up_no_other(tmp_path, monkeypatch):
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    assert spool.append(a_window())
+    with monkeypatch.context() as patched:
+        patched.setattr(queue_module.os, "fdatasync", fail)
+        assert not spool.append(a_window())
+    # All of number 2 is in the file, and it was counted: it must not come after all.
+    assert sequences(spool, "b1") == [1]
+    assert spool.append(a_window())
+    assert sequences(spool, "b1") == [1, 3]
+    assert spool.report().lanes["windows"].dropped == {"disk": 1}
+    again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert sequences(again, "b1") == [1, 3]
+    assert again.report().lanes["windows"].dropped == {"disk": 1}
+
+
+@pytest.mark.parametrize(("place", "call"), [(os, "listdir"), (Path, "stat"), (Path, "open"), (Path, "read_bytes")])
+def test_a_disk_that_fails_to_read_once_costs_nothing(tmp_path, monkeypatch, place, call):
+    spool, _ = sealed(tmp_path)
+    spool.append(a_window())
+    spool.close()
+    real, failed = getattr(place, call), set[str]()
+
+    def fail_once(path: Any, *arguments: Any, **named: Any) -> Any:
+        if (name := str(path)) not in failed and name.startswith(str(tmp_path / "windows")):
+            failed.add(name)
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(place, call, fail_once)
+    again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert sequences(again, "b1") == list(range(1, 402))
+    assert again.troubles() == []
+    assert again.report().dropped == 0
+    assert failed
+
+
+def test_an_ack_for_what_came_after_a_file_that_could_not_be_read_does_not_swallow_it(tmp_path, monkeypatch):
+    spool, paths = sealed(tmp_path)
+    spool.append(a_window())
+    spool.forget("b1", 10)
+    spool.close()
+    # From here on nothing of "b1" itself says what the hub has of it.
+    Spool(tmp_path, OWNER, "b2", MEGABYTE).close()
+    stat = Path.stat
+
+    def refuse(path: Path, **named: Any) -> Any:
+        if path == paths[0]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return stat(path, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", refuse)
+        again = Spool(tmp_path, OWNER, "b3", MEGABYTE)
+        assert [one.code for one in again.troubles()] == ["spool-unreadable"]
+        again.forget("b1", 401)
+        assert again.append(a_window())
+        again.close()
+    last = Spool(tmp_path, OWNER, "b4", MEGABYTE)
+    assert last.backlog() == Backlog("b1", 10, 401)
+    assert sequences(last, "b1", since=10) == list(range(11, 402))
+    assert last.report().dropped == 0
+
+
 def test_what_rots_in_a_log_costs_only_the_windows_that_it_hit_and_is_counted_once(tmp_path):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     for _ in range(9):
@@ -569,7 +636,7 @@ def test_a_lane_that_breaks_again_and_again_is_put_aside_each_time_and_what_brea
         for _ in range(number):
             assert Spool(tmp_path, OWNER, f"{boot}x", MEGABYTE).append(a_window())
         with monkeypatch.context() as patched:
-            fails(patched, errno.EIO, times=1)
+            fails(patched, errno.EIO, times=2)
             spool = Spool(tmp_path, OWNER, boot, MEGABYTE)
         assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
         assert "put aside as windows.unreadable" in spool.troubles()[0].sentence
