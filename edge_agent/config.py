@@ -82,7 +82,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What models may take of the device; one that takes more is given up, by itself and for good.
 
     `latency_ms` is for the median record, `resident_bytes` for the agent with all its models; 0 for no limit.
-    `growth_bytes` is what the agent may grow by while its models stay the same; beside what requests hold; 0 for a
+    `growth_bytes` is what the agent may grow by while its models stay the same, beside what requests hold; 0 for a
     quarter of the memory that there is. A record that takes `hang_seconds`, or a load that takes `load_seconds`, is
     taken to hang.
     """

@@ -58,11 +58,12 @@ class Overview:
         """What all take now, to be asked for before each round."""
         now = self._monotonic()
         self._updater.look(now)
-        # What is proven beside a model that answers is no leak of it.
         there = [one for one in self._reconcilers.values() if one.live is not None or one.prepared is not None]
         loaded = [(one.journal.key, one.live, one.parked, one.prepared) for one in there]
         self._footprint.measure(loaded, now, self.limits.growth_bytes, self._held_bytes)
-        blamed = suspect(one.journal for one in there if one.live is not None)
+        # What is loaded beside those that answer is none of theirs, and is soon judged itself.
+        proving = any(one.prepared is not None for one in there)
+        blamed = None if proving else suspect(one.journal for one in there)
         return Shared(self._footprint.resident_bytes, self._footprint.grown_bytes, blamed, self._updater.since)
 
     def rounded(self) -> None:
