@@ -1,5 +1,5 @@
 """Huge pages for what models read and write: the processor finds it sooner, and no process stays a few percent slower
-for life because of the small pages that it happened to get (docs/adr/0050)."""
+for life because of the small pages that it happened to get (docs/adr/0059)."""
 
 import ctypes
 import os
