@@ -80,7 +80,7 @@ class Slice:
 def insert(session: Session, arrived: Sequence[Arrived]) -> int:
     """Keeps those windows that are not here yet, and adds them to the slices. Gives how many were new."""
     new: list[Arrived] = []
-    # What has aged is settled, whichever hub it came to: so they go by one clock.
+    # What has aged is settled, and what is ahead has no slice, whichever hub it came to: so they go by one clock.
     ahead = clock_ahead(session)
     # Through the connection: the session would make an ORM statement of it, at twice the time.
     connection, table = session.connection(), SQLModel.metadata.tables["windows"]
@@ -91,15 +91,15 @@ def insert(session: Session, arrived: Sequence[Arrived]) -> int:
     for chunk in _chunks(sorted(named)):
         written = connection.execute(statement, [_row(named[name], ahead) for name in chunk])
         new.extend(named[device, boot, sequence] for device, boot, sequence in written)
-    _add_to_slices(session, new)
+    _add_to_slices(session, new, ahead)
     return len(new)
 
 
-def _add_to_slices(session: Session, new: Iterable[Arrived]) -> None:
+def _add_to_slices(session: Session, new: Iterable[Arrived], ahead: timedelta) -> None:
     added: dict[tuple[str, int, int], list[Counted]] = {}
     for one in new:
         window = one.window
-        if window.slot != DEFAULT_SLOT or window.started_at_ms > _ms(one.ingested_at + CLOCK_AHEAD):
+        if window.slot != DEFAULT_SLOT or window.started_at_ms > _ms(one.ingested_at - ahead + CLOCK_AHEAD):
             continue
         start = window.started_at_ms - window.started_at_ms % _SLICE_MS
         added.setdefault((window.model, window.version, start), []).append(_counted(one))

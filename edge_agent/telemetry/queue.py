@@ -119,8 +119,8 @@ class DiskQueue:
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts records that are not kept."""
-        if count:
-            self.dropped[reason] += count
+        self.dropped[reason] += count
+        if count and self._active is not None:
             try:
                 self._write(Entry(Kind.DROPPED, self.dropped[reason], reason.encode()), durable=False)
             except OSError as error:

@@ -84,7 +84,7 @@ def segments_in(folder: Path) -> list[Path]:
     Raises OSError."""
     # Not by a glob, which takes a folder that it may not read for an empty one.
     found = [path for path in folder.iterdir() if path.suffix in (LOG, SEALED) and path.name.count("-") >= 2]
-    return sorted(path for path in found if path.name.partition("-")[0].isdigit())
+    return sorted(path for path in found if path.name.partition("-")[0].isdecimal())
 
 
 def load(path: Path) -> Loaded:

@@ -13,7 +13,7 @@ from cloud_hub.database import Database, clock_ahead
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.evidence import memory_of
 from cloud_hub.monitoring.reader import EvidenceReader
-from cloud_hub.monitoring.store import SETTLED_AFTER, Arrived
+from cloud_hub.monitoring.store import CLOCK_AHEAD, SETTLED_AFTER, Arrived
 from cloud_hub.monitoring.tables import TelemetrySlice, TelemetryWindow
 from cloud_hub.monitoring.witnessed import Witnessed
 from tests.fakes.lake import NOW, window
@@ -151,6 +151,18 @@ def test_a_device_whose_clock_is_ahead_leaves_no_slice_that_never_grows_old(data
     with database.reading() as session:
         assert store.slices(session, "digits", NOW, NOW + timedelta(days=500)) == []
     assert evidence(database).total.windows == 1
+
+
+@pytest.mark.parametrize("ahead", [-2 * CLOCK_AHEAD, 2 * CLOCK_AHEAD])
+def test_a_hub_whose_clock_is_wrong_takes_no_device_for_one_that_is_ahead_and_none_for_one_that_is_not(
+    database: Database, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    monkeypatch.setattr(store, "clock_ahead", lambda _session: ahead)
+    insert(database, arrived(1, ingested_at=NOW + ahead))
+    insert(database, arrived(2, at=NOW + CLOCK_AHEAD + MINUTE, ingested_at=NOW + ahead))
+    with database.reading() as session:
+        (found,) = store.slices(session, "digits", NOW - MINUTE, NOW + 3 * CLOCK_AHEAD)
+    assert found.tally.records == 10
 
 
 def test_what_is_old_is_forgotten(database: Database) -> None:
