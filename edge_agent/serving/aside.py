@@ -36,7 +36,7 @@ class Aside:
             self._running = True
         try:
             threading.Thread(target=self._run, name="aside", daemon=True).start()
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             # The device has no thread to spare, and what is to be done may be to give memory back.
             self._run()
 

@@ -1,7 +1,7 @@
 """Who must end the process, and when nobody may be accused."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class World:
         self.kept_bytes: int | None = None
         self.held_bytes = 0
         self.sizes: int | None = None
+        self.ends: Callable[[], None] = lambda: None
+        """What runs do when they end."""
         self.footprint = Footprint(self._rest, lambda _: self.short)
 
     @contextmanager
@@ -58,6 +60,7 @@ class World:
         busy = self.sizes
         if self.at_rest and self.kept_bytes is not None:
             self.sizes = self.kept_bytes
+        self.ends()
         yield self.at_rest
         self.sizes = busy
 
@@ -210,6 +213,16 @@ def test_before_anybody_is_blamed_what_was_freed_is_given_back(world: World) -> 
     world.look(8.0)
     del burst
     assert world.look(most_bytes=64 * MEBIBYTE) < 32 * MEBIBYTE
+    del stays
+
+
+def test_what_runs_have_freed_by_the_moment_of_rest_is_no_growth(world: World) -> None:
+    world.short = True
+    world.look()
+    burst, stays = [bytearray(100_000) for _ in range(1000)], bytearray(100_000)
+    world.ends = burst.clear
+    assert world.look(most_bytes=64 * MEBIBYTE) < 32 * MEBIBYTE
+    assert world.rests == 1
     del stays
 
 
