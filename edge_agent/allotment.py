@@ -14,12 +14,16 @@ def allotted_bytes(root: Path = _ROOT) -> int:
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_bounds(root)])
 
 
-def is_short(resident_bytes: int, root: Path = _ROOT) -> bool:
-    """Whether little of it is left, with the agent itself taking `resident_bytes`."""
-    allotted = allotted_bytes(root)
-    left = allotted - resident_bytes
+def left_bytes(resident_bytes: int, root: Path = _ROOT) -> int:
+    """What is left of it, with the agent itself taking `resident_bytes`."""
+    left = allotted_bytes(root) - resident_bytes
     available = available_bytes(root)
-    return min(left, left if available is None else available) < allotted * _SHORT
+    return left if available is None else min(left, available)
+
+
+def is_short(resident_bytes: int, root: Path = _ROOT) -> bool:
+    """Whether that is little."""
+    return left_bytes(resident_bytes, root) < allotted_bytes(root) * _SHORT
 
 
 def available_bytes(root: Path = _ROOT) -> int | None:

@@ -7,7 +7,7 @@ import pytest
 
 from edge_agent import config
 from edge_agent.agent import _limits
-from edge_agent.allotment import allotted_bytes, available_bytes, is_short
+from edge_agent.allotment import allotted_bytes, available_bytes, is_short, left_bytes
 from edge_agent.config import Config
 
 MEBIBYTE = 1024 * 1024
@@ -65,12 +65,14 @@ def test_memory_is_short_where_little_of_it_is_left_to_the_device_or_the_group(
 ) -> None:
     on_a_device_of(monkeypatch, 8192)
     root = in_a_group(tmp_path, "/a", a=str(512 * MEBIBYTE))
+    assert left_bytes(440 * MEBIBYTE, root) == 72 * MEBIBYTE
     assert not is_short(440 * MEBIBYTE, root)
     assert is_short(450 * MEBIBYTE, root)
     (root / "sys/fs/cgroup/a/memory.max").write_text("max")
     assert not is_short(450 * MEBIBYTE, root)
     (root / "proc/meminfo").write_text(f"MemAvailable: {1000 * 1024} kB\n")
     assert is_short(0, root)
+    assert left_bytes(0, root) == 1000 * MEBIBYTE
     (root / "proc/meminfo").unlink()
     assert available_bytes(root) is None
     assert not is_short(0, root)

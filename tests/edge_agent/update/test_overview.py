@@ -152,6 +152,7 @@ def test_where_memory_is_short_it_is_judged_at_once_and_only_at_rest(told: World
     told.now += 1.0
     told.sizes = 900
     assert told.look(most_bytes=500) == 0
+    assert told.rests == 1
     told.kept_bytes = 700
     told.now += LASTING_SECONDS
     assert told.look(most_bytes=500) == 600

@@ -316,6 +316,18 @@ def test_there_is_a_bound_to_all_together(wire, server):
     Memory(wire, "third", size=4096)
 
 
+def test_what_the_device_has_not_got_is_not_tried_for_the_kernel_would_end_the_agent(wire, server, monkeypatch):
+    tried = []
+    with monkeypatch.context() as full:
+        full.setattr(vault, "left_bytes", lambda taken: tried.append(taken) or 16 * LIMIT + 4095)
+        reply = wish(wire, 4096, "r")
+    assert (reply.status, reply.fields["retry-after"]) == (503, "10")
+    assert f"{16 * LIMIT + 4095} bytes of memory are left" in reply.error
+    assert tried[0] > 10_000_000, "it knows what it takes itself"
+    assert server.regions.registered() == []
+    Memory(wire, size=LIMIT)
+
+
 @pytest.mark.parametrize("size", [0, -1, LIMIT + 1, 1 << 62, "much", None])
 def test_a_wish_that_cannot_be_granted_is_told(wire, server, size):
     reply = wish(wire, size)
