@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, select
 
 from cloud_hub.access.tables import JoinTokenRow
-from cloud_hub.database import Database, alembic_config, upsert
+from cloud_hub.database import Database, alembic_config, clock_ahead, upsert
 from cloud_hub.devices.selector_text import parse
 from cloud_hub.devices.selectors import matches
 from cloud_hub.errors import CannotStart
@@ -96,6 +96,21 @@ def test_times_come_back_aware_and_in_utc_whatever_zone_they_went_in_with(databa
         found = session.exec(select(JoinTokenRow)).one()
     assert found.created_at == AT
     assert found.created_at.tzinfo is UTC
+
+
+@pytest.mark.parametrize(("off_seconds", "expected"), [(-90, -90), (-1, 0), (0, 0), (1, 0), (90, 90)])
+def test_only_a_clock_that_is_further_off_than_asking_takes_is_off(
+    database: Database, off_seconds: int, expected: int
+) -> None:
+    off = timedelta(seconds=off_seconds)
+    with database.session() as session:
+        if not database.is_sqlite:
+            session.execute(text("SET LOCAL TIME ZONE 'Asia/Kolkata'"))
+        ahead = clock_ahead(session, lambda: datetime.now(UTC) + off)
+    if database.is_sqlite or not expected:
+        assert ahead == timedelta(0)
+    else:
+        assert abs(ahead.total_seconds() - expected) < 1
 
 
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:

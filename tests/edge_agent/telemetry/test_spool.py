@@ -792,6 +792,19 @@ def test_damage_is_told_until_the_hub_has_the_rest_and_for_long_enough_to_be_see
     assert spool.report().lanes["windows"].dropped == {"damaged": 1}, "it stays counted"
 
 
+def test_damage_is_over_though_what_came_long_after_it_waits(tmp_path):
+    clock = Clock()
+    spool = damaged(tmp_path, clock)
+    for number in range(30):
+        spool.append(a_large_window(number))
+    clock.now += TOLD_SECONDS
+    spool.forget("b1", 9)
+    assert codes(spool) == ["spool-damaged"]
+    spool.forget("b1", 25)
+    assert spool.waiting() == 14
+    assert codes(spool) == []
+
+
 def test_damage_that_is_soon_over_is_told_for_long_enough_to_be_seen(tmp_path):
     clock = Clock()
     spool = damaged(tmp_path, clock)
