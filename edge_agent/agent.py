@@ -92,7 +92,7 @@ class Agent:
         target = config.target or who.target
         boot = os.urandom(8).hex()
         self._stop = threading.Event()
-        self._runtimes = Runtimes(config.runtime)
+        self._runtimes = Runtimes(config.runtime, meanwhile=self._get_ready)
         trust = Trust(address, target, who.hub_keys, who.release_keys)
         try:
             self._updater = Updater(
@@ -279,6 +279,11 @@ class Agent:
     def _changed(self) -> None:
         self._untidy.set()
         self._link.changed()
+
+    def _get_ready(self) -> None:
+        # What the first answer needs to import takes as long as a small model takes to load.
+        if self._front is not None:
+            self._front.prepare()
 
     def _held_bytes(self) -> int:
         """What applications send and are sent is no leak of a model's: bodies and answers as they lie, or the tensors

@@ -3,6 +3,7 @@
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_agent import accelerators
@@ -23,11 +24,18 @@ _PROVIDER = "ExecutionProvider"
 
 
 class Runtimes:
-    """Opens artifacts as `settings` say, with what the device below `root` has. Safe for any number of threads."""
+    """Opens artifacts as `settings` say, with what the device below `root` has. Safe for any number of threads.
 
-    def __init__(self, settings: Runtime | None = None, root: Path = _ROOT) -> None:
+    `meanwhile` is called on the thread of `open` just before ONNX Runtime reads an artifact, which takes it some
+    milliseconds in which other threads may run Python.
+    """
+
+    def __init__(
+        self, settings: Runtime | None = None, root: Path = _ROOT, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings or Runtime()
         self._root = root
+        self._meanwhile = meanwhile
         self._lock = threading.Lock()
         self._missing: dict[str, Because] = {}
         self._chosen: weakref.WeakSet[ChosenSession] = weakref.WeakSet()
@@ -75,9 +83,11 @@ class Runtimes:
         self._miss(built, [one for one in self._settings.providers if one.endswith(_PROVIDER)], onnx.VERSION)
         ways = self._ways(accelerators.providers(built, self._root), (onnx.CPU,), built)
         if not ways.accelerators:
-            return onnx.OnnxSession(path, onnx.CPU, self._settings)
+            return onnx.OnnxSession(path, onnx.CPU, self._settings, self._meanwhile)
         return ChosenSession(
-            lambda provider: onnx.OnnxSession(path, provider, self._settings), ways, Verdicts(path, onnx.VERSION)
+            lambda provider: onnx.OnnxSession(path, provider, self._settings, self._meanwhile),
+            ways,
+            Verdicts(path, onnx.VERSION),
         )
 
     def _tflite(self, path: Path) -> Session:

@@ -2,7 +2,7 @@
 
 import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +72,18 @@ class OnnxSession:
     """A `Session` of one .onnx file on one execution provider, which leaves to the CPU what it does not know.
 
     Raises `ArtifactRejected`: "model-unreadable" when the file is none, "provider-unusable" when the provider does
-    not take part here.
+    not take part here. `meanwhile` is called just before ONNX Runtime reads the file, for which it needs no Python.
     """
 
-    def __init__(self, path: Path, provider: str = CPU, settings: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        provider: str = CPU,
+        settings: Runtime | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         try:
-            self._session: Any = _load(path, provider, settings or Runtime())
+            self._session: Any = _load(path, provider, settings or Runtime(), meanwhile)
         except _FAILURES as error:
             raise ArtifactRejected(
                 f"ONNX Runtime {ort.__version__} cannot read the artifact: {str(error).strip()}",
@@ -191,19 +197,19 @@ def _bears_change(path: Path, inputs: list[str]) -> bool:
         return False
 
 
-def _load(path: Path, provider: str, settings: Runtime) -> Any:
+def _load(path: Path, provider: str, settings: Runtime, meanwhile: Callable[[], None]) -> Any:
     """Raises one of `_FAILURES`."""
-    if provider == CPU and (session := _load_optimized(path, settings)) is not None:
+    if provider == CPU and (session := _load_optimized(path, settings, meanwhile)) is not None:
         return session
     try:
-        return _open(path, provider, settings)
+        return _open(path, provider, settings, meanwhile)
     except _FAILURES:
         # A disk may fail to give a byte, once, and ONNX Runtime says that as if the file was no model. "Unreadable" is
         # for ever, so it is asked again.
-        return _open(path, provider, settings)
+        return _open(path, provider, settings, meanwhile)
 
 
-def _load_optimized(path: Path, settings: Runtime) -> Any:
+def _load_optimized(path: Path, settings: Runtime, meanwhile: Callable[[], None]) -> Any:
     """The session of what ONNX Runtime has made of the artifact here, now or before; None where there is no such.
 
     Also the first time it is loaded from the file: what is proved is then what later starts will run.
@@ -212,17 +218,25 @@ def _load_optimized(path: Path, settings: Runtime) -> Any:
     try:
         found = kept.find()
         if found is None and (target := kept.begin()) is not None:
-            _open(path, CPU, settings, write_to=target)
+            _open(path, CPU, settings, meanwhile, write_to=target)
             memory.give_back()
             found = kept.finish()
-        return None if found is None else _open(found, CPU, settings, optimize=False)
+        return None if found is None else _open(found, CPU, settings, meanwhile, optimize=False)
     except _FAILURES as error:
         _log.warning("%s is loaded as it came: %s", path.name, str(error).strip())
         kept.forget()
         return None
 
 
-def _open(path: Path, provider: str, settings: Runtime, *, optimize: bool = True, write_to: Path | None = None) -> Any:
+def _open(
+    path: Path,
+    provider: str,
+    settings: Runtime,
+    meanwhile: Callable[[], None],
+    *,
+    optimize: bool = True,
+    write_to: Path | None = None,
+) -> Any:
     options = ort.SessionOptions()
     # A gateway has other work: by default one model spins on every core between two records.
     options.intra_op_num_threads = settings.threads
@@ -237,6 +251,8 @@ def _open(path: Path, provider: str, settings: Runtime, *, optimize: bool = True
         options.add_session_config_entry("session.save_model_format", "ONNX")
     providers = list(dict.fromkeys((provider, CPU)))
     own = [dict(settings.options.get(one, {})) for one in providers]
+    # Not sooner: whoever is told takes the interpreter's lock, and this thread would wait for it before it can load.
+    meanwhile()
     return ort.InferenceSession(str(path), options, providers=providers, provider_options=own)
 
 

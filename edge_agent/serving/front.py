@@ -23,8 +23,9 @@ class Front:
     def __init__(self, config: Serving, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]) -> None:
         # What would come in bodies otherwise.
         regions = Regions(sealed_max_bytes=config.body_max_bytes)
+        self._routes = Routes(engine, regions)
         self._http = HttpServer(
-            Routes(engine, regions),
+            self._routes,
             path=Path(config.socket) if config.socket else systemd.runtime_folder(state_dir) / "vedette.sock",
             tcp_port=config.tcp_port,
             body_max_bytes=config.body_max_bytes,
@@ -38,6 +39,10 @@ class Front:
         yield "serving", self._http.run
         if self._rpc is not None:
             yield "serving-grpc", self._rpc.run
+
+    def prepare(self) -> None:
+        """Has the loop that answers inferences ready for the first. On any thread; returns at once."""
+        self._http.soon(self._routes.prepare)
 
     def turned_at(self) -> float:
         """When the loop that answers last turned, in monotonic seconds: every 5 seconds at least."""

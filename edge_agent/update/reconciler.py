@@ -1,7 +1,6 @@
 """Brings one model to what is wanted of it: observe, decide, make the journal durable, act, repeat."""
 
 import logging
-import random
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -176,6 +175,9 @@ class Reconciler:
         before = next((one.times for one in self._resting if one.step == step), 0)
         self._forget(step)
         if isinstance(error, TryLater):
+            # It brings hashes and searches of its own, and a start at which nothing fails waits for none of it.
+            import random
+
             times = 1 if error.progressed else before + 1
             # Spread out, so that a fleet does not come back to its hub in one moment.
             spread = random.uniform(0.5, 1.0)  # noqa: S311

@@ -4,7 +4,6 @@ It is imported with the first inference, for it brings NumPy.
 """
 
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -287,6 +286,9 @@ def _names(request: Request) -> tuple[str, ...]:
 
 def _with_nan(text: bytes) -> tuple[Request, list[Any]]:
     """The same with NaN and Infinity in it, which JSON lacks and Python's clients write."""
+    # A second reader, which hardly anybody needs, and nobody before the first answer.
+    import json
+
     try:
         loose = json.loads(text)
         given = [one.pop("data", None) for one in loose["inputs"]]

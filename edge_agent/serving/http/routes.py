@@ -74,6 +74,11 @@ class Routes:
         respond(response)
         return None
 
+    def prepare(self) -> None:
+        """Imports what answers inferences, before the first is asked for. It brings NumPy: to be called where that is
+        there, or is needed anyway."""
+        self._imported()
+
     def usual(self, prefix: bytes, head: Head, body: Body) -> Usual | None:
         """A request that came twice, with all of its bytes in `prefix` but the tensors behind it; None where each is to
         be looked at anew."""
@@ -101,9 +106,7 @@ class Routes:
         if (inference := self._inference) is None:
             # Before the first model there is nothing to bring NumPy for.
             self._engine.manifest(model, version)
-            from edge_agent.serving.http import inference as imported
-
-            inference = self._inference = imported
+            inference = self._imported()
         asked = inference.understand(model, version, body, self._engine, self._regions)
 
         def done(answered: Answered | VedetteError) -> None:
@@ -115,6 +118,12 @@ class Routes:
             respond(response)
 
         return self._engine.submit(asked.call, done, patient)
+
+    def _imported(self) -> ModuleType:
+        from edge_agent.serving.http import inference
+
+        self._inference = inference
+        return inference
 
     def _route(self, path: str, parts: list[str]) -> tuple[str, _Answer]:
         match parts:

@@ -113,6 +113,10 @@ class HttpServer:
         """Lets `run` see that it is to stop."""
         self._loop.soon(lambda: None)
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Calls `call` on the thread of `run`, between two requests. On any thread."""
+        self._loop.soon(call)
+
     def run(self, stop: threading.Event) -> None:
         """Serves until `stop`, and then answers what is under way."""
         self._open()

@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent import memory
 from edge_agent.failures import ArtifactRejected
-from edge_agent.runtimes import open_session
+from edge_agent.runtimes import Runtimes, open_session
 from edge_agent.runtimes.onnx import OnnxSession
 from edge_agent.runtimes.session import InferenceFailed, InputUnfit
 from edge_agent.update.footprint import resident_bytes
@@ -96,6 +96,13 @@ def test_a_runtime_that_is_not_here_is_named(path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ArtifactRejected, match="cannot be imported") as caught:
         open_session("onnx", path)
     assert caught.value.code == "runtime-missing"
+
+
+def test_others_are_told_before_a_model_is_read(path: Path) -> None:
+    runtimes = Runtimes(meanwhile=lambda: path.unlink(missing_ok=True))
+    with pytest.raises(ArtifactRejected) as caught:
+        runtimes.open("onnx", path)
+    assert caught.value.code == "model-unreadable"
 
 
 def test_it_answers_several_threads_at_once(path: Path) -> None:
