@@ -217,7 +217,11 @@ class DiskQueue:
             except OSError as error:
                 # Left alone for a later start: neither what it holds nor inference may be lost by it.
                 self._left.add(path.stem.split("-", 2)[1])
-                self.unreadable = Because("spool-unreadable", f"Telemetry in {path} cannot be read: {error.strerror}.")
+                self.unreadable = Because(
+                    "spool-unreadable",
+                    f"Telemetry in {path} cannot be read ({error.strerror}), and waits, as does what came after it. "
+                    "See that the agent's user may read it, and restart the agent.",
+                )
                 _log.error("%s", self.unreadable)
                 continue
             for boot, mark in loaded.marks.items():
