@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,9 @@ _LONGEST_PAUSE = 31
 LASTING_SECONDS = 5.0
 #: What is there for so long has been kept, where no rest is to be had.
 RESTLESS_SECONDS = 30.0
+#: What is being read or answered at that moment takes many times what it holds, 140 MB for 8 MB of JSON: so many looks
+#: are taken, with pauses, before a rest shows that something was kept.
+_LOOKS, _PAUSE_SECONDS = 10, 0.1
 
 Rest: TypeAlias = Callable[[], AbstractContextManager[bool]]
 
@@ -53,12 +57,13 @@ class Footprint:
     many bytes resident. Times are in monotonic seconds.
     """
 
-    def __init__(self, rest: Rest, short: Callable[[int], bool]) -> None:
+    def __init__(self, rest: Rest, short: Callable[[int], bool], sleep: Callable[[float], None] = time.sleep) -> None:
         self.resident_bytes = 0
         self.grown_bytes = 0
         """What it has kept of what it has grown by: only that is more than it may be, whatever comes and goes."""
         self._rest = rest
         self._short = short
+        self._sleep = sleep
         self._loaded: object = None
         self._from_bytes = 0
         self._seen: deque[tuple[float, int]] = deque()
@@ -92,17 +97,21 @@ class Footprint:
             self.grown_bytes = lasting
         elif now - self._rested_at >= LASTING_SECONDS:
             self._rested_at = now
-            self.grown_bytes = self._kept(loaded, now, held_bytes, LASTING_SECONDS if short else RESTLESS_SECONDS)
+            with self._rest() as at_rest:
+                if at_rest:
+                    self._saw(now, self._kept(loaded, most_bytes, held_bytes))
+            restless = LASTING_SECONDS if short else RESTLESS_SECONDS
+            self.grown_bytes = self._seen[-1][1] if at_rest else self._least(now, restless)
 
-    def _kept(self, loaded: object, now: float, held_bytes: Callable[[], int], seconds: float) -> int:
-        """What is there at rest; where there is none, what has been there for so long."""
-        with self._rest() as at_rest:
-            if at_rest:
-                memory.give_back()
-                grown = self._look(loaded, held_bytes)
-                self._saw(now, grown)
-                return grown
-        return self._least(now, seconds)
+    def _kept(self, loaded: object, most_bytes: int, held_bytes: Callable[[], int]) -> int:
+        """What is there at rest, once it is no more than it may be or has not become less."""
+        for _ in range(_LOOKS):
+            memory.give_back()
+            grown = self._look(loaded, held_bytes)
+            if grown <= most_bytes:
+                break
+            self._sleep(_PAUSE_SECONDS)
+        return grown
 
     def _look(self, loaded: object, held_bytes: Callable[[], int]) -> int:
         """By how much it has grown."""

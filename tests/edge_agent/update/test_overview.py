@@ -52,7 +52,9 @@ class World:
         self.sizes: int | None = None
         self.ends: Callable[[], None] = lambda: None
         """What runs do when they end."""
-        self.footprint = Footprint(self._rest, lambda _: self.short)
+        self.wakes: Callable[[], None] = lambda: None
+        """What others have done when somebody has slept."""
+        self.footprint = Footprint(self._rest, lambda _: self.short, lambda _: self.wakes())
 
     @contextmanager
     def _rest(self) -> Iterator[bool]:
@@ -156,6 +158,17 @@ def test_where_memory_is_short_it_is_judged_at_once_and_only_at_rest(told: World
     told.kept_bytes = 700
     told.now += LASTING_SECONDS
     assert told.look(most_bytes=500) == 600
+
+
+def test_what_a_request_takes_while_it_is_read_is_soon_over_in_a_moment_of_rest(told: World) -> None:
+    told.short = True
+    told.sizes = told.kept_bytes = 100
+    told.look(most_bytes=500)
+    told.now += 1.0
+    told.sizes = told.kept_bytes = 900
+    told.wakes = lambda: setattr(told, "sizes", told.sizes - 100)
+    assert told.look(most_bytes=500) == 500
+    assert told.rests == 1
 
 
 def test_models_that_never_rest_must_have_kept_it_for_long(told: World) -> None:
