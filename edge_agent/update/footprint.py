@@ -105,13 +105,14 @@ class Footprint:
 
     def _kept(self, loaded: object, most_bytes: int, held_bytes: Callable[[], int]) -> int:
         """What is there at rest, once it is no more than it may be or has not become less."""
-        for _ in range(_LOOKS):
+        looks = 1
+        while True:
             memory.give_back()
             grown = self._look(loaded, held_bytes)
-            if grown <= most_bytes:
-                break
+            if grown <= most_bytes or looks == _LOOKS:
+                return grown
+            looks += 1
             self._sleep(_PAUSE_SECONDS)
-        return grown
 
     def _look(self, loaded: object, held_bytes: Callable[[], int]) -> int:
         """By how much it has grown."""
