@@ -238,8 +238,8 @@ class Uplink:
         while isinstance(step := following(self._drains[lane], self._spool.backlog(lane), now), Send):
             try:
                 records = self._spool.read(step.boot, step.since, BATCH_BYTES, step.records, lane)
-            except OSError as error:
-                _log.error("cannot read the spool now: %s", error)
+            except OSError:
+                # The spool says so.
                 return now + LONGEST_WAIT_SECONDS
             if not records:
                 # Damaged, and by now off the backlog.

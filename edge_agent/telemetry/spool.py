@@ -67,6 +67,8 @@ class Spool:
         }
         #: Once a start: a disk that reads no folder at all must not cost what an earlier start has put aside.
         self._put_aside: dict[Lane, Because] = {}
+        #: Why a lane's oldest records cannot be read now.
+        self._waits: dict[Lane, Because] = {}
         #: How many of this start's losses were noticed, and what is told of them.
         self._noticed: Counter[tuple[Lane, str]] = Counter()
         self._losses: dict[tuple[Lane, str], Loss] = {}
@@ -106,7 +108,13 @@ class Spool:
         Records that are lost are dropped, counted, and not waited for. Raises OSError when they cannot be read now.
         """
         with self._lane(lane) as queue:
-            return queue.read(boot, since, max_records, max_bytes)
+            try:
+                found = queue.read(boot, since, max_records, max_bytes)
+            except OSError as error:
+                self._wait(lane, queue, error)
+                raise
+            self._waits.pop(lane, None)
+            return found
 
     def forget(self, boot: str, through: int, lane: Lane = Lane.WINDOWS) -> None:
         """The hub has all records of `boot` up to `through`: they need not be kept."""
@@ -135,6 +143,7 @@ class Spool:
         """What is wrong now, or was found to be wrong a short while ago."""
         with self._lock:
             found = [self.trouble, *(queue.unreadable for queue in self._queues.values()), *self._lost()]
+            found += [because for lane, because in self._waits.items() if self._queues[lane].waiting]
             return [one for one in found if one is not None]
 
     def close(self) -> None:
@@ -193,6 +202,16 @@ class Spool:
             )
             queue.load()
         return self._put_aside.get(lane)
+
+    def _wait(self, lane: Lane, queue: DiskQueue, error: OSError) -> None:
+        because = Because(
+            "spool-unreadable",
+            f"Telemetry in {queue.folder} cannot be read now ({error.strerror}), and waits on the device. It is tried "
+            "again; if that does not help, see that the agent's user may read it.",
+        )
+        if self._waits.get(lane) != because:
+            _log.error("%s", because)
+        self._waits[lane] = because
 
     def _notice(self, lane: Lane, queue: DiskQueue) -> None:
         for reason in losses.TROUBLES:

@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent import uplink as uplink_module
 from edge_agent.reporting import Origin, Reporter
+from edge_agent.telemetry.queue import DiskQueue
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
@@ -19,7 +20,7 @@ from edge_agent.uplink import Uplink
 from fleet_contract.because import Because
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, encode
 from fleet_contract.report import Presence
-from fleet_contract.telemetry import Ack, Window
+from fleet_contract.telemetry import Ack
 from fleet_contract.topics import Address, Channel
 from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
@@ -242,15 +243,15 @@ def test_a_spool_that_cannot_be_read_now_is_read_again(bench, monkeypatch, caplo
     monkeypatch.setattr(uplink_module, "LONGEST_WAIT_SECONDS", 0.02)
     it = bench()
     tries = []
-    read = it.spool.read
+    read = DiskQueue.read
 
-    def busy(boot: str, since: int, *rest: Any) -> tuple[Window, ...]:
+    def busy(queue: DiskQueue, boot: str, since: int, *rest: int) -> tuple[Any, ...]:
         tries.append(since)
         if len(tries) < 3:
             raise OSError(errno.EMFILE, "Too many open files")
-        return read(boot, since, *rest)
+        return read(queue, boot, since, *rest)
 
-    monkeypatch.setattr(it.spool, "read", busy)
+    monkeypatch.setattr(DiskQueue, "read", busy)
     it.spool.append(a_window())
     it.transport.connect()
     until(lambda: it.transport.batches)

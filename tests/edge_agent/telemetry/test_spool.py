@@ -900,19 +900,26 @@ def unreadable(*_: object) -> Iterator[Placed]:
     yield
 
 
-def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_path, monkeypatch):
+def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_path, monkeypatch, caplog):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     spool.append(a_window())
     spool.append(a_window())
     monkeypatch.setattr(segment_module, "scan", unreadable)
     monkeypatch.setattr(queue_module, "scan", unreadable)
-    with pytest.raises(OSError, match="Permission denied"):
-        spool.read("b1", 0, MEGABYTE)
+    assert spool.troubles() == []
+    for _ in range(3):
+        with pytest.raises(OSError, match="Permission denied"):
+            spool.read("b1", 0, MEGABYTE)
+    (trouble,) = spool.troubles()
+    assert (trouble.code, "cannot be read now (Permission denied)" in trouble.sentence) == ("spool-unreadable", True)
+    assert [record.getMessage() for record in caplog.records] == [str(trouble)], "once, and not at every try"
     second = Spool(tmp_path, OWNER, "b2", MEGABYTE)
     assert {one.code for one in second.troubles()} == {"spool-unreadable"}
     assert second.append(a_window())
     monkeypatch.undo()
     assert spool.report().dropped == second.report().dropped == 0
+    assert sequences(spool, "b1") == [1, 2]
+    assert spool.troubles() == []
     third = Spool(tmp_path, OWNER, "b3", MEGABYTE)
     assert third.troubles() == []
     assert sequences(third, "b1") == [1, 2]
