@@ -227,8 +227,9 @@ class _Connection:
         if self._ready:
             return Because("broker-lost", f"The connection to the broker {self._where} was lost: {why}")
         # With TLS 1.3 a client is done before its certificate was looked at.
-        perhaps = "it may not take this device's certificate, and its log" if self._over_tls else "its log"
+        perhaps = "it may not take this device's certificate" if self._over_tls else "it may not speak MQTT 5"
         return Because(
             "broker-lost",
-            f"The broker {self._where} hung up before it took the connection ({why}): {perhaps} says why.",
+            f"The connection to the broker {self._where} ended before it was taken ({why}): {perhaps}. Its log says "
+            "more.",
         )

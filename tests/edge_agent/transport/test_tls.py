@@ -154,7 +154,7 @@ def test_a_broker_that_hangs_up_right_after_tls_is_said_to_be_lost_and_tried_unt
         ends = [heard.ends.get(timeout=20) for _ in range(3)]
         assert {one.code for one in ends} == {"broker-lost"}
         for one in ends:
-            assert f"The broker 127.0.0.1:{front} hung up before it took the connection" in one.sentence
+            assert f"The connection to the broker 127.0.0.1:{front} ended before it was taken" in one.sentence
             assert "may not take this device's certificate" in one.sentence
         heard.connections.get(timeout=20)
         assert transport.send(Channel.REPORT, b"hello")
