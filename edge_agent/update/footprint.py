@@ -23,6 +23,8 @@ _LONGEST_PAUSE = 31
 LASTING_SECONDS = 5.0
 #: What is there for so long has been kept, where no rest is to be had.
 RESTLESS_SECONDS = 30.0
+#: The longest from a rest in which nothing turned out to be kept to the next, unless memory is short: requests wait.
+_CALM_SECONDS = 60.0
 #: What is being read or answered at that moment takes many times what it holds, 140 MB for 8 MB of JSON: so many looks
 #: are taken, with pauses, before a rest shows that something was kept.
 _LOOKS, _PAUSE_SECONDS = 10, 0.1
@@ -68,6 +70,8 @@ class Footprint:
         self._from_bytes = 0
         self._seen: deque[tuple[float, int]] = deque()
         self._rested_at = -math.inf
+        self._calm_seconds = LASTING_SECONDS
+        """How long after a rest there is none."""
         self._left = self._pause = 0
         """How many more looks go by before it is tried again, where little was to be had."""
 
@@ -95,11 +99,15 @@ class Footprint:
         short = self._short(self.resident_bytes)
         if lasting <= most_bytes and not short:
             self.grown_bytes = lasting
-        elif now - self._rested_at >= LASTING_SECONDS:
+        elif now - self._rested_at >= (LASTING_SECONDS if short else self._calm_seconds):
             self._rested_at = now
             with self._rest() as at_rest:
                 if at_rest:
-                    self._saw(now, self._kept(loaded, most_bytes, held_bytes))
+                    kept = self._kept(loaded, most_bytes, held_bytes)
+                    self._saw(now, kept)
+                    self._calm_seconds = (
+                        LASTING_SECONDS if kept > most_bytes else min(2 * self._calm_seconds, _CALM_SECONDS)
+                    )
             restless = LASTING_SECONDS if short else RESTLESS_SECONDS
             self.grown_bytes = self._seen[-1][1] if at_rest else self._least(now, restless)
 
@@ -124,6 +132,7 @@ class Footprint:
         kept = self.resident_bytes - held_bytes()
         if new:
             self._loaded, self._from_bytes = loaded, kept
+            self._calm_seconds = LASTING_SECONDS
         return max(0, kept - self._from_bytes)
 
     def _saw(self, now: float, grown: int) -> None:
