@@ -33,8 +33,8 @@ NOT_FOR_AN_ANSWER = (
     # Of the command line's help.
     *("shutil", "bz2", "lzma"),
     "secrets",
-    # Of what fails, and of what is wrong with a request.
-    *("random", "json"),
+    # Of what fails, of what is wrong with a request, and of joining.
+    *("random", "json", "base64"),
 )
 
 
