@@ -120,6 +120,11 @@ class Ticket(Protocol):
 class Standing(Protocol):
     """A call that is made again and again, with other numbers in the same tensors. One thread uses it."""
 
+    @property
+    def over(self) -> bool:
+        """Whether it will never answer again: another version is live, or the same was loaded anew."""
+        ...
+
     def ready(self, patient: bool) -> bool:
         """Whether `run` is likely to answer: for whoever must first fetch the tensors."""
         ...

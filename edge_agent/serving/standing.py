@@ -43,6 +43,7 @@ class StandingCall:
         "_lease",
         "_may_bind",
         "_outputs",
+        "_over",
         "_packed",
         "_rows",
         "_run_ns",
@@ -72,6 +73,7 @@ class StandingCall:
         self._execution = execution
         self._inline = inline
         self._lease: Lease | None = None
+        self._over = False
         self._bound: BoundCall | None = None
         self._may_bind = True
         self._bears_change: bool | None = None
@@ -84,6 +86,11 @@ class StandingCall:
         """Whether telemetry is to have the tensors of the next run, where that was asked before it."""
         self._inputs: Mapping[str, Array] | None = None
         self._scores: Array | None = None
+
+    @property
+    def over(self) -> bool:
+        """As `port.Standing` says."""
+        return self._over or self._served.slot.manifest is not self._signature.manifest
 
     def ready(self, patient: bool) -> bool:
         """Whether there is a point in `run`: it became slow or others wait, where there is none."""
@@ -180,6 +187,8 @@ class StandingCall:
                 found = self._begin()
             elif self._served.slot.again(lease):
                 found = lease
+            else:
+                self._over = True
             self._run_ns = time.perf_counter_ns()
         finally:
             if not isinstance(found, Lease):

@@ -55,6 +55,10 @@ class FakeStanding:
         self._manifest = engine.manifest(call.model)
         self._answered: AnsweredInPlace | None = None
 
+    @property
+    def over(self) -> bool:
+        return self._engine.manifest(self._call.model) is not self._manifest
+
     def ready(self, patient: bool) -> bool:
         return not self._engine.later and not self._engine.holds
 

@@ -85,8 +85,7 @@ class Sized:
     """A body whose length is known: nothing but it is read."""
 
     def __init__(self, head: Head) -> None:
-        offset = -max(0, head.json_length) % _ALIGNMENT
-        self._view = _memory(offset + head.length)[offset:]
+        self._view = room_for(max(0, head.json_length), head.length)
         self._at = 0
 
     @property
@@ -101,6 +100,13 @@ class Sized:
 
     def take(self) -> tuple[bytes | memoryview, bytes]:
         return self._view, b""
+
+
+def room_for(before: int, size: int) -> memoryview:
+    """Memory of `size` bytes, of which those after the first `before` begin at an address that can be read from. Raises
+    `Refused`."""
+    offset = -before % _ALIGNMENT
+    return _memory(offset + size)[offset:]
 
 
 def _memory(size: int) -> memoryview:

@@ -13,6 +13,7 @@ from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_j
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.holding import Holding
+from edge_agent.serving.http.known import Known, knowable
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
 from edge_agent.serving.http.response import Part, Respond, Response
@@ -42,7 +43,12 @@ Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
 class Usual(Protocol):
     """A request that came twice on a connection, and is known again by its bytes."""
 
-    def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
+    @property
+    def over(self) -> bool:
+        """Whether it will never answer again, and another is to be had in its place."""
+        ...
+
+    def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
         """The answer to `data`, as all its bytes where they are known; None where that is not this request once more
         and nothing else, or is to be answered the long way. Raises nothing."""
         ...
@@ -85,11 +91,13 @@ class Connection:
     __slots__ = (
         "_arriving",
         "_before",
+        "_begun",
         "_busy",
         "_closing",
         "_deadline",
         "_gone",
         "_head_only",
+        "_known",
         "_last",
         "_lends",
         "_loop",
@@ -113,8 +121,9 @@ class Connection:
         self._loop = loop
         self._terms = terms
         self._rest = b""
-        self._before = b""
+        self._before = self._begun = b""
         self._usual: Usual | None = None
+        self._known: Known | None = None
         self._head_only = False
         self._arriving: tuple[Head, Arriving] | None = None
         self._out = Outbox(client)
@@ -236,8 +245,14 @@ class Connection:
     # --- reading
 
     def _read(self) -> None:
+        known = None if self._rest or self._closing else self._known
+        data: bytes | memoryview
         try:
-            data = self._socket.recv(_FIRST_BYTES)
+            if known is None:
+                data = self._socket.recv(_FIRST_BYTES)
+            else:
+                room = known.room()
+                data = room[: self._socket.recv_into(room)]
         except BlockingIOError:
             return
         if not data:
@@ -245,8 +260,22 @@ class Connection:
         elif self._closing:
             # What is refused is read to its end, or the client would lose the answer that says why.
             return
-        elif self._usual is None or self._rest or not self._at_once(self._usual, data):
+        elif self._usual is not None and not self._rest and self._at_once(self._usual, data):
+            return
+        elif isinstance(data, bytes):
             self._understand(self._rest + data if self._rest else data)
+        elif known is not None and (body := known.body(data)) is not None:
+            self._take_known(known, body)
+        else:
+            self._understand(bytes(data))
+
+    def _take_known(self, known: Known, body: Body) -> None:
+        """What could not be answered here and now."""
+        self._head_only = False
+        self._reserve(known.head.length)
+        if self._usual is None or self._usual.over:
+            self._usual = self._terms.usual(known.prefix, known.head, body)
+        self._hand_over(known.head, body)
 
     def _understand(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n")
@@ -280,13 +309,13 @@ class Connection:
                 self._notice(data[:cut], head, body)
             self._hand_over(head, body)
             return
+        cut = start + head.json_length
+        is_there = cut <= min(len(data), _USUAL_MAX_BYTES)
+        self._begun = data[:cut] if is_there and knowable(cut, head) else b""
         self._begin_body(head, data[start:])
 
     def _begin_body(self, head: Head, begun: bytes) -> None:
-        size = head.length if head.length >= 0 else self._terms.body_max_bytes
-        if not self._terms.reserve(size):
-            raise Refused.busy("Other requests fill the memory that bodies may take.")
-        self._reserved = size
+        self._reserve(head.length if head.length >= 0 else self._terms.body_max_bytes)
         arriving: Arriving = Sized(head) if head.length >= 0 else Chunked(self._terms.body_max_bytes)
         self._arriving = (head, arriving)
         self._until(BODY_SECONDS)
@@ -325,7 +354,10 @@ class Connection:
         self._reserved = len(data)
         self._arriving = None
         self._rest = rest + behind
-        self._hand_over(head, split(head, data, self._terms.body_max_bytes))
+        body = split(head, data, self._terms.body_max_bytes)
+        if self._begun and not self._rest and (self._known is None or self._known.prefix != self._begun):
+            self._notice(self._begun, head, body)
+        self._hand_over(head, body)
 
     def _hand_over(self, head: Head, body: Body) -> None:
         self._no_deadline()
@@ -343,6 +375,9 @@ class Connection:
         """What comes twice is likely to come again."""
         if prefix == self._before:
             self._usual = self._terms.usual(prefix, head, body)
+            size = len(prefix) + len(body.binary or b"")
+            is_long = self._usual is not None and size > _FIRST_BYTES
+            self._known = Known(prefix, head, body.json, size) if is_long else None
             # Not each time, where there is nothing to be had from it.
             self._before = b""
         else:
@@ -350,7 +385,7 @@ class Connection:
 
     # --- answering
 
-    def _at_once(self, usual: Usual, data: bytes) -> bool:
+    def _at_once(self, usual: Usual, data: bytes | memoryview) -> bool:
         """Whether `data` is the client's usual request, and could be answered here and now."""
         self.idle_since = now = time.monotonic()
         answer = usual.answer(data, self._terms.crowd.alone(self, now))
@@ -497,6 +532,11 @@ class Connection:
     def _heard(self) -> None:
         """This client is at something, so that no other takes itself to be alone."""
         self._terms.crowd.alone(self, time.monotonic())
+
+    def _reserve(self, size: int) -> None:
+        if not self._terms.reserve(size):
+            raise Refused.busy("Other requests fill the memory that bodies may take.")
+        self._reserved = size
 
     def _give_back(self) -> None:
         if self._reserved:

@@ -114,16 +114,16 @@ class Asked:
         """What answers the same once more, which was found right: a request of the bytes `prefix` and then its tensors,
         or of these bytes alone where its tensors lie in shared memory. None for any other, and where `engine` cannot
         answer it now."""
+        request = self._request
+        # The tensors of this one may be megabytes, and are others the next time.
+        asked = Asked(msgspec.structs.replace(self.call, inputs={}), request, self._regions, self.repeated)
         if (repeated := self.repeated) is not None:
             standing = engine.standing(self.call, repeated.packed)
-            return None if standing is None else Usual(prefix, self, repeated, standing)
-        request = self._request
+            return None if standing is None else Usual(prefix, asked, repeated, standing)
         inputs = _placed(request, self._regions)
         standing = None if inputs is None else engine.standing(self.call, inputs.packed)
         if inputs is None or standing is None:
             return None
-        # The tensors of this one may be megabytes, and are fetched anew for the next.
-        asked = Asked(msgspec.structs.replace(self.call, inputs={}), request, self._regions)
         outputs = {one.name: one.parameters.where for one in request.outputs}
         return Lent(prefix, asked, inputs, InPlace(self._regions, inputs, outputs), outputs, standing)
 

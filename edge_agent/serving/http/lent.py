@@ -45,7 +45,12 @@ class Lent:
         self._said: tuple[Answered | None, bytes] = None, b""
         """All that is sent for an answer that was put in place."""
 
-    def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
+    @property
+    def over(self) -> bool:
+        """As `connection.Usual` says."""
+        return self._standing.over
+
+    def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
         """As `connection.Usual` says; all bytes where the answer has the form of the last."""
         if data != self._request:
             return None

@@ -31,12 +31,17 @@ class Usual:
         self._answered: Answered | None = None
         self._message: list[Part] = []
 
-    def answer(self, data: bytes, patient: bool) -> bytes | Response | None:
+    @property
+    def over(self) -> bool:
+        """As `connection.Usual` says."""
+        return self._standing.over
+
+    def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
         """As `connection.Usual` says; all bytes where the answer has the form of the last."""
-        if len(data) != self._size_bytes or not data.startswith(self._prefix):
+        if len(data) != self._size_bytes or data[: self._cut] != self._prefix:
             return None
         try:
-            # Cut out apart, tensors begin at an address that can be read from.
+            # Of bytes, tensors begin at an address that can be read from where they are cut out apart.
             result = self._standing.run(data[self._cut :], patient)
             if result is not None and result is self._answered:
                 # Other numbers in the same memory.

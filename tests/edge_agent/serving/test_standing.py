@@ -174,6 +174,22 @@ def test_a_parked_model_is_not_opened_on_the_thread_that_asks():
         assert world.slot("digits").parked
 
 
+def test_it_is_over_once_the_model_was_loaded_anew_or_another_is_live():
+    with serving() as world:
+        world.runs(FakeSession(1), reopen=lambda: FakeSession(2))
+        call, other = standing(world), standing(world)
+        assert isinstance(call.run(an_image_sent(), patient=False), Answered)
+        call.sent()
+        assert world.slot("digits").park()
+        world.ask()
+        assert not call.over, "nobody has looked"
+        assert call.run(an_image_sent(), patient=True) is None
+        assert call.over
+        assert not other.over, "it has run nothing yet"
+        world.runs(FakeSession(1), a_manifest(9))
+        assert other.over
+
+
 def test_a_failure_is_told_and_counted_once():
     with serving() as world:
         session = FakeSession(1)

@@ -15,17 +15,27 @@ from tests.fakes.waiting import until
 from tests.fakes.wire import request, served
 
 LIVE = request("GET", "/v2/health/live")
-TENSOR = {"name": "image", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
-HEADER = json.dumps({"inputs": [TENSOR], "parameters": {"binary_data_output": True}}).encode()
 
 
-def an_image(value: float) -> bytes:
-    return np.full(4, value, "<f4").tobytes()
+class Size:
+    """How many images a request has: of few it is read with its head, of many for itself."""
+
+    rows = 1
+
+
+@pytest.fixture(params=[1, 6000], ids=["short", "long"], autouse=True)
+def size(request, monkeypatch):
+    monkeypatch.setattr(Size, "rows", request.param)
 
 
 def asking(value: float, *fields: str, model: str = "digits") -> bytes:
-    length = f"Inference-Header-Content-Length: {len(HEADER)}"
-    return request("POST", f"/v2/models/{model}/infer", HEADER + an_image(value), length, *fields)
+    shape = [Size.rows, 4]
+    given = {"binary_data_size": 16 * Size.rows}
+    tensor = {"name": "image", "datatype": "FP32", "shape": shape, "parameters": given}
+    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    length = f"Inference-Header-Content-Length: {len(header)}"
+    images = np.full(shape, value, "<f4").tobytes()
+    return request("POST", f"/v2/models/{model}/infer", header + images, length, *fields)
 
 
 def doubled(wire) -> float:
@@ -104,13 +114,23 @@ def test_it_may_come_in_pieces_or_with_the_next(server):
     assert [doubled(wire), doubled(wire)] == [8, 9]
 
 
+def test_one_that_never_comes_in_one_piece_is_answered_as_well(server):
+    wire = server.wire()
+    for value in range(6):
+        whole = asking(value)
+        for at in range(0, len(whole), 40_000):
+            wire.send(whole[at : at + 40_000])
+            time.sleep(0.005)
+        assert doubled(wire) == value
+
+
 def test_another_request_is_not_taken_for_it(server, engine):
     wire = used(server.wire())
     wire.send(LIVE)
     assert wire.reply().json == {"live": True}
     for one, answer in (
         (asking(5).replace(b"digits", b"nobody"), 404),
-        (asking(5).replace(b"[1, 4]", b"[1, 5]"), 400),
+        (asking(5).replace(b", 4]", b", 5]"), 400),
         (asking(5).replace(b'"image"', b'"imagf"'), 400),
     ):
         wire.send(one)
@@ -144,12 +164,29 @@ def test_what_cannot_be_answered_at_once_is_answered_later_and_then_at_once_agai
     assert engine.at_once > before
 
 
+def test_one_that_waits_for_its_answer_is_held_and_then_is_not(server, engine, monkeypatch):
+    monkeypatch.setattr(Size, "rows", 6000)
+    wire = used(server.wire())
+    assert server.server.held_bytes == 0
+    engine.holds = True
+    wire.send(asking(5))
+    until(lambda: engine.held)
+    assert server.server.held_bytes >= 16 * Size.rows
+    engine.held.pop()()
+    assert doubled(wire) == 5
+    until(lambda: server.server.held_bytes == 0)
+
+
 def test_another_version_answers_in_its_own_name(server, engine):
     wire = used(server.wire())
     engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
     for _ in range(4):
         wire.send(asking(4))
         assert wire.reply().json["model_version"] == "2"
+    before = engine.at_once
+    wire.send(asking(5))
+    assert doubled(wire) == 5
+    assert engine.at_once == before + 1
 
 
 def test_an_answer_in_another_form_is_told_in_that(server, engine):
@@ -158,8 +195,8 @@ def test_an_answer_in_another_form_is_told_in_that(server, engine):
         engine.compute = lambda inputs, rows=rows: {"image_out": np.repeat(inputs["image"], rows, axis=0) * 2}
         wire.send(asking(5))
         reply = wire.reply()
-        assert reply.json["outputs"][0]["shape"] == [rows, 4]
-        assert reply.tensor("image_out").tolist() == [[10.0] * 4] * rows
+        assert reply.json["outputs"][0]["shape"] == [rows * Size.rows, 4]
+        assert reply.tensor("image_out").tolist() == [[10.0] * 4] * rows * Size.rows
 
 
 def test_a_failure_is_told_and_the_next_is_answered(server, engine):

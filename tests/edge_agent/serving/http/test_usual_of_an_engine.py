@@ -61,6 +61,17 @@ class InBody:
         return reply.json["model_version"], reply.tensor("scores")
 
 
+class InLongBody(InBody):
+    """One whose requests are long enough to be read for themselves, and short enough to be read in one piece."""
+
+    times = 2000
+
+    def ask(self, rows: int, label: int):
+        version, scores = super().ask(rows * self.times, label)
+        assert np.ptp(scores, axis=0).max() == 0, "all rows are alike"
+        return version, scores[: len(scores) // self.times]
+
+
 class InSealedMemory:
     """One that both sides see the tensors of; each is written anew, and over what was there."""
 
@@ -88,7 +99,7 @@ class InSealedMemory:
         return reply.json["model_version"], scores[: sides[0] // LARGE]
 
 
-@pytest.mark.parametrize("way", [InBody, InSealedMemory])
+@pytest.mark.parametrize("way", [InBody, InLongBody, InSealedMemory])
 def test_each_is_answered_with_its_own_numbers_by_the_version_that_is_live(tmp_path, way):
     # The memory of those before is there until the server has seen them go.
     bounds = {"connections_max": 1000, "sealed_max_bytes": 1 << 28}
