@@ -297,6 +297,9 @@ class Connection:
         # Told before it is sent, where that can be.
         check_json(head.length if head.json_length < 0 else head.json_length)
         if 0 <= head.length <= len(data) - start:
+            if head.length > _FIRST_BYTES:
+                # It was read as another that is known.
+                self._reserve(head.length)
             stop = start + head.length
             self._rest = data[stop:]
             cut = start + head.json_length if 0 <= head.json_length <= head.length else -1

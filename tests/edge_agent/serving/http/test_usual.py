@@ -177,6 +177,19 @@ def test_one_that_waits_for_its_answer_is_held_and_then_is_not(server, engine, m
     until(lambda: server.server.held_bytes == 0)
 
 
+def test_a_shorter_one_that_was_read_as_it_is_held_as_well(server, engine, monkeypatch):
+    monkeypatch.setattr(Size, "rows", 6000)
+    wire = used(server.wire())
+    monkeypatch.setattr(Size, "rows", 5000)
+    engine.holds = True
+    wire.send(asking(5))
+    until(lambda: engine.held)
+    assert server.server.held_bytes >= 16 * Size.rows
+    engine.held.pop()()
+    assert doubled(wire) == 5
+    until(lambda: server.server.held_bytes == 0)
+
+
 def test_another_version_answers_in_its_own_name(server, engine):
     wire = used(server.wire())
     engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
