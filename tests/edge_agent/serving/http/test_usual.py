@@ -190,6 +190,35 @@ def test_a_shorter_one_that_was_read_as_it_is_held_as_well(server, engine, monke
     until(lambda: server.server.held_bytes == 0)
 
 
+def test_nothing_is_written_over_what_others_may_look_at_after_the_answer(server, engine):
+    wire = used(server.wire())
+    engine.later = True
+    for value in (5, 6, 7):
+        wire.send(asking(value))
+        assert doubled(wire) == value
+    looked_at = [set(call.inputs["image"].ravel().tolist()) for call in engine.calls[-3:]]
+    assert looked_at == [{5}, {6}, {7}]
+
+
+def test_one_that_waits_after_a_head_was_asked_for_is_answered_with_its_body(server, engine):
+    wire = used(server.wire())
+    assert wire.ask("HEAD", "/v2/health/live").status == 200
+    engine.later = True
+    wire.send(asking(5))
+    assert doubled(wire) == 5
+
+
+def test_another_may_become_the_usual_one_and_then_the_first_again(server, engine, monkeypatch):
+    wire, rows = used(server.wire()), Size.rows
+    for given in (2, rows):
+        monkeypatch.setattr(Size, "rows", given)
+        used(wire)
+        before = engine.at_once
+        wire.send(asking(5))
+        assert doubled(wire) == 5
+        assert engine.at_once == before + 1
+
+
 def test_another_version_answers_in_its_own_name(server, engine):
     wire = used(server.wire())
     engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
