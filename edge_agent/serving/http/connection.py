@@ -155,11 +155,11 @@ class Connection:
 
     @property
     def held_bytes(self) -> int:
-        """What it keeps of a body until that is answered, and of an answer until that is taken. On any thread, where it
-        is old as soon as it is read."""
+        """What it keeps of a body until that is answered, of the requests behind it, and of an answer until that is
+        taken. On any thread, where it is old as soon as it is read."""
         arriving = self._arriving
         body = self._reserved if arriving is None else arriving[1].arrived_bytes
-        return body + self._out.held_bytes
+        return body + len(self._rest) + self._out.held_bytes
 
     def fileno(self) -> int:
         """As a socket has it."""

@@ -190,6 +190,21 @@ def test_a_shorter_one_that_was_read_as_it_is_held_as_well(server, engine, monke
     until(lambda: server.server.held_bytes == 0)
 
 
+def test_what_was_read_with_a_shorter_one_is_held_while_that_waits(server, engine, monkeypatch):
+    monkeypatch.setattr(Size, "rows", 6000)
+    wire = used(server.wire())
+    monkeypatch.setattr(Size, "rows", 900)
+    engine.holds = True
+    wire.send(asking(5) + asking(6))
+    until(lambda: engine.held)
+    assert server.server.held_bytes >= 16 * Size.rows
+    for value in (5, 6):
+        until(lambda: engine.held)
+        engine.held.pop()()
+        assert doubled(wire) == value
+    until(lambda: server.server.held_bytes == 0)
+
+
 def test_nothing_is_written_over_what_others_may_look_at_after_the_answer(server, engine):
     wire = used(server.wire())
     engine.later = True
