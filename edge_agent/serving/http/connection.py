@@ -5,19 +5,16 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
-
-import msgspec
 
 from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
-from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.known import Known, knowable
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
-from edge_agent.serving.http.response import Part, Respond, Response
+from edge_agent.serving.http.response import Part, Response
 from edge_agent.serving.http.status import Refused, answer_to
+from edge_agent.serving.http.terms import Terms, Usual
 from edge_agent.serving.port import Ticket
 
 _log = logging.getLogger(__name__)
@@ -36,46 +33,6 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: A longer one is read each time.
 _USUAL_MAX_BYTES = 4096
-
-Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
-
-
-class Usual(Protocol):
-    """A request that came twice on a connection, and is known again by its bytes."""
-
-    @property
-    def over(self) -> bool:
-        """Whether it will never answer again, and another is to be had in its place."""
-        ...
-
-    def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
-        """The answer to `data`, as all its bytes where they are known; None where that is not this request once more
-        and nothing else, or is to be answered the long way. Raises nothing."""
-        ...
-
-    def sent(self) -> None:
-        """The answer is on its way. To be called before anything else is asked."""
-        ...
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What holds for all connections of a listener."""
-
-    handle: Handle
-    """Calls its `Respond` once, from any thread; on another's, there is a ticket to call it off. Last comes whether
-    this thread has nothing else to do meanwhile."""
-    usual: Callable[[bytes, Head, Body], Usual | None]
-    """What answers a request that came twice, whose bytes before the tensors, if these follow, are given first."""
-    body_max_bytes: int
-    hosts: frozenset[str] | None
-    """The names that the device may be asked by; None for any. A web page that has its own name point here has not."""
-    lend: Callable[[Callable[[], None]], None]
-    """Has a call that makes memory made on a thread that serves nobody, once the memory of those who are gone is free
-    again."""
-    reserve: Callable[[int], bool]
-    """Whether a body of so many bytes may be read now; a negative number gives that many back."""
-    ended: Callable[["Connection"], None]
-    crowd: Crowd
 
 
 class Connection:

@@ -10,11 +10,11 @@ import msgspec
 
 from edge_agent.serving import documents
 from edge_agent.serving.http.body import Body
-from edge_agent.serving.http.connection import Usual
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.response import Respond, Response, document
 from edge_agent.serving.http.status import Refused, answer_to
+from edge_agent.serving.http.terms import Usual
 from edge_agent.serving.port import Answered, Engine, ModelUnready, Ticket
 from edge_agent.serving.regions import Region, Regions, RegionUnknown
 from fleet_contract.errors import VedetteError

@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 
 from edge_agent.serving.http import listener as listening
-from edge_agent.serving.http.connection import Connection, Terms
+from edge_agent.serving.http.connection import Connection
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.listener import PlaceTaken
 from edge_agent.serving.http.loop import READ, Loop
 from edge_agent.serving.http.routes import Routes
+from edge_agent.serving.http.terms import Terms
 from edge_agent.serving.http.turned_away import TurnedAway
 from fleet_contract.because import Because
 

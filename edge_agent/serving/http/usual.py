@@ -33,11 +33,11 @@ class Usual:
 
     @property
     def over(self) -> bool:
-        """As `connection.Usual` says."""
+        """As `terms.Usual` says."""
         return self._standing.over
 
     def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
-        """As `connection.Usual` says; all bytes where the answer has the form of the last."""
+        """As `terms.Usual` says; all bytes where the answer has the form of the last."""
         if len(data) != self._size_bytes or data[: self._cut] != self._prefix:
             return None
         try:
