@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.nets import CLASSES, GOLDEN_SAMPLES, Net, golden_set
 from edge_agent import identity
 from edge_agent.state import StateFolder
+from fleet_client.demo.programs import OF_AN_AGENT
 from fleet_contract.join import Broker, Identity
 from fleet_contract.manifest import Golden, Tensor
 from tests.fakes import device
@@ -62,7 +63,7 @@ class StandaloneAgent:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **OF_AN_AGENT, "PYTHONUNBUFFERED": "1"},
             )
 
     def stop(self) -> None:

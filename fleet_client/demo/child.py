@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleet_client.errors import ClientError
@@ -27,13 +27,15 @@ class ChildFailed(ClientError):
 
 
 class Child:
-    """One process, `name` for people, started at once. Stop it, or it is told to when this process ends."""
+    """One process, `name` for people, started at once with `environment` beside the caller's. Stop it, or it is told to
+    when this process ends."""
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
         log: Path,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name, self.command, self.log = name, list(command), log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,8 @@ class Child:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 # What the caller set for a hub or agent of their own is not for this one.
-                env={key: value for key, value in os.environ.items() if not key.startswith("VEDETTE_")},
+                env={key: value for key, value in os.environ.items() if not key.startswith("VEDETTE_")}
+                | dict(environment or {}),
                 # Ctrl-C in a terminal goes to the whole group; the demo stops its children in its own order.
                 start_new_session=True,
                 preexec_fn=bind,  # noqa: PLW1509 - it only makes two system calls

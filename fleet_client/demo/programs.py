@@ -10,6 +10,10 @@ from fleet_client.demo.child import Child
 LOOPBACK = "127.0.0.1"
 
 
+#: What its systemd unit sets for an agent.
+OF_AN_AGENT = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+
+
 def free_port(preferred: int = 0) -> int:
     """`preferred` when nobody listens there, else any that is free."""
     # Below those that systems give to outgoing connections, which could be gone before the program listens there.
@@ -38,7 +42,7 @@ def join(name: str, token: str, config: Path, log: Path) -> Child:
 
 def start_agent(name: str, config: Path, log: Path) -> Child:
     """The agent of a device that has joined."""
-    return Child(f"agent {name}", command("edge_agent", "run", "--config", str(config)), log)
+    return Child(f"agent {name}", command("edge_agent", "run", "--config", str(config)), log, OF_AN_AGENT)
 
 
 def start_build(out: Path, log: Path, *options: str) -> Child:

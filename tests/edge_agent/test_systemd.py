@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from edge_agent.systemd import notify, runtime_folder, watchdog_seconds
+from fleet_client.demo.programs import OF_AN_AGENT
 
 SYSUSERS = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette.sysusers.conf"
 UNIT = Path(__file__).parents[2] / "provisioning" / "systemd" / "vedette-agent.service"
@@ -35,6 +36,14 @@ def test_the_watchdog_is_fed_at_half_its_time():
     assert watchdog_seconds({"WATCHDOG_USEC": "30000000"}) == 15.0
     assert watchdog_seconds({}) is None
     assert watchdog_seconds({"WATCHDOG_USEC": "0"}) is None
+
+
+def test_an_agent_of_the_demo_and_of_benchmarks_has_what_the_unit_sets():
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(UNIT)
+    set_there = dict(one.split("=", 1) for one in unit["Service"]["Environment"].split())
+    assert OF_AN_AGENT.items() <= set_there.items()
 
 
 def test_the_unit_waits_for_the_word_and_runs_as_nobody_special():
