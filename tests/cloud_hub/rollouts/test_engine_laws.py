@@ -642,8 +642,14 @@ class Laws(RuleBasedStateMachine):
             return
         newest = self.rollouts[-1]
         for name, before in newest.before.items():
-            if before is None or self.rollouts[before.number - 1].rollout.state in IN_FORCE:
+            if before is None:
+                # Who joined meanwhile had nothing yet, and gets what the others have.
+                assert self.version(self.devices[name].offer) in {None, *self.in_force()}
+            elif self.rollouts[before.number - 1].rollout.state in IN_FORCE:
                 assert self.version(self.devices[name].offer) == self.version(before)
+
+    def in_force(self) -> set[int]:
+        return {one.rollout.version for one in self.rollouts if one.rollout.state in IN_FORCE}
 
     def teardown(self) -> None:
         """At last nothing more goes wrong: who was reverted ends on the version that it had, and nobody on another."""
@@ -663,7 +669,9 @@ class Laws(RuleBasedStateMachine):
         assert not gone & {device.runs for device in self.devices.values()}
         if self.rollouts and self.rollouts[-1].rollout.version in gone:
             for name, before in self.rollouts[-1].before.items():
-                if before is None or self.rollouts[before.number - 1].rollout.state in IN_FORCE:
+                if before is None:
+                    assert self.devices[name].runs in {None, *self.in_force()}
+                elif self.rollouts[before.number - 1].rollout.state in IN_FORCE:
                     assert self.devices[name].runs == self.version(before)
 
     @invariant()
