@@ -1,32 +1,21 @@
 """What the agent does about its own memory between two looks at its parts, and what it counts as its clients'."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from edge_agent import huge_pages, identity
+from edge_agent import huge_pages
 from edge_agent.agent import Agent
-from edge_agent.config import Config
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
-from edge_agent.state import StateFolder
-from fleet_contract.join import Broker, Identity
-from tests.fakes.device import ADDRESS, HUB_KEY, RELEASE_KEY
+from tests.fakes.lonely_agent import lonely_agent
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    state = StateFolder(tmp_path / "state")
-    state.create()
-    keys = (HUB_KEY.public,), (RELEASE_KEY.public,)
-    hub = "http://127.0.0.1:1"
-    who = Identity(*ADDRESS, hub, Broker("127.0.0.1", 1), *keys, "", "", "cpu-vnni", datetime.now(UTC))
-    identity.save(state, who)
-    agent = Agent(Config(state_dir=state.path), state)
-    yield agent
-    agent.stop()
+    with lonely_agent(tmp_path) as agent:
+        yield agent
 
 
 def test_pages_are_put_together_a_little_each_turn_and_anew_when_something_has_changed(
