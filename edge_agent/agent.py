@@ -271,6 +271,7 @@ class Agent:
         self._engine.settle()
         if self._untidy.is_set():
             self._untidy.clear()
+            memory.collect()
             memory.give_back()
             memory.forget_code()
             self._gathering = huge_pages.gather()

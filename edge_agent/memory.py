@@ -36,6 +36,15 @@ def settle() -> None:
     gc.enable()
 
 
+def collect() -> None:
+    """Empties what Python keeps of freed objects for the next: of tuples of one length alone up to 2,000, 0.4 MB where
+    they have 20 elements, as the histograms of a window's scores do. Only a full collection gives these back, and for a
+    program that leaves few knots behind Python sees no reason for one. Takes a few milliseconds; before `settle` it
+    would look through all there is, and does nothing."""
+    if gc.isenabled():
+        gc.collect()
+
+
 def forget_code(maps: Path = _MAPS) -> None:
     """Unmaps the pages of code that only loading has needed: what runs comes back from the page cache by itself, at a
     tenth of a microsecond a page.

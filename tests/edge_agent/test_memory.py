@@ -89,3 +89,34 @@ print(gc.isenabled(), gc.get_freeze_count())
     enabled, frozen = said.stdout.split()
     assert enabled == "True"
     assert int(frozen) > 1000
+
+
+def test_what_python_keeps_of_freed_objects_is_given_back_only_by_a_full_collection() -> None:
+    code = """
+import sys
+from edge_agent import huge_pages, memory
+memory.settle()
+memory.collect()
+before = sys.getallocatedblocks()
+kept = [tuple(range(i, i + 20)) for i in range(1000)]
+del kept
+print(sys.getallocatedblocks() - before)
+memory.collect()
+print(sys.getallocatedblocks() - before)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.cwd())
+    held, left = map(int, said.stdout.split())
+    assert left < 100 < held
+
+
+def test_nothing_is_collected_before_the_start_is_over() -> None:
+    code = """
+import gc
+gc.disable()
+from edge_agent import memory
+before = gc.get_stats()
+memory.collect()
+print(gc.get_stats() == before)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path.cwd())
+    assert said.stdout == "True\n"

@@ -1,5 +1,7 @@
 """What the agent does about its own memory between two looks at its parts, and what it counts as its clients'."""
 
+import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +44,29 @@ def test_pages_are_put_together_a_little_each_turn_and_anew_when_something_has_c
     agent._changed()
     agent.tidy()
     assert begun[3:] == [0, 0]
+
+
+class Knot:
+    """Only a collection unties it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_is_collected_when_something_has_changed(agent: Agent) -> None:
+    assert gc.isenabled()
+    agent._changed()
+    agent.tidy()
+    # Old enough that Python has no reason to look at it soon.
+    kept = Knot()
+    knot = weakref.ref(kept)
+    gc.collect()
+    del kept
+    agent.tidy()
+    assert knot() is not None
+    agent._changed()
+    agent.tidy()
+    assert knot() is None
 
 
 @pytest.mark.parametrize(("on_connections", "in_tensors"), [(5, 7), (7, 5)])
