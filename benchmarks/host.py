@@ -13,8 +13,10 @@ import msgspec
 
 from benchmarks.nets import NETS
 from benchmarks.standalone import build_of
+from edge_agent.allotment import allotted_bytes
 from edge_agent.config import Serving
 from edge_agent.core.journal import key
+from edge_agent.core.room import room
 from edge_agent.live import LiveModel
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
@@ -39,7 +41,7 @@ def main(folder: Path, name: str) -> None:
         engine = ServingEngine(
             updater.slot, lambda: [key(one.model, one.slot) for one in updater.state().models], tally
         )
-        front = Front(Serving(), folder, engine, lambda: None)
+        front = Front(Serving(), room(0, allotted_bytes()), folder, engine, lambda: None)
         threads = [threading.Thread(target=loop, args=(stop,)) for _, loop in front.loops()]
         for thread in threads:
             thread.start()

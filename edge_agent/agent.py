@@ -18,6 +18,7 @@ from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
 from edge_agent.core.journal import key
 from edge_agent.core.limits import Limits
+from edge_agent.core.room import room
 from edge_agent.errors import AgentError, ConfigWrong, StateUnusable
 from edge_agent.feeds import Feeds
 from edge_agent.hub_clock import HubClock
@@ -111,6 +112,7 @@ class Agent:
             raise StateUnusable(f"Cannot read {state.models}: {error}.", "Run as the user who owns it.") from error
         self._recorder = Recorder(int(config.telemetry.window_seconds * 1000), Gauge().read)
         self._tally = Tally(self._recorder)
+        requests = room(config.serving.body_max_bytes, allotted_bytes())
         self._engine = ServingEngine(
             self._updater.slot,
             lambda: (key(one.model, one.slot) for one in self._models()),
@@ -119,14 +121,14 @@ class Agent:
             starting=lambda: not self._updater.at_rest.is_set(),
             queue=config.serving.queue,
             # Of bodies alone a few of the largest are bounded; what they unpack to, and shared memory, is here.
-            queue_max_bytes=config.serving.body_max_bytes,
+            queue_max_bytes=requests.body_bytes,
             workers=config.serving.workers,
             memory_max_bytes=config.serving.memory_max_bytes,
             batching={one.model: Bounds(one.max_batch, one.max_delay_ms / 1000) for one in config.serving.batching},
         )
         self._front: Front | None = None
         if config.serving.enabled:
-            self._front = Front(config.serving, state.path, self._engine, self._changed)
+            self._front = Front(config.serving, requests, state.path, self._engine, self._changed)
         self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
         self._clock = HubClock(lambda: self._updater.state().issued_at)
         self._wall = LocalClock(self._clock.told, config.timezone)

@@ -1,6 +1,7 @@
 """The memory that this process may have: the device's, or less where a unit or a container bounds it."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ _SHORT = 1 / 8
 
 
 def allotted_bytes(root: Path = _ROOT) -> int:
-    """All of it. The bounds of control groups are read where the kernel has version 2 of them."""
+    """All of it, by the device and the bounds of control groups, of either version."""
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *_bounds(root)])
 
 
@@ -35,19 +36,27 @@ def available_bytes(root: Path = _ROOT) -> int | None:
         return None
 
 
-def _bounds(root: Path) -> list[int]:
-    """Of the control group that this process is in, and of those around it."""
+def _bounds(root: Path) -> Iterator[int]:
+    """Of the control groups that this process is in, and of those around them."""
     top = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
-        return []
-    inner = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    group, found = top / inner, []
+        return
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            yield from _bounds_above(top, path, "memory.max")
+        elif "memory" in controllers.split(","):
+            yield from _bounds_above(top / "memory", path, "memory.limit_in_bytes")
+
+
+def _bounds_above(top: Path, path: str, file: str) -> Iterator[int]:
+    group = top / path.lstrip("/")
     while True:
-        # The outermost has none, and "max" is no bound.
+        # The outermost of version 2 has none, and "max" is no bound.
         with suppress(OSError, ValueError):
-            found.append(int((group / "memory.max").read_text()))
+            yield int((group / file).read_text())
         if group == top or top not in group.parents:
-            return found
+            return
         group = group.parent

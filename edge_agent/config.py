@@ -48,6 +48,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `socket` is the Unix socket's path; when empty, `vedette.sock` in the unit's runtime folder or the state's.
     `tcp_port` and `grpc_port` are on loopback, where every local user may ask; 0 is off. `queue` requests may wait for
     `workers`, more are told to come back. `memory_max_bytes` is what all loaded models may take, 0 for no bound.
+    `body_max_bytes` is for one request; 0 for 64 MiB, or an eighth of the memory that there is where that is less.
     """
 
     enabled: bool = True
@@ -57,7 +58,7 @@ class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: int = 64
     workers: int = 2
     memory_max_bytes: int = 0
-    body_max_bytes: int = 64 * 1024 * 1024
+    body_max_bytes: int = 0
     connections: int = 128
     batching: tuple[Batching, ...] = ()
 
@@ -168,7 +169,7 @@ def _check(config: Config, path: Path) -> None:
         ("serving.queue", config.serving.queue, 1, 100_000),
         ("serving.workers", config.serving.workers, 1, 64),
         ("serving.memory_max_bytes", config.serving.memory_max_bytes, 0, 1 << 50),
-        ("serving.body_max_bytes", config.serving.body_max_bytes, 1024, 1 << 31),
+        ("serving.body_max_bytes", config.serving.body_max_bytes or 1024, 1024, 1 << 31),
         ("serving.connections", config.serving.connections, 1, 10_000),
         ("runtime.threads", config.runtime.threads, 1, 64),
         ("runtime.parallel", config.runtime.parallel, 1, 64),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from edge_agent import systemd
 from edge_agent.config import Serving
+from edge_agent.core.room import Room
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
 from edge_agent.serving.port import Engine
@@ -18,21 +20,25 @@ if TYPE_CHECKING:
 
 
 class Front:
-    """The doors to `engine`. Run each of `loops` on a thread of its own."""
+    """The doors to `engine`, and `room` for what comes in. Run each of `loops` on a thread of its own."""
 
-    def __init__(self, config: Serving, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Serving, room: Room, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]
+    ) -> None:
         # What would come in bodies otherwise.
-        regions = Regions(sealed_max_bytes=config.body_max_bytes)
+        regions = Regions(sealed_max_bytes=room.body_bytes)
+        budget = Budget(room.bodies_bytes)
         self._routes = Routes(engine, regions)
         self._http = HttpServer(
             self._routes,
             path=Path(config.socket) if config.socket else systemd.runtime_folder(state_dir) / "vedette.sock",
             tcp_port=config.tcp_port,
-            body_max_bytes=config.body_max_bytes,
+            body_max_bytes=room.body_bytes,
+            budget=budget,
             connections_max=config.connections,
             on_trouble=on_trouble,
         )
-        self._rpc = _rpc(config, engine, regions, on_trouble)
+        self._rpc = _rpc(config, engine, regions, room.message_bytes, budget, on_trouble)
 
     def loops(self) -> Iterator[tuple[str, Callable[[threading.Event], None]]]:
         """Name and function of each loop; they end when the event is set and `wake` is called."""
@@ -65,7 +71,14 @@ class Front:
         self._http.wake()
 
 
-def _rpc(config: Serving, engine: Engine, regions: Regions, on_trouble: Callable[[], None]) -> "RpcServer | None":
+def _rpc(
+    config: Serving,
+    engine: Engine,
+    regions: Regions,
+    message_max_bytes: int,
+    budget: Budget,
+    on_trouble: Callable[[], None],
+) -> "RpcServer | None":
     if not config.grpc_port:
         return None
     # It brings thread pools, which nothing else here needs.
@@ -76,6 +89,7 @@ def _rpc(config: Serving, engine: Engine, regions: Regions, on_trouble: Callable
         regions,
         port=config.grpc_port,
         calls_max=config.queue + config.workers,
-        body_max_bytes=config.body_max_bytes,
+        message_max_bytes=message_max_bytes,
+        budget=budget,
         on_trouble=on_trouble,
     )

@@ -2,13 +2,9 @@
 
 import threading
 
-from edge_agent.allotment import left_bytes
+from edge_agent.serving.budget import check_left
 from edge_agent.serving.port import Overloaded
 from edge_agent.serving.sealed import Sealed
-from edge_agent.update.footprint import own_and_shared
-
-#: What the agent and others may need meanwhile.
-_MARGIN_BYTES = 16 * 1024 * 1024
 
 
 class Vault:
@@ -30,7 +26,7 @@ class Vault:
                 )
             self._taken_bytes += size_bytes
         try:
-            _check_left(size_bytes)
+            check_left(size_bytes, f"{size_bytes} of sealed memory", "Ask for less, or again later.")
             return Sealed(size_bytes)
         except BaseException:
             self._release(size_bytes)
@@ -44,14 +40,3 @@ class Vault:
     def _release(self, size_bytes: int) -> None:
         with self._lock:
             self._taken_bytes -= size_bytes
-
-
-def _check_left(size_bytes: int) -> None:
-    # The kernel does not refuse what a device or a control group has not got: it ends whoever takes most.
-    left = left_bytes(sum(own_and_shared()))
-    if left < size_bytes + _MARGIN_BYTES:
-        raise Overloaded(
-            f"{max(0, left)} bytes of memory are left here, too few for {size_bytes} of sealed memory.",
-            "Ask for less, or again later.",
-            retry_after_seconds=10,
-        )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_agent.config import Serving
+from edge_agent.core.room import room
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.runtimes.session import Session
 from edge_agent.serving.engine import ServingEngine
@@ -73,7 +74,7 @@ def ports(tmp_path_factory) -> Iterator[tuple[int, int]]:
     with tcp(0) as http, tcp(0) as rpc:
         config = Serving(tcp_port=http.getsockname()[1], grpc_port=rpc.getsockname()[1])
     engine = ServingEngine(slots.__getitem__, lambda: list(names), Tally(Recorder(10_000)))
-    front = Front(config, tmp_path_factory.mktemp("state"), engine, lambda: None)
+    front = Front(config, room(0, 1 << 32), tmp_path_factory.mktemp("state"), engine, lambda: None)
     stop = threading.Event()
     threads = [threading.Thread(target=run, args=(stop,), name=name) for name, run in front.loops()]
     for thread in threads:

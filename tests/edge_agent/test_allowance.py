@@ -1,6 +1,7 @@
-"""What a model may grow the agent by, where the owner of the device has set nothing."""
+"""What models and requests may take of a device, where its owner has set nothing."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from edge_agent import config
 from edge_agent.agent import _limits
 from edge_agent.allotment import allotted_bytes, available_bytes, is_short, left_bytes
 from edge_agent.config import Config
+from tests.fakes.lonely_agent import lonely_agent
+from tests.fakes.waiting import until
+from tests.fakes.wire import Wire, request
 
 MEBIBYTE = 1024 * 1024
 
@@ -58,6 +62,36 @@ def test_a_control_group_may_have_less_than_the_device(
 ) -> None:
     on_a_device_of(monkeypatch, 8192)
     assert allotted_bytes(in_a_group(tmp_path, path, **bounds)) == mebibytes * MEBIBYTE
+
+
+@pytest.mark.parametrize(("own", "around", "mebibytes"), [(512, 1024, 512), (1024, 512, 512), (1 << 43, 1 << 43, 8192)])
+def test_control_groups_of_version_1_are_read_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int, around: int, mebibytes: int
+) -> None:
+    on_a_device_of(monkeypatch, 8192)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("5:cpu,cpuacct:/a\n4:memory:/a/b\n1:name=systemd:/:a\n0::/\n")
+    for path, bound in (("a/b", own), ("a", around)):
+        folder = tmp_path / "sys/fs/cgroup/memory" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "memory.limit_in_bytes").write_text(f"{bound * MEBIBYTE}\n")
+    assert allotted_bytes(tmp_path) == mebibytes * MEBIBYTE
+
+
+def test_an_agent_takes_no_larger_body_than_its_device_has_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.agent.allotted_bytes", lambda: 256 * MEBIBYTE)
+    with lonely_agent(tmp_path) as agent:
+        agent.start()
+        path = tmp_path / "state" / "vedette.sock"
+        until(path.exists)
+        with socket.socket(socket.AF_UNIX) as connected:
+            connected.settimeout(10)
+            connected.connect(str(path))
+            wire = Wire(connected)
+            wire.send(request("POST", "/v2").replace(b"Length: 0", b"Length: %d" % (40 * MEBIBYTE)))
+            assert f"{32 * MEBIBYTE} may be" in wire.reply().error
 
 
 def test_memory_is_short_where_little_of_it_is_left_to_the_device_or_the_group(

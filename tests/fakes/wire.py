@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.http.server import HttpServer
 from edge_agent.serving.port import Engine
@@ -139,6 +140,7 @@ def served(
     sealed_max_bytes: int = 1 << 20,
     tcp_port: int = 0,
     body_max_bytes: int = 1 << 20,
+    bodies_max_bytes: int = 1 << 22,
     connections_max: int = 256,
 ) -> Iterator[Served]:
     path = folder / "v.sock"
@@ -148,6 +150,7 @@ def served(
         path=path,
         tcp_port=tcp_port,
         body_max_bytes=body_max_bytes,
+        budget=Budget(bodies_max_bytes),
         connections_max=connections_max,
     )
     running = Served(server, engine, path, regions)

@@ -42,7 +42,7 @@ def split(head: Head, data: bytes | memoryview, limit: int) -> Body:
 def check_json(size: int) -> None:
     """Whether so many bytes of JSON are read. Raises `Refused`."""
     if size > JSON_MAX_BYTES:
-        raise Refused.large(f"The JSON has {size} bytes, and {JSON_MAX_BYTES} may be: send tensors as binary.")
+        raise Refused.large(f"The JSON has {size} bytes, and {JSON_MAX_BYTES} may be.", "Send tensors as binary.")
 
 
 def _unpacked(data: bytes | memoryview, encoding: str, limit: int) -> bytes:

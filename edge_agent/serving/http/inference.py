@@ -10,12 +10,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edge_agent.allotment import allotted_bytes
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import shared, tensors
+from edge_agent.serving.budget import check_unpacked, unpacked_bytes
 from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.lent import Lent
 from edge_agent.serving.http.repeated import NUMBERS, Repeated
 from edge_agent.serving.http.response import Part, Response, binary, plain_json
+from edge_agent.serving.http.status import Refused
 from edge_agent.serving.http.usual import Usual
 from edge_agent.serving.in_place import InPlace
 from edge_agent.serving.packed import Packed
@@ -27,6 +30,10 @@ from fleet_contract.manifest import Manifest
 
 #: JSON that describes binary tensors is what a client repeats: up to this length it is read once for all requests.
 _REMEMBERED_BYTES = 2048
+#: From so much JSON on it is worth a look how much it unpacks to: up to 25 times as much.
+_LARGE_BYTES = 256 * 1024
+#: Never more than this part of the memory: the agent and its models have the other.
+_SHARE = 2
 _NONE = msgspec.Raw()
 
 
@@ -171,7 +178,7 @@ class Asked:
 
 
 def understand(model: str, version: str, body: Body, engine: Engine, regions: Regions) -> Asked:
-    """The request in `body`. Raises `ServingError`."""
+    """The request in `body`. Raises `ServingError`, `Refused` among them."""
     if body.binary is not None and not body.json:
         return _bare(model, version, body.binary, engine, regions)
     request, repeated, loose = _request(body)
@@ -225,6 +232,8 @@ def _request(body: Body) -> tuple[Request, Repeated | None, list[Any] | None]:
     try:
         if body.binary is not None and len(body.json) <= _REMEMBERED_BYTES:
             return *_remembered(body.json), None
+        if len(body.json) >= _LARGE_BYTES:
+            _check_unpacked(_elements(body.json))
         return _decode(body.json), None, None
     except msgspec.ValidationError as error:
         raise InputWrong(f"{_whose(body.json)}{error}.") from error
@@ -233,6 +242,20 @@ def _request(body: Body) -> tuple[Request, Repeated | None, list[Any] | None]:
             raise InputWrong(f"The request is not JSON: {error}.") from error
         request, loose = _with_nan(body.json)
         return request, None, loose
+
+
+def _check_unpacked(elements: int) -> None:
+    if unpacked_bytes(elements) > allotted_bytes() // _SHARE:
+        raise Refused.large(
+            f"The JSON makes {elements} elements, more than the memory here is large enough for.",
+            "Send tensors as binary.",
+        )
+    check_unpacked(elements, "in JSON", "Send tensors as binary, or ask again later.")
+
+
+def _elements(text: bytes) -> int:
+    """About how many numbers `text` makes. A string takes as much as three of them, and so does a list."""
+    return text.count(b",") + text.count(b'"') + 2 * text.count(b"[")
 
 
 def _decode(text: bytes) -> Request:

@@ -13,42 +13,28 @@ from pathlib import Path
 
 import msgspec
 
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.http import listener as listening
 from edge_agent.serving.http.connection import Connection
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.listener import PlaceTaken
 from edge_agent.serving.http.loop import READ, Loop
 from edge_agent.serving.http.routes import Routes
+from edge_agent.serving.http.status import Refused
 from edge_agent.serving.http.terms import Terms
 from edge_agent.serving.http.turned_away import TurnedAway
+from edge_agent.serving.port import Overloaded
 from fleet_contract.because import Because
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 5.0
 #: For requests that are under way when the agent stops.
 _DRAIN_SECONDS = 1.0
-#: How many of the largest bodies may arrive at once.
-BODIES_AT_ONCE = 4
 _ACCEPTED_AT_ONCE = 16
 #: Who has rested for less is likely to be sending already, and would lose what it asks.
 _IDLE_SECONDS = 1.0
 #: A page in a browser may ask a port of this device by a name of its own; these are the device's.
 _HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
-
-
-class _Budget:
-    """The memory that bodies may take while they arrive. Safe for any thread."""
-
-    def __init__(self, most: int) -> None:
-        self._lock = threading.Lock()
-        self._free = most
-
-    def reserve(self, size: int) -> bool:
-        with self._lock:
-            if size > self._free:
-                return False
-            self._free -= size
-            return True
 
 
 class _Place(msgspec.Struct):
@@ -71,6 +57,7 @@ class HttpServer:
         path: Path | None,
         tcp_port: int = 0,
         body_max_bytes: int,
+        budget: Budget,
         connections_max: int,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
@@ -81,12 +68,12 @@ class HttpServer:
         self._connections_max = connections_max
         self._turned_away = TurnedAway(self._loop)
         self._on_trouble = on_trouble
-        budget = _Budget(BODIES_AT_ONCE * body_max_bytes)
+        self._budget = budget
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
             return Terms(
-                routes.handle, routes.usual, body_max_bytes, hosts, self._lend, budget.reserve, self._ended, crowd
+                routes.handle, routes.usual, body_max_bytes, hosts, self._lend, self._reserve, self._ended, crowd
             )
 
         self._places = []
@@ -216,6 +203,12 @@ class HttpServer:
         for fd, _events in poll.poll(0):
             lending[fd].close()
         self._aside.do(call)
+
+    def _reserve(self, size: int) -> bool:
+        try:
+            return self._budget.reserve(size)
+        except Overloaded as error:
+            raise Refused.busy(str(error)) from error
 
     def _ended(self, connection: Connection) -> None:
         self._connections.pop(connection, None)

@@ -9,6 +9,10 @@ from fleet_contract.errors import VedetteError
 
 _log = logging.getLogger(__name__)
 _UNREADY_SECONDS = 1
+_SMALLER = (
+    "Send less at once, or set serving.body_max_bytes of the agent: unset, it is an eighth of the memory here, 64 MiB "
+    "at most."
+)
 
 
 class Refused(ServingError):
@@ -16,8 +20,10 @@ class Refused(ServingError):
 
     code = "request-refused"
 
-    def __init__(self, status: int, code: str, what: str, *, fields: bytes = b"", closes: bool = False) -> None:
-        super().__init__(what, code=code)
+    def __init__(
+        self, status: int, code: str, what: str, remedy: str = "", *, fields: bytes = b"", closes: bool = False
+    ) -> None:
+        super().__init__(what, remedy, code=code)
         self.status = status
         self.fields = fields
         self.closes = closes
@@ -53,8 +59,8 @@ class Refused(ServingError):
         return cls(408, "request-late", what, closes=True)
 
     @classmethod
-    def large(cls, what: str) -> Self:
-        return cls(413, "body-too-large", what, closes=True)
+    def large(cls, what: str, remedy: str = _SMALLER) -> Self:
+        return cls(413, "body-too-large", what, remedy, closes=True)
 
     @classmethod
     def misdirected(cls, host: str) -> Self:

@@ -50,7 +50,8 @@ class Terms(msgspec.Struct, frozen=True):
     """Has a call that makes memory made on a thread that serves nobody, once the memory of those who are gone is free
     again."""
     reserve: Callable[[int], bool]
-    """Whether a body of so many bytes may be read now; a negative number gives that many back."""
+    """Whether a body of so many bytes may be read now; a negative number gives that many back. Raises `Refused` where
+    it is not for other requests that it may not."""
     ended: Callable[["Connection"], None]
     """Hears of each that has ended."""
     crowd: Crowd

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.port import Engine
 from edge_agent.serving.regions import Regions
 from fleet_contract.because import Because
@@ -31,14 +32,16 @@ class RpcServer:
         *,
         port: int,
         calls_max: int,
-        body_max_bytes: int,
+        message_max_bytes: int,
+        budget: Budget,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
         self._regions = regions
         self._port = port
         self._calls_max = calls_max
-        self._body_max_bytes = body_max_bytes
+        self._message_max_bytes = message_max_bytes
+        self._budget = budget
         self._on_trouble = on_trouble
         self.trouble: Because | None = None
 
@@ -66,11 +69,11 @@ class RpcServer:
         server = grpc.server(
             # A call waits on a thread of its own for the engine, whose queue is what is bounded.
             ThreadPoolExecutor(self._calls_max, thread_name_prefix="grpc"),
-            handlers=[Service(self._engine, self._regions).handler()],
+            handlers=[Service(self._engine, self._regions, self._budget).handler()],
             options=[
                 # Else a second agent would share the port, and get half of what is meant for the first.
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", self._body_max_bytes + _MARGIN_BYTES),
+                ("grpc.max_receive_message_length", self._message_max_bytes + _MARGIN_BYTES),
                 ("grpc.max_send_message_length", -1),
             ],
             maximum_concurrent_rpcs=self._calls_max,

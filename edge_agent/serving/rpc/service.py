@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from edge_agent.serving import documents
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.port import (
     Answered,
     Engine,
@@ -39,11 +40,12 @@ class NotOffered(ServingError):
 
 
 class Service:
-    """Answers calls with `engine`, each on the thread that it came on."""
+    """Answers calls with `engine`, each on the thread that it came on. `budget` is for what they ask with."""
 
-    def __init__(self, engine: Engine, regions: Regions) -> None:
+    def __init__(self, engine: Engine, regions: Regions, budget: Budget) -> None:
         self._engine = engine
         self._regions = regions
+        self._budget = budget
 
     def handler(self) -> grpc.GenericRpcHandler:
         """All calls, as gRPC takes them."""
@@ -83,6 +85,16 @@ class Service:
         return documents.statistics(self._engine, asked.name, asked.version)
 
     def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        # gRPC has read it by itself; what waits to be answered is counted.
+        size = request.ByteSize()
+        if not self._budget.reserve(size):
+            raise Overloaded("Other requests fill the memory that bodies may take.", "Ask again later.")
+        try:
+            return self._inferred(request, context)
+        finally:
+            self._budget.reserve(-size)
+
+    def _inferred(self, request: Any, context: grpc.ServicerContext) -> Any:
         call = inference.understand(request, self._regions)
         told: queue.SimpleQueue[Answered | VedetteError] = queue.SimpleQueue()
         ticket = self._engine.submit(call, told.put)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import Serving
+from edge_agent.core.room import room
 from edge_agent.doctor.finding import Verdict
 from edge_agent.doctor.serving import serving
 from edge_agent.serving.front import Front
@@ -28,7 +29,7 @@ def state(tmp_path: Path) -> Iterator[StateFolder]:
 @contextmanager
 def listening(folder: Path, engine: FakeEngine) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
-    front, stop = Front(Serving(), folder, engine, lambda: None), threading.Event()
+    front, stop = Front(Serving(), room(0, 1 << 30), folder, engine, lambda: None), threading.Event()
     threads = [threading.Thread(target=loop, args=(stop,)) for _, loop in front.loops()]
     for thread in threads:
         thread.start()

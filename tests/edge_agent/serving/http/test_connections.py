@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_agent.serving import budget
 from edge_agent.serving.http import connection as connections
 from edge_agent.serving.http import crowd as crowds
 from edge_agent.serving.http import server as servers
@@ -36,7 +37,7 @@ def engine():
 
 @pytest.fixture
 def server(engine, tmp_path):
-    with served(engine, tmp_path, connections_max=4, body_max_bytes=100_000) as running:
+    with served(engine, tmp_path, connections_max=4, body_max_bytes=100_000, bodies_max_bytes=400_000) as running:
         yield running
 
 
@@ -160,7 +161,7 @@ def test_a_body_that_does_not_come_is_ended_and_its_memory_free(server, monkeypa
 
 
 def test_bodies_take_no_more_memory_than_they_may(engine, tmp_path):
-    with served(engine, tmp_path, body_max_bytes=100_000, connections_max=16) as server:
+    with served(engine, tmp_path, body_max_bytes=100_000, bodies_max_bytes=400_000, connections_max=16) as server:
         head = request("POST", "/v2/models/digits/infer", bytes(100_000))[:-100_000]
         waiting = [server.wire() for _ in range(4)]
         for wire in waiting:
@@ -175,6 +176,30 @@ def test_bodies_take_no_more_memory_than_they_may(engine, tmp_path):
         again = server.wire()
         again.send(head + bytes(100_000))
         assert again.reply().status == 400
+
+
+def test_a_body_that_can_never_be_taken_is_told_what_to_do(server):
+    wire = server.wire()
+    wire.send(request("POST", "/v2/models/digits/infer", bytes(200_000))[:-200_000])
+    reply = wire.reply()
+    assert (reply.status, reply.json["code"]) == (413, "body-too-large")
+    assert "has 200000 bytes, and 100000 may be. Send less at once, or set serving.body_max_bytes" in reply.error
+
+
+def test_a_body_that_the_device_has_not_the_memory_for_now_is_to_come_again(engine, tmp_path, monkeypatch):
+    size = 5_000_000
+    with served(engine, tmp_path, body_max_bytes=size, bodies_max_bytes=size) as server:
+        for left, status in ((0, 503), (1 << 30, 400)):
+            monkeypatch.setattr(budget, "left_bytes", lambda _, left=left: left)
+            wire = server.wire()
+            wire.send(request("POST", "/v2/models/digits/infer", bytes(size))[:-size])
+            if status == 400:
+                wire.send(bytes(size))
+            reply = wire.reply()
+            assert reply.status == status
+            if status == 503:
+                assert (reply.fields["retry-after"], reply.json["code"]) == ("1", "overloaded")
+                assert f"0 bytes of memory are left here, too few for a body of {size}" in reply.error
 
 
 def test_what_a_body_holds_is_what_has_arrived_of_it_until_it_is_answered(server, engine):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving import budget
+from edge_agent.serving.http import inference
 from edge_agent.serving.port import Overloaded
 from edge_agent.serving.statistics import Batches, Counted
 from fleet_contract.manifest import Tensor
@@ -426,3 +428,28 @@ def test_the_same_bytes_in_two_ways_of_sending_are_the_same_request(wire):
     for byte in raw:
         wire.send(bytes([byte]))
     assert wire.reply() == first
+
+
+@pytest.mark.parametrize(
+    ("data", "elements"),
+    [([1] * 200_000, 200_000), (["a"] * 100_000, 300_000), ([[1]] * 100_000, 300_000)],
+)
+def test_json_that_the_memory_here_is_too_small_for_is_refused_before_it_is_read(wire, monkeypatch, data, elements):
+    # A number is 40 bytes on its way into a tensor.
+    content = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [50_000, 4], "data": data}]}
+    body = json.dumps(content, separators=(",", ":")).encode()
+    monkeypatch.setattr(inference, "allotted_bytes", lambda: 2 * 40 * elements)
+    reply = wire.ask("POST", "/v2/models/digits/infer", body)
+    assert (reply.status, reply.json["code"]) == (413, "body-too-large")
+    assert reply.error.endswith("Send tensors as binary.")
+
+
+def test_json_that_the_device_has_no_memory_left_for_is_to_come_again(wire, monkeypatch):
+    content = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [50_000, 4], "data": [1] * 200_000}]}
+    body = json.dumps(content).encode()
+    monkeypatch.setattr(budget, "left_bytes", lambda _: 20_000_000)
+    reply = wire.ask("POST", "/v2/models/digits/infer", body)
+    assert (reply.status, reply.fields["retry-after"]) == (503, "10")
+    assert "20000000 bytes of memory are left here" in reply.error
+    monkeypatch.undo()
+    assert wire.ask("POST", "/v2/models/digits/infer", body).status == 200

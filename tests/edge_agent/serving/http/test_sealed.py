@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_agent.serving import vault
+from edge_agent.serving import budget, vault
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.sealed import Sealed
 from fleet_client.demo.programs import free_port
@@ -319,7 +319,7 @@ def test_there_is_a_bound_to_all_together(wire, server):
 def test_what_the_device_has_not_got_is_not_tried_for_the_kernel_would_end_the_agent(wire, server, monkeypatch):
     tried = []
     with monkeypatch.context() as full:
-        full.setattr(vault, "left_bytes", lambda taken: tried.append(taken) or 16 * LIMIT + 4095)
+        full.setattr(budget, "left_bytes", lambda taken: tried.append(taken) or 16 * LIMIT + 4095)
         reply = wish(wire, 4096, "r")
     assert (reply.status, reply.fields["retry-after"]) == (503, "10")
     assert f"{16 * LIMIT + 4095} bytes of memory are left" in reply.error

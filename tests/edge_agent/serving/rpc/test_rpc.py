@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
+from edge_agent.serving.budget import Budget
 from edge_agent.serving.port import Overloaded
 from edge_agent.serving.regions import Regions
 from edge_agent.serving.rpc.messages import MESSAGES
@@ -37,11 +38,16 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def server(engine, tmp_path_factory):
+def budget():
+    return Budget(1 << 20)
+
+
+@pytest.fixture(scope="module")
+def server(engine, budget, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shm")
     (folder / "tensors").write_bytes(NUMBERS.tobytes() + bytes(16))
     port = free_port()
-    running = RpcServer(engine, Regions(folder), port=port, calls_max=4, body_max_bytes=1 << 20)
+    running = RpcServer(engine, Regions(folder), port=port, calls_max=4, message_max_bytes=1 << 20, budget=budget)
     stop = threading.Event()
     thread = threading.Thread(target=running.run, args=(stop,))
     thread.start()
@@ -209,8 +215,32 @@ def test_a_client_that_gives_up_calls_its_request_off(server, engine):
     engine.holds = False
 
 
+def test_who_asks_while_others_fill_the_memory_is_to_come_again(ask, budget):
+    assert budget.reserve((1 << 20) - 10)
+    with pytest.raises(grpc.RpcError) as error:
+        infer(ask, raw=[NUMBERS.tobytes()])
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert ("code", "overloaded") in [(one.key, one.value) for one in error.value.trailing_metadata()]
+    budget.reserve(10 - (1 << 20))
+    for _ in range(3):
+        infer(ask, raw=[NUMBERS.tobytes()])
+    with pytest.raises(grpc.RpcError):
+        infer(ask, raw=[NUMBERS.tobytes()], shape=[7])
+    assert budget.reserve(1 << 20), "whatever became of them, all is given back"
+    budget.reserve(-(1 << 20))
+
+
+def test_a_list_that_unpacks_to_more_than_is_left_is_refused(ask, monkeypatch):
+    monkeypatch.setattr("edge_agent.serving.budget.left_bytes", lambda _: 0)
+    with pytest.raises(grpc.RpcError, match="too few for 110000 elements in lists") as error:
+        infer(
+            ask, model="bool", name="x", datatype="BOOL", shape=[110_000], contents={"bool_contents": [True] * 110_000}
+        )
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 def test_a_port_that_is_taken_is_told(engine, server):
-    second = RpcServer(engine, Regions(), port=server.port, calls_max=1, body_max_bytes=1024)
+    second = RpcServer(engine, Regions(), port=server.port, calls_max=1, message_max_bytes=1024, budget=Budget(1024))
     stop = threading.Event()
     thread = threading.Thread(target=second.run, args=(stop,))
     thread.start()
