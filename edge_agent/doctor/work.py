@@ -29,6 +29,10 @@ _LOSSES = {
     "spool-full": ("for lack of room", "Let the device reach its broker, or raise telemetry.spool_max_bytes."),
     "disk": ("that the disk did not take", "Make room on the disk, or check it."),
     "damaged": ("that were damaged on the disk", "Check the disk: `dmesg`, `smartctl`."),
+    "unreadable": (
+        "that could not be read for an hour",
+        "Check the disk: `dmesg`, `smartctl`. Their files are beside the others in the spool, as *.unreadable.",
+    ),
     "refused": ("that the hub refused", "See what the hub's log says."),
     "other-device": ("that were recorded under another name", ""),
 }

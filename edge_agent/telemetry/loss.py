@@ -10,8 +10,15 @@ TOLD_SECONDS = 600.0
 #: Of the reasons for which a lane drops records, those that somebody should look into: the trouble, and what it says.
 TROUBLES = {
     "damaged": ("spool-damaged", "{} records of telemetry or more were damaged on disk, and are lost."),
+    "unreadable": (
+        "spool-put-aside",
+        "{} records of telemetry or more could not be read for an hour, and are lost; their files were put aside in "
+        "the spool, as *.unreadable. Check the disk.",
+    ),
     "refused": ("telemetry-refused", "The hub has refused {} records of telemetry for good; its log says why."),
 }
+#: Of these more may follow while what lay beside them waits.
+ON_DISK = ("damaged", "unreadable")
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -30,7 +37,7 @@ def more(loss: Loss | None, count: int, newest: int, now: float) -> Loss:
 
 
 def closed(loss: Loss) -> Loss:
-    """After the hub has all that lay beside what was damaged, or has taken records again."""
+    """After the hub has all that lay beside what was lost on disk, or has taken records again."""
     return replace(loss, closed=True)
 
 

@@ -12,62 +12,55 @@ import errno
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from edge_agent.core.drain import Backlog
-from edge_agent.durable import asked_twice, read_again, sync_folder
-from edge_agent.telemetry.log import Entry, Kind, pack, packed_bytes, scan
-from edge_agent.telemetry.sealed import Head, SegmentDamaged, read_body, write_sealed
-from edge_agent.telemetry.segment import LOG, LOST, SEALED, Segment, is_whole, load, path_of, segments_in
+from edge_agent.durable import asked_twice, sync_folder
+from edge_agent.telemetry.aside import put_file_aside
+from edge_agent.telemetry.log import Entry, Kind, pack, packed_bytes
+from edge_agent.telemetry.reader import Reader
+from edge_agent.telemetry.sealed import Head, write_sealed
+from edge_agent.telemetry.segment import LOG, SEALED, Segment, discard, load_either, path_of, segments_in
+from edge_agent.telemetry.unread import REST_SECONDS, Unread, failed, is_lost, rests
 from fleet_contract.because import Because
-from fleet_contract.errors import Undecodable
 from fleet_contract.report import LaneReport
-from fleet_contract.telemetry import Event, Lane, Window, batch_of, decode_batch, encode_batch
+from fleet_contract.telemetry import Lane, batch_of, encode_batch
 
 _log = logging.getLogger(__name__)
 #: Written once and kept for weeks: worth more of the processor's time than what goes over the wire.
 _LEVEL = 9
-_decoders: dict[Lane, msgspec.msgpack.Decoder[Any]] = {
-    Lane.WINDOWS: msgspec.msgpack.Decoder(Window),
-    Lane.EVENTS: msgspec.msgpack.Decoder(Event),
-}
-
-
-class Read(NamedTuple):
-    """A record, and the bytes that it took in a log."""
-
-    record: Any
-    size_bytes: int
 
 
 class DiskQueue:
     """The records of `lane` in `folder`, those of this agent start `boot` of the device `owner` among them."""
 
-    def __init__(self, folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int) -> None:
-        """Touches nothing: see `load`."""
+    def __init__(
+        self, folder: Path, lane: Lane, owner: str, boot: str, segment_bytes: int, clock: Callable[[], float]
+    ) -> None:
+        """Touches nothing: see `load`. `clock` gives monotonic seconds."""
         self.folder = folder
         self._lane = lane
         self._owner = owner
         self._boot = boot
         self._segment_bytes = segment_bytes
+        self._clock = clock
         self._segments: list[Segment] = []
         self._active: int | None = None
         self._number = 0
         self._sequence = 0
         self._marks: dict[str, int] = {}
-        #: Boots that have a file which this start could not read.
-        self._left: set[str] = set()
-        self._unpacked: tuple[Path, tuple[Any, ...]] | None = None
+        #: Files of earlier starts that could not be read yet, and what came after them of the same boots: an ack for
+        #: that would be taken for one of what could not be read.
+        self._held: dict[Path, Unread | None] = {}
+        self._reader = Reader(lane)
         self.dropped: Counter[str] = Counter()
         """How many records were dropped, by reason, since the folder was made."""
         self.earlier: Counter[str] = Counter()
         """What of that earlier starts have counted."""
         self.unreadable: Because | None = None
-        """Why records of earlier starts are not sent by this one."""
+        """Why the folder cannot be read, or could not."""
         self.loaded = False
         """Whether it is known what the folder holds. Before, it has no record, and takes none."""
 
@@ -86,6 +79,12 @@ class DiskQueue:
         """The number of its newest segment."""
         return self._number
 
+    @property
+    def waits_for(self) -> Because | None:
+        """Why its oldest file that cannot be read now cannot."""
+        waiting = [one.unread for one in self._segments if one.waiting(self.mark(one.boot))]
+        return next((one.because for one in (*self._held.values(), *waiting) if one is not None), None)
+
     def waits_through(self, number: int) -> bool:
         """Whether segments up to `number` hold records that the hub does not have."""
         return any(one.waiting(self.mark(one.boot)) for one in self._segments if one.number <= number)
@@ -93,12 +92,25 @@ class DiskQueue:
     def load(self) -> None:
         """Finds what earlier starts have left, once. Raises OSError when the folder cannot be made or read: then it
         may be tried again."""
-        self._load(asked_twice(self._found))
+        self._segments = self._taken(asked_twice(self._found))
         self.loaded = True
 
     def open(self) -> None:
         """Starts the first segment of this start, and seals what earlier ones have left. Raises OSError."""
         self._roll()
+
+    def look_again(self) -> None:
+        """Tries again what could not be read when it was found, when it is time."""
+        now = self._clock()
+        if all(one is None or now < one.tried_at + REST_SECONDS for one in self._held.values()):
+            return
+        taken = self._taken(self._held)
+        # The one that is written stays the last: it is newer than all that was found.
+        self._segments = sorted(taken + self._segments, key=lambda one: one.number)
+        self._remove_done()
+        for segment in taken:
+            if segment in self._segments[:-1] and not segment.sealed:
+                self._seal(segment)
 
     def next_sequence(self) -> int:
         """What the next record is to be called."""
@@ -142,8 +154,10 @@ class DiskQueue:
         return lost
 
     def backlog(self) -> Backlog | None:
-        """The oldest boot with records that the hub does not have."""
-        waiting = [one for one in self._segments if one.waiting(self.mark(one.boot))]
+        """The oldest boot with records that the hub does not have, and that may be read now."""
+        waiting, now = [one for one in self._segments if one.waiting(self.mark(one.boot))], self._clock()
+        resting = {one.boot for one in waiting if one.unread is not None and rests(one.unread, now)}
+        waiting = [one for one in waiting if one.boot not in resting]
         if not waiting:
             return None
         boot = waiting[0].boot
@@ -162,12 +176,20 @@ class DiskQueue:
         size = 0
         for segment in [one for one in self._segments if one.boot == boot and one.waiting(since)]:
             found: list[int] = []
-            for record, size_bytes in self._records(segment, since):
-                if records and (len(records) >= max_records or size + size_bytes > max_bytes):
+            try:
+                for record, size_bytes in self._reader.records(segment, since):
+                    if records and (len(records) >= max_records or size + size_bytes > max_bytes):
+                        return tuple(records)
+                    segment.unread = None
+                    records.append(record)
+                    found.append(record.sequence)
+                    size += size_bytes
+            except OSError as error:
+                if records:
                     return tuple(records)
-                records.append(record)
-                found.append(record.sequence)
-                size += size_bytes
+                if not self._gave_up(segment, error):
+                    raise
+                continue
             self._miss(segment, since, found)
         return tuple(records)
 
@@ -202,81 +224,76 @@ class DiskQueue:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return segments_in(self.folder)
 
-    def _load(self, paths: list[Path]) -> None:
-        there, damaged = set(paths), 0
-        for path in paths:
-            self._number = int(path.name.partition("-")[0])
-            if path.suffix == LOG and (twin := path.with_suffix(SEALED)) in there:
-                # A crash came between the two steps of sealing: one of them goes.
-                _discard(spare := path if is_whole(twin) else twin)
-                there.discard(spare)
-            if path not in there:
+    def _taken(self, paths: Iterable[Path]) -> list[Segment]:
+        """What earlier starts have left in `paths`, the oldest first, after what else they say is known; what cannot be
+        read now is held."""
+        before, self._held = self._held, {}
+        taken: list[Segment] = []
+        for path in (there := dict.fromkeys(paths)):
+            self._number = max(self._number, int(path.name.partition("-")[0]))
+            if path.suffix == SEALED and path.with_suffix(LOG) in there:
                 continue
             try:
-                loaded = load(path)
+                loaded = load_either(path)
             except OSError as error:
-                # Left alone for a later start: neither what it holds nor inference may be lost by it.
-                self._left.add(path.stem.split("-", 2)[1])
-                self.unreadable = Because(
-                    "spool-unreadable",
-                    f"Telemetry in {path} cannot be read ({error.strerror}), and waits, as does what came after it. "
-                    "See that the agent's user may read it, and restart the agent.",
-                )
-                _log.error("%s", self.unreadable)
+                unread = self._failed(before.get(path), path, error)
+                if is_lost(unread) and self._put_aside(path):
+                    # How many records it held, nobody knows.
+                    self.drop("unreadable")
+                else:
+                    self._held[path] = unread
                 continue
             for boot, mark in loaded.marks.items():
                 self._marks[boot] = max(self.mark(boot), mark)
             for reason, count in loaded.dropped.items():
-                self.earlier[reason] = max(self.earlier[reason], count)
-            if loaded.segment.boot in self._left:
-                # An ack for what came later would be taken for one of what could not be read.
+                if (more := count - self.earlier[reason]) > 0:
+                    self.earlier[reason] += more
+                    self.drop(reason, more)
+            if any(_boot_of(one) == loaded.segment.boot for one in self._held):
+                self._held[path] = None
                 continue
-            damaged += loaded.damaged
-            self._segments.append(loaded.segment)
-        # Some may have been dropped before it could be loaded.
-        self.dropped += self.earlier
-        self.dropped["damaged"] += damaged
+            self.drop("damaged", loaded.damaged)
+            taken.append(loaded.segment)
         # Only now are all marks known.
-        for segment in [one for one in self._segments if one.owner != self._owner]:
+        for segment in [one for one in taken if one.owner != self._owner]:
             lost = segment.waiting(self.mark(segment.boot))
             _log.warning("%s is of %s: %d records dropped", segment.path, segment.owner, lost)
-            self.dropped["other-device"] += lost
+            self.drop("other-device", lost)
             segment.runs = []
+        return taken
 
-    def _records(self, segment: Segment, since: int) -> Iterator[Read]:
-        """The records in `segment` after `since` that can be read. Raises OSError when they may be, later."""
+    def _gave_up(self, segment: Segment, error: OSError) -> bool:
+        """After `segment` could not be read: whether it is not waited for any more."""
+        segment.unread = self._failed(segment.unread, segment.path, error)
+        if not is_lost(segment.unread):
+            return False
+        if segment is self._segments[-1]:
+            # Nor written to. Another try goes before it is lost.
+            with contextlib.suppress(OSError):
+                self._roll()
+            return False
+        if not self._put_aside(segment.path):
+            return False
+        lost = segment.waiting(self.mark(segment.boot))
+        self._remove(segment)
+        self.drop("unreadable", lost)
+        return True
+
+    def _failed(self, before: Unread | None, path: Path, error: OSError) -> Unread:
+        unread = failed(before, path, error, self._clock())
+        if before is None or before.because != unread.because:
+            _log.error("%s", unread.because)
+        return unread
+
+    def _put_aside(self, path: Path) -> bool:
+        """Whether `path` does not stand in the way any more."""
         try:
-            if segment.sealed:
-                size_bytes = segment.raw_bytes // max(1, segment.waiting(0))
-                yield from (Read(one, size_bytes) for one in self._unseal(segment.path) if one.sequence > since)
-                return
-            data, (known, start) = read_again(segment.path), segment.hint
-            for placed in scan(data, start if known <= since else 0):
-                kind, number, body = placed.entry
-                if kind is not Kind.RECORD:
-                    continue
-                if number > segment.last:
-                    # Its write failed, which ended the file and counted it as dropped, though it is there.
-                    return
-                if number <= since:
-                    segment.hint = (number, placed.end)
-                    continue
-                try:
-                    yield Read(_decoders[self._lane].decode(body), len(body))
-                except msgspec.DecodeError:
-                    _log.error("%s: record %d cannot be read", segment.path, number)
-        except (SegmentDamaged, Undecodable) as error:
-            _log.error("%s", error)
+            aside = put_file_aside(path)
         except OSError as error:
-            if error.errno not in LOST:
-                raise
-            _log.error("cannot read %s: %s", segment.path, error.strerror)
-
-    def _unseal(self, path: Path) -> tuple[Any, ...]:
-        # Several batches come out of one segment.
-        if self._unpacked is None or self._unpacked[0] != path:
-            self._unpacked = (path, decode_batch(read_body(path)).records)
-        return self._unpacked[1]
+            _log.warning("cannot put %s aside: %s", path, error.strerror)
+            return False
+        _log.error("%s could not be read for too long, and was put aside as %s", path, aside.name)
+        return True
 
     def _miss(self, segment: Segment, since: int, found: list[int]) -> None:
         """After all of `segment` was read: what it should hold after `since` and did not give is lost."""
@@ -305,7 +322,7 @@ class DiskQueue:
         self._active = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         segment = Segment(path, self._number, self._boot, self._owner)
         self._segments.append(segment)
-        boots = self._left | {one.boot for one in self._segments}
+        boots = {_boot_of(path) for path in self._held} | {one.boot for one in self._segments}
         self._marks = {boot: mark for boot, mark in self._marks.items() if boot in boots}
         try:
             for reason, count in self.dropped.items():
@@ -327,7 +344,7 @@ class DiskQueue:
         """Writes `segment` again, compressed, with only what is still to be sent."""
         mark = self.mark(segment.boot)
         try:
-            records = [one.record for one in self._records(segment, mark)]
+            records = [one.record for one in self._reader.records(segment, mark)]
             if lost := segment.keep(mark, [one.sequence for one in records]):
                 self.drop("damaged", lost)
             if not records:
@@ -344,7 +361,7 @@ class DiskQueue:
             _log.warning("cannot compress %s: %s", segment.path, error.strerror)
             return
         segment.path, segment.size_bytes, segment.raw_bytes = path, size_bytes, raw_bytes
-        segment.runs = []
+        segment.runs, segment.unread = [], None
         for record in records:
             segment.add(record.sequence)
 
@@ -370,13 +387,9 @@ class DiskQueue:
 
     def _remove(self, segment: Segment) -> None:
         self._segments.remove(segment)
-        if self._unpacked is not None and self._unpacked[0] == segment.path:
-            self._unpacked = None
-        _discard(segment.path)
+        self._reader.forget(segment.path)
+        discard(segment.path)
 
 
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        _log.warning("cannot remove %s: %s", path, error.strerror)
+def _boot_of(path: Path) -> str:
+    return path.stem.split("-", 2)[1]

@@ -1,6 +1,5 @@
 """What is known of one file of the spool without reading it again: whose it is, and which records are in it."""
 
-import errno
 import logging
 from pathlib import Path
 
@@ -9,20 +8,19 @@ import msgspec
 from edge_agent.durable import asked_twice, read_again
 from edge_agent.telemetry.log import Kind, scan
 from edge_agent.telemetry.sealed import SegmentDamaged, read_body, read_head
+from edge_agent.telemetry.unread import Unread
 from fleet_contract.errors import Undecodable
 from fleet_contract.telemetry import decode_batch
 
 _log = logging.getLogger(__name__)
 LOG, SEALED = ".log", ".sealed"
-#: What was in the file is lost. Any other error may pass (no descriptor left, a file of another user).
-LOST = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOENT})
 
 
 class Segment(msgspec.Struct):
     """One file of one lane: written by the agent start `boot` of the device `owner`.
 
     `runs` are the sequences in it, from and to, in order. `raw_bytes` is what they take in a log. In a log,
-    what follows sequence `hint[0]` starts at byte `hint[1]`.
+    what follows sequence `hint[0]` starts at byte `hint[1]`. `unread`: when it could last not be read.
     """
 
     path: Path
@@ -33,6 +31,7 @@ class Segment(msgspec.Struct):
     size_bytes: int = 0
     raw_bytes: int = 0
     hint: tuple[int, int] = (0, 0)
+    unread: Unread | None = None
 
     @property
     def sealed(self) -> bool:
@@ -101,13 +100,32 @@ def load(path: Path) -> Loaded:
         # How many records it held, nobody knows any more.
         _log.error("%s", error)
         loaded.damaged += 1
-    except OSError as error:
-        if error.errno not in LOST:
-            raise
-        # One bad block must not stop the agent, nor cost what the other segments hold.
+    except FileNotFoundError as error:
         _log.error("cannot read %s: %s", path, error.strerror)
         loaded.damaged += 1
     return loaded
+
+
+def load_either(path: Path) -> Loaded:
+    """What is known of the segment at `path`, where a crash between the two steps of sealing may have left its log and
+    its sealed form: which of them is whole stays. Raises OSError when neither can be read now, and then both do."""
+    twin = path.with_suffix(SEALED)
+    if path.suffix == SEALED:
+        return load(path)
+    if is_whole(twin):
+        discard(path)
+        return load(twin)
+    loaded = load(path)
+    discard(twin)
+    return loaded
+
+
+def discard(path: Path) -> None:
+    """Removes the file if it is there. One that stays takes room, and no more."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("cannot remove %s: %s", path, error.strerror)
 
 
 def is_whole(path: Path) -> bool:

@@ -23,7 +23,7 @@ from edge_agent.telemetry.aside import is_broken, put_aside
 from edge_agent.telemetry.log import packed_bytes
 from edge_agent.telemetry.loss import Loss
 from edge_agent.telemetry.queue import DiskQueue
-from edge_agent.telemetry.segment import load, segments_in
+from edge_agent.telemetry.segment import Loaded, load, segments_in
 from fleet_contract.because import Because
 from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.errors import Undecodable
@@ -63,12 +63,11 @@ class Spool:
         """Why the last record of a lane that is open could not be kept, until one is."""
         self._full = False
         self._queues = {
-            lane: DiskQueue(folder / lane.value, lane, owner, boot, size_bytes) for lane, size_bytes in sizes.items()
+            lane: DiskQueue(folder / lane.value, lane, owner, boot, size_bytes, clock)
+            for lane, size_bytes in sizes.items()
         }
         #: Once a start: a disk that reads no folder at all must not cost what an earlier start has put aside.
         self._put_aside: dict[Lane, Because] = {}
-        #: Why a lane's oldest records cannot be read now.
-        self._waits: dict[Lane, Because] = {}
         #: How many of this start's losses were noticed, and what is told of them.
         self._noticed: Counter[tuple[Lane, str]] = Counter()
         self._losses: dict[tuple[Lane, str], Loss] = {}
@@ -108,13 +107,7 @@ class Spool:
         Records that are lost are dropped, counted, and not waited for. Raises OSError when they cannot be read now.
         """
         with self._lane(lane) as queue:
-            try:
-                found = queue.read(boot, since, max_records, max_bytes)
-            except OSError as error:
-                self._wait(lane, queue, error)
-                raise
-            self._waits.pop(lane, None)
-            return found
+            return queue.read(boot, since, max_records, max_bytes)
 
     def forget(self, boot: str, through: int, lane: Lane = Lane.WINDOWS) -> None:
         """The hub has all records of `boot` up to `through`: they need not be kept."""
@@ -143,7 +136,7 @@ class Spool:
         """What is wrong now, or was found to be wrong a short while ago."""
         with self._lock:
             found = [self.trouble, *(queue.unreadable for queue in self._queues.values()), *self._lost()]
-            found += [because for lane, because in self._waits.items() if self._queues[lane].waiting]
+            found += [queue.waits_for for queue in self._queues.values()]
             return [one for one in found if one is not None]
 
     def close(self) -> None:
@@ -159,6 +152,7 @@ class Spool:
             queue = self._queues[lane]
             if not queue.loaded:
                 self._open(lane, queue)
+            queue.look_again()
             try:
                 yield queue
             finally:
@@ -203,25 +197,16 @@ class Spool:
             queue.load()
         return self._put_aside.get(lane)
 
-    def _wait(self, lane: Lane, queue: DiskQueue, error: OSError) -> None:
-        because = Because(
-            "spool-unreadable",
-            f"Telemetry in {queue.folder} cannot be read now ({error.strerror}), and waits on the device. It is tried "
-            "again; if that does not help, see that the agent's user may read it.",
-        )
-        if self._waits.get(lane) != because:
-            _log.error("%s", because)
-        self._waits[lane] = because
-
     def _notice(self, lane: Lane, queue: DiskQueue) -> None:
         for reason in losses.TROUBLES:
             key, lost = (lane, reason), queue.dropped[reason] - queue.earlier[reason]
             if (count := lost - self._noticed[key]) > 0:
                 self._noticed[key] = lost
                 self._losses[key] = losses.more(self._losses.get(key), count, queue.newest, self._clock())
-        damaged = self._losses.get((lane, "damaged"))
-        if damaged is not None and not damaged.closed and not queue.waits_through(damaged.newest):
-            self._losses[lane, "damaged"] = losses.closed(damaged)
+        for reason in losses.ON_DISK:
+            loss = self._losses.get((lane, reason))
+            if loss is not None and not loss.closed and not queue.waits_through(loss.newest):
+                self._losses[lane, reason] = losses.closed(loss)
 
     def _append(self, lane: Lane, record: Window | Event) -> bool:
         with self._lane(lane) as queue:
@@ -290,7 +275,7 @@ def look(folder: Path) -> SpoolReport:
 
 def _look(folder: Path) -> LaneReport:
     try:
-        loaded = [load(path) for path in segments_in(folder)]
+        loaded = [one for path in segments_in(folder) if (one := _looked_at(path)) is not None]
     except FileNotFoundError:
         return LaneReport(0, 0)
     marks: dict[str, int] = {}
@@ -303,6 +288,17 @@ def _look(folder: Path) -> LaneReport:
         size_bytes=sum(one.segment.size_bytes for one in loaded),
         dropped={reason: count for reason, count in dropped.items() if count},
     )
+
+
+def _looked_at(path: Path) -> Loaded | None:
+    try:
+        return load(path)
+    except PermissionError:
+        raise
+    except OSError as error:
+        # One bad block must not hide what the other files hold.
+        _log.error("cannot read %s: %s", path, error.strerror)
+        return None
 
 
 def _report(lanes: Mapping[Lane, LaneReport]) -> SpoolReport:

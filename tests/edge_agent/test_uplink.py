@@ -5,13 +5,11 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from edge_agent import uplink as uplink_module
 from edge_agent.reporting import Origin, Reporter
-from edge_agent.telemetry.queue import DiskQueue
 from edge_agent.telemetry.spool import Spool
 from edge_agent.telemetry.tally import wall_ms
 from edge_agent.telemetry.window import Recorder
@@ -24,6 +22,7 @@ from fleet_contract.telemetry import Ack
 from fleet_contract.topics import Address, Channel
 from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
+from tests.fakes.spools import files, ill
 from tests.fakes.transport import FakeTransport
 from tests.fakes.windows import a_window
 
@@ -239,21 +238,15 @@ def test_a_quiet_loop_turns_often_enough_to_be_told_from_a_stuck_one(bench, monk
     until(lambda: one.uplink.turned_at > first + 0.2)
 
 
-def test_a_spool_that_cannot_be_read_now_is_read_again(bench, monkeypatch, caplog):
+def test_a_spool_that_cannot_be_read_now_is_read_again(bench, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(uplink_module, "LONGEST_WAIT_SECONDS", 0.02)
     it = bench()
-    tries = []
-    read = DiskQueue.read
-
-    def busy(queue: DiskQueue, boot: str, since: int, *rest: int) -> tuple[Any, ...]:
-        tries.append(since)
-        if len(tries) < 3:
-            raise OSError(errno.EMFILE, "Too many open files")
-        return read(queue, boot, since, *rest)
-
-    monkeypatch.setattr(DiskQueue, "read", busy)
+    unreadable = ill(monkeypatch, errno.EMFILE)
+    unreadable |= set(files(tmp_path))
     it.spool.append(a_window())
     it.transport.connect()
+    until(lambda: "Too many open files" in caplog.text)
+    assert not it.transport.batches
+    unreadable.clear()
     until(lambda: it.transport.batches)
-    assert "Too many open files" in caplog.text
     assert it.thread.is_alive()

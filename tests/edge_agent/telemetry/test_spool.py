@@ -2,7 +2,6 @@
 
 import errno
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from edge_agent.core.drain import Backlog
 from edge_agent.telemetry import queue as queue_module
+from edge_agent.telemetry import reader as reader_module
 from edge_agent.telemetry import sealed as sealed_module
 from edge_agent.telemetry import segment as segment_module
 from edge_agent.telemetry import spool as spool_module
@@ -27,57 +27,21 @@ from edge_agent.telemetry.log import Placed, packed_bytes
 from edge_agent.telemetry.loss import TOLD_SECONDS
 from edge_agent.telemetry.spool import MAX_RECORD_BYTES, Spool, look
 from fleet_contract.bounds import MAX_KEYS
-from fleet_contract.telemetry import Event, Lane, Window
+from fleet_contract.telemetry import Lane
+from tests.fakes.spools import (
+    MEGABYTE,
+    OWNER,
+    Clock,
+    a_large_window,
+    a_long_event,
+    a_very_large_window,
+    an_event,
+    codes,
+    files,
+    sealed,
+    sequences,
+)
 from tests.fakes.windows import a_window
-
-MEGABYTE = 1024 * 1024
-OWNER = "default.press-1"
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open(monkeypatch) -> Iterator[None]:
-    """Spools that a test leaves as SIGKILL would have files open, and `select` knows no more than 1,024."""
-    opened: list[Spool] = []
-    make = Spool.__init__
-
-    def remember(self: Spool, *arguments: Any) -> None:
-        make(self, *arguments)
-        opened.append(self)
-
-    monkeypatch.setattr(Spool, "__init__", remember)
-    yield
-    for one in opened:
-        one.close()
-
-
-def a_large_window(number: int) -> Window:
-    """One of some 6 kB that hardly compresses."""
-    noise = random.Random(number)
-    labels = {f"{noise.getrandbits(64):x}": noise.getrandbits(20) for _ in range(300)}
-    return msgspec.structs.replace(a_window(), predictions=labels)
-
-
-def a_very_large_window() -> Window:
-    """More than a spool with a megabyte puts into one segment."""
-    return msgspec.structs.replace(a_window(), predictions={f"{number:025x}": 1 for number in range(3_000)})
-
-
-def an_event(number: int = 1, sentence: str = "It proves itself.") -> Event:
-    return Event(0, 1_000 + number, "phase", "on-trial", sentence, "digits", "default", number, "trial")
-
-
-def a_long_event(number: int) -> Event:
-    noise = random.Random(number)
-    return an_event(number, "".join(f"{noise.getrandbits(64):x}" for _ in range(50)))
-
-
-def sequences(spool: Spool, boot: str, since: int = 0) -> list[int]:
-    return [window.sequence for window in spool.read(boot, since, 100 * MEGABYTE)]
-
-
-def files(folder: Path) -> list[Path]:
-    """The files of the lane of windows."""
-    return sorted(path for path in (folder / "windows").iterdir())
 
 
 def test_windows_come_back_in_order_with_the_sequences_that_they_got(tmp_path):
@@ -374,14 +338,6 @@ def test_what_rotted_while_no_agent_ran_is_found_at_the_next_start(tmp_path):
         assert found[0] == 1
         assert found[-1] == 9
         assert again.report().lanes["windows"].dropped == {"damaged": 9 - len(found)}
-
-
-def sealed(folder: Path, count: int = 400) -> tuple[Spool, list[Path]]:
-    """A spool with more than one segment's worth of windows, and its sealed segments."""
-    spool = Spool(folder, OWNER, "b1", MEGABYTE)
-    for number in range(count):
-        assert spool.append(a_window(number, labels=30))
-    return spool, [path for path in files(folder) if path.suffix == ".sealed"]
 
 
 def test_full_segments_are_sealed_and_come_back_as_they_were(tmp_path):
@@ -755,20 +711,6 @@ def test_a_file_that_cannot_be_closed_is_not_written_to_again(tmp_path, monkeypa
     assert (tmp_path / "other").read_bytes() == b""
 
 
-class Clock:
-    """Monotonic seconds that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def codes(spool: Spool) -> list[str]:
-    return [one.code for one in spool.troubles()]
-
-
 def damaged(folder: Path, clock: Clock) -> Spool:
     """A spool with 9 windows, of which one in the middle was damaged, and has been read."""
     spool = Spool(folder, OWNER, "b1", MEGABYTE, clock)
@@ -905,7 +847,7 @@ def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_pat
     spool.append(a_window())
     spool.append(a_window())
     monkeypatch.setattr(segment_module, "scan", unreadable)
-    monkeypatch.setattr(queue_module, "scan", unreadable)
+    monkeypatch.setattr(reader_module, "scan", unreadable)
     assert spool.troubles() == []
     for _ in range(3):
         with pytest.raises(OSError, match="Permission denied"):
