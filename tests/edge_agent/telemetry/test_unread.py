@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 
 from edge_agent.core.drain import Backlog
 from edge_agent.errors import StateUnusable
+from edge_agent.telemetry import reader as reader_module
+from edge_agent.telemetry import segment as segment_module
 from edge_agent.telemetry.aside import MOST_FILES
+from edge_agent.telemetry.log import Placed
 from edge_agent.telemetry.loss import TOLD_SECONDS
 from edge_agent.telemetry.spool import Spool, look
 from edge_agent.telemetry.unread import PATIENCE_SECONDS, REST_SECONDS
@@ -317,3 +321,61 @@ def test_who_looks_at_a_spool_is_told_of_what_can_be_read_of_it(tmp_path, monkey
     ill(monkeypatch, errno.EACCES).add(files(tmp_path)[0])
     with pytest.raises(StateUnusable, match="Permission denied"):
         look(tmp_path)
+
+
+def test_an_ack_for_what_came_after_a_file_that_could_not_be_read_does_not_swallow_it(tmp_path, monkeypatch):
+    spool, paths = sealed(tmp_path)
+    spool.append(a_window())
+    spool.forget("b1", 10)
+    spool.close()
+    # From here on nothing of "b1" itself says what the hub has of it.
+    Spool(tmp_path, OWNER, "b2", MEGABYTE).close()
+    stat = Path.stat
+
+    def refuse(path: Path, **named: Any) -> Any:
+        if path == paths[0]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return stat(path, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", refuse)
+        again = Spool(tmp_path, OWNER, "b3", MEGABYTE)
+        assert [one.code for one in again.troubles()] == ["spool-unreadable"]
+        again.forget("b1", 401)
+        assert again.append(a_window())
+        again.close()
+    last = Spool(tmp_path, OWNER, "b4", MEGABYTE)
+    assert last.backlog() == Backlog("b1", 10, 401)
+    assert sequences(last, "b1", since=10) == list(range(11, 402))
+    assert last.report().dropped == 0
+
+
+def unreadable(*_: object) -> Iterator[Placed]:
+    raise OSError(errno.EACCES, "Permission denied", "1-b1.log")
+    yield
+
+
+def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_path, monkeypatch, caplog):
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    spool.append(a_window())
+    spool.append(a_window())
+    monkeypatch.setattr(segment_module, "scan", unreadable)
+    monkeypatch.setattr(reader_module, "scan", unreadable)
+    assert spool.troubles() == []
+    for _ in range(3):
+        with pytest.raises(OSError, match="Permission denied"):
+            spool.read("b1", 0, MEGABYTE)
+    (trouble,) = spool.troubles()
+    assert (trouble.code, "cannot be read now (Permission denied)" in trouble.sentence) == ("spool-unreadable", True)
+    assert [record.getMessage() for record in caplog.records] == [str(trouble)], "once, and not at every try"
+    second = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert {one.code for one in second.troubles()} == {"spool-unreadable"}
+    assert second.append(a_window())
+    monkeypatch.undo()
+    assert spool.report().dropped == second.report().dropped == 0
+    assert sequences(spool, "b1") == [1, 2]
+    assert spool.troubles() == []
+    third = Spool(tmp_path, OWNER, "b3", MEGABYTE)
+    assert third.troubles() == []
+    assert sequences(third, "b1") == [1, 2]
+    assert sequences(third, "b2") == [1]
