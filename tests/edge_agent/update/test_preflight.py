@@ -11,11 +11,11 @@ from edge_agent.allotment import available_bytes
 from edge_agent.core.limits import Limits
 from edge_agent.failures import ArtifactRejected, TryLater
 from edge_agent.runtimes import open_session
-from edge_agent.runtimes.session import Array
+from edge_agent.runtimes.session import Array, InferenceFailed
 from edge_agent.update import preflight
 from edge_agent.update.preflight import Preflight, check_signature
 from fleet_contract.manifest import Tensor
-from tests.fakes.releases import a_manifest
+from tests.fakes.releases import a_manifest, blob_of
 
 ARTIFACT = Path("artifact")
 
@@ -108,6 +108,27 @@ def test_a_clients_first_record_finds_the_memory_that_it_needs(tmp_path: Path) -
     loaded.session.run(record)
     assert resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before < 100
     loaded.session.close()
+
+
+def test_a_model_that_comes_back_is_warmed_up_again_or_its_first_batch_would_stay_in_memory(tmp_path: Path) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.write_bytes(b"a model")
+    session = Fake((fp32("image", -1, 4),))
+    again = Preflight(lambda *_: session).reopen(a_manifest(artifact=blob_of(b"a model")), artifact)
+    assert again is session
+    assert [record["image"].shape for record in session.asked] == [(1, 4)] * 2
+
+
+def test_a_model_that_comes_back_and_cannot_answer_zeros_is_left_to_who_asks_it(tmp_path: Path) -> None:
+    class Failing(Fake):
+        def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+            raise InferenceFailed("Not now.")
+
+    artifact = tmp_path / "artifact"
+    artifact.write_bytes(b"a model")
+    session = Failing((fp32("image", -1, 4),))
+    assert Preflight(lambda *_: session).reopen(a_manifest(artifact=blob_of(b"a model")), artifact) is session
+    assert not session.closed
 
 
 def test_memory_that_is_short_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
