@@ -13,7 +13,7 @@ from edge_agent.core.journal import key, split
 from edge_agent.live import LiveModel
 from edge_agent.runtimes.size import bytes_of
 from edge_agent.serving.execution import Execution
-from edge_agent.serving.jobs import Backlog, Job
+from edge_agent.serving.jobs import Backlog, Job, Turn
 from edge_agent.serving.port import (
     Call,
     Done,
@@ -120,12 +120,10 @@ class ServingEngine:
             self._execution.deliver(served, job, outcome)
             return None
         job.alike, job.size_bytes = served.togetherness(job), bytes_of(call.inputs)
-        if not self._backlog.put(served, job):
+        if not self._put(served, job):
             served.ledger.failed(signature.manifest.version, 0, time.perf_counter_ns() - asked_ns)
             done(self._full(served))
             return None
-        if len(self._threads) < self._workers:
-            self._start_worker()
         return job.slip
 
     def standing(self, call: Call, packed: "Packed") -> StandingCall | None:
@@ -136,7 +134,7 @@ class ServingEngine:
         except VedetteError:
             # Told to whoever submits it.
             return None
-        return StandingCall(served, signature, call, packed, self._execution, self._inline)
+        return StandingCall(served, signature, call, packed, self._execution, self._inline, self._put)
 
     def models(self) -> tuple[str, ...]:
         return tuple(sorted(one for one in self._known() if split(one)[0] == one))
@@ -175,7 +173,10 @@ class ServingEngine:
         self._stopped = True
         deadline = time.monotonic() + _STOP_SECONDS
         for job in self._backlog.close():
-            job.done(_stopping())
+            if isinstance(job, Turn):
+                job.begin(False)
+            else:
+                job.done(_stopping())
         # From now on nothing runs on the thread that asks.
         self._inline.acquire(timeout=_STOP_SECONDS)
         self._shadow.close(max(0.0, deadline - time.monotonic()))
@@ -224,6 +225,14 @@ class ServingEngine:
         # A list: meanwhile another thread may find one more.
         return self._backlog.count + sum(one.slot.leases for one in list(self._served.values()))
 
+    def _put(self, served: Served, job: Job | Turn) -> bool:
+        """Whether there was room for `job`."""
+        if not self._backlog.put(served, job):
+            return False
+        if len(self._threads) < self._workers:
+            self._start_worker()
+        return True
+
     def _start_worker(self) -> None:
         with self._starting:
             # One more only for what the others do not take at once.
@@ -244,13 +253,18 @@ class ServingEngine:
         if taken is None:
             return False
         served, jobs = taken
-        self._at_hand[threading.get_ident()] = sum(job.size_bytes for job in jobs)
-        outcomes = (
-            self._execution.run_together(served, jobs) if len(jobs) > 1 else [self._execution.run(served, jobs[0])]
-        )
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            self._execution.deliver(served, job, outcome)
-        self._at_hand[threading.get_ident()] = 0
+        me = threading.get_ident()
+        if isinstance(jobs, Turn):
+            self._at_hand[me] = jobs.fetched_bytes
+            jobs.begin(True)
+        else:
+            self._at_hand[me] = sum(job.size_bytes for job in jobs)
+            outcomes = (
+                self._execution.run_together(served, jobs) if len(jobs) > 1 else [self._execution.run(served, jobs[0])]
+            )
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                self._execution.deliver(served, job, outcome)
+        self._at_hand[me] = 0
         return True
 
 

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -55,12 +55,35 @@ class Job(Checked, eq=False, kw_only=True):
         return self.slip.cancelled
 
 
+class Turn(msgspec.Struct, eq=False):
+    """One call whose tensors are fetched by the worker that has time for it: `fetched_bytes` by then, and until then
+    they lie with whoever sent them.
+
+    `begin` does all of it, and raises nothing; it is told whether a model may be run, or else is to ask anew.
+    """
+
+    begin: Callable[[bool], None]
+    fetched_bytes: int
+    size_bytes: int = 0
+    """As `Job` says."""
+    slip: Slip = msgspec.field(default_factory=Slip)
+
+    @property
+    def cancelled(self) -> bool:
+        """As `Job` says."""
+        return self.slip.cancelled
+
+
+#: Jobs that go together, or what goes alone.
+Taken: TypeAlias = list[Job] | Turn
+
+
 class Line:
     """The jobs that wait for one model. `bounds` are what its owner has set for batches."""
 
     def __init__(self, bounds: Bounds = ALONE) -> None:
         self.bounds = bounds
-        self.waiting: deque[Job] = deque()
+        self.waiting: deque[Job | Turn] = deque()
 
 
 LineT = TypeVar("LineT", bound=Line)
@@ -89,7 +112,7 @@ class Backlog(Generic[LineT]):
         """What they keep in memory."""
         return self._bytes
 
-    def put(self, line: LineT, job: Job) -> bool:
+    def put(self, line: LineT, job: Job | Turn) -> bool:
         """Whether there was room for `job`."""
         with self._changed:
             if self._closed or self._count >= self._most:
@@ -103,24 +126,24 @@ class Backlog(Generic[LineT]):
             self._changed.notify()
         return True
 
-    def take(self) -> tuple[LineT, list[Job]] | None:
-        """The jobs that go next, of one model; waits for them. None when the backlog is closed."""
+    def take(self) -> tuple[LineT, Taken] | None:
+        """What goes next, of one model; waits for them. None when the backlog is closed."""
         with self._changed:
             while not self._closed:
                 seconds: float | None = None
                 for line in list(self._lines):
-                    jobs, hold = self._of(line)
-                    if jobs:
+                    taken, hold = self._of(line)
+                    if taken:
                         if self._count:
                             # Who was woken for what is left may be the one that goes off with this.
                             self._changed.notify()
-                        return line, jobs
+                        return line, taken
                     if hold is not None:
                         seconds = hold if seconds is None else min(seconds, hold)
                 self._changed.wait(seconds)
             return None
 
-    def close(self) -> list[Job]:
+    def close(self) -> list[Job | Turn]:
         """From now on nothing comes in; what waited comes back."""
         with self._changed:
             self._closed = True
@@ -131,36 +154,48 @@ class Backlog(Generic[LineT]):
             self._changed.notify_all()
         return left
 
-    def _of(self, line: LineT) -> tuple[list[Job], float | None]:
-        """The jobs of `line` that go now, or the seconds after which some do."""
+    def _of(self, line: LineT) -> tuple[Taken | None, float | None]:
+        """What of `line` goes now, or the seconds after which some do."""
         waiting = line.waiting
         while waiting and waiting[0].cancelled:
             self._pop(waiting)
         if not waiting:
             del self._lines[line]
-            return [], None
-        calls = 1
-        if line.bounds.max_rows > 1 and waiting[0].alike is not None:
-            rows: list[int] = []
-            for job in waiting:
-                if job.alike != waiting[0].alike or len(rows) == _LONGEST:
-                    break
-                rows.append(job.rows)
-            waited = (time.perf_counter_ns() - waiting[0].asked_ns) / 1e9
-            step = plan(rows, waited, line.bounds, more=len(rows) < len(waiting))
-            if not isinstance(step, Take):
-                return [], step.seconds
-            calls = step.calls
-        jobs = [self._pop(waiting) for _ in range(calls)]
+            return None, None
+        taken: Taken
+        first = waiting[0]
+        if isinstance(first, Turn):
+            taken, calls = first, 1
+        else:
+            taken, calls = [first], 1
+            if line.bounds.max_rows > 1 and first.alike is not None:
+                alike = _beginning(waiting, first.alike)
+                waited = (time.perf_counter_ns() - first.asked_ns) / 1e9
+                rows = [job.rows for job in alike]
+                step = plan(rows, waited, line.bounds, more=len(alike) < len(waiting))
+                if not isinstance(step, Take):
+                    return None, step.seconds
+                calls = step.calls
+                # The first has not been cancelled: nobody cancels between two looks but the others' callers.
+                taken = [job for job in alike[:calls] if job is first or not job.cancelled]
+        for _ in range(calls):
+            self._pop(waiting)
         # To the end: the next worker looks at the other models first.
         del self._lines[line]
         if waiting:
             self._lines[line] = None
-        # The first has not been cancelled: nobody cancels between two looks but the others' callers.
-        return [job for job in jobs if job is jobs[0] or not job.cancelled], None
+        return taken, None
 
-    def _pop(self, waiting: deque[Job]) -> Job:
-        job = waiting.popleft()
+    def _pop(self, waiting: deque[Job | Turn]) -> None:
         self._count -= 1
-        self._bytes -= job.size_bytes
-        return job
+        self._bytes -= waiting.popleft().size_bytes
+
+
+def _beginning(waiting: Iterable[Job | Turn], alike: Hashable) -> list[Job]:
+    """Those at its beginning that can go together."""
+    found: list[Job] = []
+    for job in waiting:
+        if not isinstance(job, Job) or job.alike != alike or len(found) == _LONGEST:
+            break
+        found.append(job)
+    return found

@@ -118,7 +118,7 @@ class Ticket(Protocol):
 
 
 class Standing(Protocol):
-    """A call that is made again and again, with other numbers in the same tensors. One thread uses it."""
+    """A call that is made again and again, with other numbers in the same tensors. One thread at a time uses it."""
 
     @property
     def over(self) -> bool:
@@ -136,6 +136,19 @@ class Standing(Protocol):
         The next run may write over the outputs. Where it does, the same `Answered` comes back, with other numbers in
         the same arrays, each of which lies in one piece.
         """
+        ...
+
+    def waits(self, patient: bool) -> bool:
+        """Whether `run` is not likely to answer, and the tensors are better fetched when `wait` says so."""
+        ...
+
+    def wait(self, begin: Callable[[bool], None]) -> Ticket | None:
+        """Has `begin` called once on another's thread, after what waits already: with True, the tensors are to be
+        fetched, and `run_next` to be asked; with False, it is to be submitted. None where too many wait."""
+        ...
+
+    def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
+        """As `run`, on the thread that `wait` has found, however long it takes."""
         ...
 
     def run_in_place(self, laid: "Laid", patient: bool) -> Answered | VedetteError | None:

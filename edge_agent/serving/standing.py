@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edge_agent.live import Lease
 from edge_agent.runtimes.session import Array, BearsChange
 from edge_agent.serving.execution import Execution
+from edge_agent.serving.jobs import Slip, Turn
 from edge_agent.serving.port import Answered, Call
 from edge_agent.serving.served import Served
 from edge_agent.serving.signature import Signature
@@ -25,16 +26,18 @@ _log = logging.getLogger(__name__)
 
 
 class StandingCall:
-    """The like of `call`, whose tensors were found right for `signature`, and lie as `packed` says. One thread uses it.
+    """The like of `call`, whose tensors were found right for `signature`, and lie as `packed` says. One thread at a
+    time uses it.
 
     What need not be done before the answer is on its way is done in `sent`, and what leaves an object behind for each
     call is avoided: for a model of 5 microseconds, each is a percent. `inline` is held by whoever runs a model on the
-    thread that asks.
+    thread that asks; `put` has another wait for a worker, if there is room.
     """
 
     __slots__ = (
         "_asked_ns",
         "_bears_change",
+        "_began_ns",
         "_bound",
         "_ended_ns",
         "_execution",
@@ -45,6 +48,7 @@ class StandingCall:
         "_outputs",
         "_over",
         "_packed",
+        "_put",
         "_rows",
         "_run_ns",
         "_scores",
@@ -64,6 +68,7 @@ class StandingCall:
         packed: "Packed",
         execution: Execution,
         inline: threading.Lock,
+        put: Callable[[Served, Turn], bool],
     ) -> None:
         self._served = served
         self._signature = signature
@@ -72,6 +77,7 @@ class StandingCall:
         self._rows = signature.rows(call.inputs)
         self._execution = execution
         self._inline = inline
+        self._put = put
         self._lease: Lease | None = None
         self._over = False
         self._bound: BoundCall | None = None
@@ -81,7 +87,7 @@ class StandingCall:
         self._there: BoundInPlace | None = None
         self._tried: Laid | None = None
         self._streak: Streak | None = None
-        self._asked_ns = self._run_ns = self._ended_ns = 0
+        self._asked_ns = self._began_ns = self._run_ns = self._ended_ns = 0
         self._wanted: bool | None = None
         """Whether telemetry is to have the tensors of the next run, where that was asked before it."""
         self._inputs: Mapping[str, Array] | None = None
@@ -117,6 +123,23 @@ class StandingCall:
             return self._answer(lease, data)
         finally:
             self._inline.release()
+
+    def waits(self, patient: bool) -> bool:
+        """As `port.Standing` says. Calls that go together need their tensors first."""
+        served = self._served
+        return not (self.ready(patient) or self.over or served.slot.parked or served.bounds.max_rows > 1)
+
+    def wait(self, begin: Callable[[bool], None]) -> Slip | None:
+        """As `port.Standing` says."""
+        turn = Turn(begin, self._packed.size_bytes)
+        self._asked_ns = time.perf_counter_ns()
+        return turn.slip if self._put(self._served, turn) else None
+
+    def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
+        """As `port.Standing` says."""
+        self._began_ns = time.perf_counter_ns()
+        lease = self._again()
+        return self._answer(lease, data) if isinstance(lease, Lease) else lease
 
     def run_in_place(self, laid: "Laid", patient: bool) -> Answered | VedetteError | None:
         """As `port.Standing` says."""
@@ -159,7 +182,7 @@ class StandingCall:
         run_ns, ended_ns, self._ended_ns = self._run_ns, self._ended_ns, 0
         served.slot.end(lease, answered=self._rows)
         served.took(manifest, ended_ns - run_ns)
-        served.ledger.ran_alone(manifest.version, self._rows, self._asked_ns, self._asked_ns, run_ns, ended_ns)
+        served.ledger.ran_alone(manifest.version, self._rows, self._asked_ns, self._began_ns, run_ns, ended_ns)
         self._streak = self._execution.count_alike(
             served,
             lease,
@@ -181,18 +204,24 @@ class StandingCall:
             return None
         found: Lease | VedetteError | None = None
         try:
-            self._asked_ns = time.perf_counter_ns()
-            lease = self._lease
-            if lease is None:
-                found = self._begin()
-            elif self._served.slot.again(lease):
-                found = lease
-            else:
-                self._over = True
-            self._run_ns = time.perf_counter_ns()
+            self._asked_ns = self._began_ns = time.perf_counter_ns()
+            found = self._again()
         finally:
             if not isinstance(found, Lease):
                 self._inline.release()
+        return found
+
+    def _again(self) -> Lease | VedetteError | None:
+        """A lease for one more run; else as `run`."""
+        found: Lease | VedetteError | None = None
+        lease = self._lease
+        if lease is None:
+            found = self._begin()
+        elif self._served.slot.again(lease):
+            found = lease
+        else:
+            self._over = True
+        self._run_ns = time.perf_counter_ns()
         return found
 
     def _begin(self) -> Lease | VedetteError | None:
@@ -257,7 +286,7 @@ class StandingCall:
             outputs = lease.loaded.session.run(inputs)
         except Exception as error:  # noqa: BLE001, see `Execution.failed`
             return self._execution.failed(
-                self._served, self._signature, self._rows, lease, self._asked_ns, self._asked_ns, self._run_ns, error
+                self._served, self._signature, self._rows, lease, self._asked_ns, self._began_ns, self._run_ns, error
             )
         self._ended_ns = time.perf_counter_ns()
         return outputs

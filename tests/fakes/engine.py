@@ -72,6 +72,27 @@ class FakeStanding:
         engine.patient.append(patient)
         return engine.answer(Call(call.model, inputs, call.outputs, call.version))
 
+    def waits(self, patient: bool) -> bool:
+        return self._engine.defers
+
+    def wait(self, begin: Callable[[bool], None]) -> FakeTicket | None:
+        engine = self._engine
+        if len(engine.turns) >= engine.most_turns:
+            return None
+        engine.turns.append(begin)
+        engine.tickets.append(FakeTicket())
+        return engine.tickets[-1]
+
+    def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
+        engine, call = self._engine, self._call
+        engine.on_turn()
+        if engine.manifest(call.model) is not self._manifest:
+            return None
+        inputs = self._packed.views(data)
+        assert inputs is not None
+        engine.at_once += 1
+        return engine.answer(Call(call.model, inputs, call.outputs, call.version))
+
     def run_in_place(self, laid: Laid, patient: bool) -> Answered | VedetteError | None:
         engine, call = self._engine, self._call
         if engine.looks or not self.ready(patient) or engine.manifest(call.model) is not self._manifest:
@@ -105,6 +126,11 @@ class FakeEngine:
         self.held: list[Callable[[], None]] = []
         self.holds = False
         self.tickets: list[FakeTicket] = []
+        self.defers = False
+        self.turns: list[Callable[[bool], None]] = []
+        """What waits unread while it `defers`."""
+        self.most_turns = 64
+        self.on_turn: Callable[[], None] = lambda: None
         self.in_place = 0
         self.looks = False
         """Whether somebody looks at tensors once their answer is sent."""

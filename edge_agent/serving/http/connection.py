@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
 from edge_agent.serving.http.response import Part, Response
 from edge_agent.serving.http.status import Refused, answer_to
-from edge_agent.serving.http.terms import Terms, Usual
+from edge_agent.serving.http.terms import Later, Terms, Usual
 from edge_agent.serving.port import Ticket
 
 _log = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ class Connection:
     """All but `respond` runs on the loop's thread.
 
     While a request is being answered, `_busy`, its answer may come on any thread, and that thread alone sends. The
-    loop's notes what happens meanwhile in `_waiting` and `_gone`, and then looks at `_busy` and `_sending`; whoever
-    answers sets these first and looks at the notes then. The interpreter's lock keeps that order, so one of the two
+    loop's notes what happens meanwhile in `_waiting` and `_gone`, and then looks at `_busy` and `_hands`; whoever
+    answers changes these first and looks at the notes then. The interpreter's lock keeps that order, so one of the two
     always sees the other: no byte is left lying, and no socket closed in the middle of a call, for its number may be
     another client's by then.
     """
@@ -53,6 +54,7 @@ class Connection:
         "_closing",
         "_deadline",
         "_gone",
+        "_hands",
         "_head_only",
         "_known",
         "_last",
@@ -61,7 +63,6 @@ class Connection:
         "_out",
         "_reserved",
         "_rest",
-        "_sending",
         "_socket",
         "_terms",
         "_ticket",
@@ -90,7 +91,8 @@ class Connection:
         self._waiting = False
         self._gone = False
         self._busy = False
-        self._sending = False
+        self._hands: set[int] = set()
+        """The threads that use the socket, beside the loop's."""
         self._ticket: Ticket | None = None
         self._closing = False
         self._last = False
@@ -130,8 +132,8 @@ class Connection:
         if self._watched:
             self._watched = False
             self._loop.forget(self._socket.fileno())
-        if self._sending:
-            # On another thread, which calls this again.
+        if self._hands:
+            # Whoever it is calls this again.
             return
         self.closed = True
         if self._busy and self._ticket is not None:
@@ -146,10 +148,8 @@ class Connection:
 
     def finish(self) -> None:
         """Ends it, with the answer that is under way if one is: the agent stops."""
-        self._last = True
-        if self._busy or self._out:
-            self._closing = True
-        else:
+        self._last = self._closing = True
+        if not (self._busy or self._out):
             self.close()
 
     def _ready(self, events: int) -> None:
@@ -203,6 +203,13 @@ class Connection:
 
     def _read(self) -> None:
         known = None if self._rest or self._closing else self._known
+        if (
+            known is not None
+            and self._usual is not None
+            and (later := self._usual.later)
+            and self._put_off(known, later)
+        ):
+            return
         data: bytes | memoryview
         try:
             if known is None:
@@ -225,6 +232,95 @@ class Connection:
             self._take_known(known, body)
         else:
             self._understand(bytes(data))
+
+    def _put_off(self, known: Known, usual: Later) -> bool:
+        """Whether a request that seems to be the usual one is left where it is until a worker has time for it."""
+        self.idle_since = now = time.monotonic()
+        if not usual.waits(self._terms.crowd.alone(self, now)):
+            return False
+        # Before it is another's, who listens again.
+        self._busy = self._waiting = True
+        self._loop.change(self._socket.fileno(), 0)
+        self._ticket = usual.wait(partial(self._begin_next, known, usual))
+        if self._ticket is None:
+            self._busy = self._waiting = False
+            self._loop.change(self._socket.fileno(), READ)
+        return self._busy
+
+    def _begin_next(self, known: Known, usual: Later, may_run: bool) -> None:
+        """Reads what was put off, answers it, and listens for what comes next. On a worker's thread, whose the
+        connection is until then."""
+        self._hands.add(threading.get_ident())
+        try:
+            if may_run and not self._gone:
+                self._answer_next(known, usual)
+                return
+        except Refused as error:
+            self._hand_back(partial(self._refuse, error))
+            return
+        except OSError:
+            self._gone = True
+        except Exception:  # noqa: BLE001, as in `_ready`
+            _log.exception("A connection is closed for a fault of the agent's own.")
+            self._gone = True
+        self._ended()
+
+    def _answer_next(self, known: Known, usual: Later) -> None:
+        room = known.room()
+        try:
+            data = room[: self._socket.recv_into(room)]
+        except BlockingIOError:
+            self._ended()
+            return
+        answer = usual.answer_next(data)
+        if isinstance(answer, bytes):
+            self._head_only = False
+            try:
+                is_sent = self._out.send(answer)
+            finally:
+                # Before another is read, which is asked of the same.
+                usual.sent()
+            if is_sent:
+                self._listen()
+            else:
+                self._ended()
+        elif answer is not None:
+            self._head_only = False
+            usual.sent()
+            self._tell(answer)
+        elif (body := known.body(data)) is not None:
+            self._hand_back(partial(self._take_known, known, body))
+        else:
+            self._gone = not data
+            self._rest = bytes(data)
+            self._ended()
+
+    def _listen(self) -> None:
+        """The same as `_ended`, where nothing is left to be done by the loop: it is not woken for that."""
+        self._busy = False
+        if self._closing:
+            self._ended()
+            return
+        self._waiting = False
+        # From here on the next may be in the hands of another worker, and be answered already.
+        self._loop.change(self._socket.fileno(), READ)
+        self._hands.discard(threading.get_ident())
+        if self._gone:
+            self._loop.soon(self.close)
+
+    def _hand_back(self, call: Callable[[], None]) -> None:
+        """Has the loop's thread go on with what a worker could not answer."""
+        self._hands.discard(threading.get_ident())
+        self._loop.soon(partial(self._take_back, call))
+
+    def _take_back(self, call: Callable[[], None]) -> None:
+        if self._gone:
+            self.close()
+            return
+        try:
+            call()
+        except Refused as error:
+            self._refuse(error)
 
     def _take_known(self, known: Known, body: Body) -> None:
         """What could not be answered here and now."""
@@ -370,7 +466,7 @@ class Connection:
             self._lends = True
             self._terms.lend(partial(self._lend, response, response.memory))
             return
-        self._sending = True
+        self._hands.add(threading.get_ident())
         if self._gone:
             self._ended()
             return
@@ -378,7 +474,7 @@ class Connection:
 
     def _lend(self, response: Response, memory: Callable[[], Holding]) -> None:
         """The same with memory, on a thread that others need not wait for."""
-        self._sending = True
+        self._hands.add(threading.get_ident())
         if self._gone:
             self._ended()
             return
@@ -412,7 +508,7 @@ class Connection:
         return response
 
     def _ended(self) -> None:
-        self._sending = False
+        self._hands.discard(threading.get_ident())
         self._busy = False
         if self._gone:
             # Now, and not in the loop's time: what was made for who is gone may be waited for.

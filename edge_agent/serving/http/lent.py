@@ -50,6 +50,11 @@ class Lent:
         """As `terms.Usual` says."""
         return self._standing.over
 
+    @property
+    def later(self) -> None:
+        """As `terms.Usual` says."""
+        return None
+
     def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
         """As `terms.Usual` says; all bytes where the answer has the form of the last."""
         if data != self._request:

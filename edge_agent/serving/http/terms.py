@@ -17,12 +17,38 @@ if TYPE_CHECKING:
 Handle: TypeAlias = Callable[[Head, Body, Respond, bool], Ticket | None]
 
 
+class Later(Protocol):
+    """A request that is not read before there is time to run it, by whoever runs it."""
+
+    def waits(self, patient: bool) -> bool:
+        """Whether it is to be left unread, and `wait` to be asked."""
+        ...
+
+    def wait(self, begin: Callable[[bool], None]) -> Ticket | None:
+        """Has `begin` called once on another's thread, when there is time: with True, it is to be read, and
+        `answer_next` to be asked there; with False, it is to be answered as any other. None where too many wait."""
+        ...
+
+    def answer_next(self, data: bytes | memoryview) -> bytes | Response | None:
+        """As `Usual.answer`, on the thread that `wait` has found."""
+        ...
+
+    def sent(self) -> None:
+        """As `Usual` says."""
+        ...
+
+
 class Usual(Protocol):
     """A request that came twice on a connection, and is known again by its bytes."""
 
     @property
     def over(self) -> bool:
         """Whether it will never answer again, and another is to be had in its place."""
+        ...
+
+    @property
+    def later(self) -> Later | None:
+        """The same for when it cannot be answered at once; None where it is to be read in any case."""
         ...
 
     def answer(self, data: bytes | memoryview, patient: bool) -> bytes | Response | None:
