@@ -12,7 +12,9 @@ _MARGIN_BYTES = 16 * 1024 * 1024
 #: To look at what is left takes 0.2 ms, and a body of so many bytes ten times as long.
 _WORTH_BYTES = 4 * 1024 * 1024
 #: Of a number on its way into a tensor: Python's own object, its place in a list, and its place in the tensor.
-_ELEMENT_BYTES = 40
+READ_BYTES = 40
+#: On its way into JSON: the same with its digits.
+TOLD_BYTES = 64
 
 
 class Budget:
@@ -41,14 +43,9 @@ class Budget:
         return True
 
 
-def unpacked_bytes(elements: int) -> int:
-    """What so many elements take while they are read."""
-    return _ELEMENT_BYTES * elements
-
-
-def check_unpacked(elements: int, where: str, remedy: str) -> None:
-    """Raises `Overloaded` where the device has no memory left to read so many elements as Python has them."""
-    if (size := unpacked_bytes(elements)) >= _WORTH_BYTES:
+def check_elements(elements: int, each_bytes: int, where: str, remedy: str) -> None:
+    """Raises `Overloaded` where the device has no memory left to read or tell so many elements, as Python has them."""
+    if (size := each_bytes * elements) >= _WORTH_BYTES:
         check_left(size, f"{elements} elements {where}", remedy)
 
 

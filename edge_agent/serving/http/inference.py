@@ -13,7 +13,7 @@ import numpy as np
 from edge_agent.allotment import allotted_bytes
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import shared, tensors
-from edge_agent.serving.budget import check_unpacked, unpacked_bytes
+from edge_agent.serving.budget import READ_BYTES, TOLD_BYTES, check_elements
 from edge_agent.serving.http.body import Body
 from edge_agent.serving.http.lent import Lent
 from edge_agent.serving.http.repeated import NUMBERS, Repeated
@@ -32,6 +32,8 @@ from fleet_contract.manifest import Manifest
 _REMEMBERED_BYTES = 2048
 #: From so much JSON on it is worth a look how much it unpacks to: up to 25 times as much.
 _LARGE_BYTES = 256 * 1024
+#: Fewer elements are not worth it.
+_MANY = 50_000
 #: Never more than this part of the memory: the agent and its models have the other.
 _SHARE = 2
 _NONE = msgspec.Raw()
@@ -161,6 +163,7 @@ class Asked:
             if how.binary_data is not None:
                 as_binary = how.binary_data
         if not as_binary:
+            _check_json(array.size, TOLD_BYTES, "Ask for binary data.")
             return Output(name, datatype, array.shape, data=msgspec.Raw(tensors.to_json(name, array)))
         data = tensors.to_bytes(array)
         parts.append(data)
@@ -233,7 +236,7 @@ def _request(body: Body) -> tuple[Request, Repeated | None, list[Any] | None]:
         if body.binary is not None and len(body.json) <= _REMEMBERED_BYTES:
             return *_remembered(body.json), None
         if len(body.json) >= _LARGE_BYTES:
-            _check_unpacked(_elements(body.json))
+            _check_json(_elements(body.json), READ_BYTES, "Send tensors as binary.")
         return _decode(body.json), None, None
     except msgspec.ValidationError as error:
         raise InputWrong(f"{_whose(body.json)}{error}.") from error
@@ -244,13 +247,13 @@ def _request(body: Body) -> tuple[Request, Repeated | None, list[Any] | None]:
         return request, None, loose
 
 
-def _check_unpacked(elements: int) -> None:
-    if unpacked_bytes(elements) > allotted_bytes() // _SHARE:
-        raise Refused.large(
-            f"The JSON makes {elements} elements, more than the memory here is large enough for.",
-            "Send tensors as binary.",
-        )
-    check_unpacked(elements, "in JSON", "Send tensors as binary, or ask again later.")
+def _check_json(elements: int, each_bytes: int, remedy: str) -> None:
+    """Raises `Refused` where the memory here is too small for so many elements, and `Overloaded` where it is now."""
+    if elements < _MANY:
+        return
+    if each_bytes * elements > allotted_bytes() // _SHARE:
+        raise Refused.large(f"The memory here is too small for {elements} elements in JSON.", remedy)
+    check_elements(elements, each_bytes, "in JSON", f"{remedy[:-1]}, or ask again later.")
 
 
 def _elements(text: bytes) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 
 from edge_agent.runtimes.session import Array
 from edge_agent.serving import shared, tensors
-from edge_agent.serving.budget import check_unpacked
+from edge_agent.serving.budget import READ_BYTES, check_elements
 from edge_agent.serving.port import Answered, Call, InputWrong
 from edge_agent.serving.regions import Regions
 from edge_agent.serving.rpc.messages import MESSAGES
@@ -59,7 +59,7 @@ def _input(one: Any, raw: Iterable[bytes], is_raw: bool, regions: Regions) -> Ar
     elements = getattr(one.contents, _LISTS[one.datatype])
     if len(elements) != count:
         raise InputWrong(f"Tensor {one.name!r} has {len(elements)} elements, and the shape {list(shape)} has {count}.")
-    check_unpacked(count, "in lists", "Send it in raw_input_contents, or ask again later.")
+    check_elements(count, READ_BYTES, "in lists", "Send it in raw_input_contents, or ask again later.")
     try:
         # A list, for of its own containers NumPy would cut off what does not fit.
         array = np.array(list(elements), dtype)

@@ -1,12 +1,28 @@
 """What is asked for is refused where there is no memory for it, and takes none then."""
 
+import tracemalloc
+
+import msgspec
+import numpy as np
 import pytest
 
-from edge_agent.serving import budget
-from edge_agent.serving.budget import Budget, check_unpacked
+from edge_agent.serving import budget, tensors
+from edge_agent.serving.budget import READ_BYTES, TOLD_BYTES, Budget, check_elements
 from edge_agent.serving.port import Overloaded
 
 MEBIBYTE = 1024 * 1024
+
+
+def from_json(count: int) -> None:
+    text = b"[" + b"1," * (count - 1) + b"1]"
+    tracemalloc.reset_peak()
+    tensors.from_json("x", "FP32", (count,), msgspec.Raw(text))
+
+
+def to_json(count: int) -> None:
+    array = np.random.default_rng(0).normal(size=count).astype("<f4")
+    tracemalloc.reset_peak()
+    tensors.to_json("x", array)
 
 
 class Device:
@@ -61,8 +77,20 @@ def test_what_the_last_requests_have_freed_is_given_back_before_anything_is_refu
     assert Budget(64 * MEBIBYTE).reserve(32 * MEBIBYTE)
 
 
-def test_elements_are_refused_where_they_do_not_fit_as_python_has_them(device):
-    device.left = 16 * MEBIBYTE + 40 * 1_000_000
-    check_unpacked(1_000_000, "in JSON", "")
+@pytest.mark.parametrize("each", [READ_BYTES, TOLD_BYTES])
+def test_elements_are_refused_where_they_do_not_fit_as_python_has_them(device, each):
+    device.left = 16 * MEBIBYTE + each * 1_000_000
+    check_elements(1_000_000, each, "in JSON", "")
     with pytest.raises(Overloaded, match="too few for 1000001 elements in JSON"):
-        check_unpacked(1_000_001, "in JSON", "")
+        check_elements(1_000_001, each, "in JSON", "")
+
+
+@pytest.mark.parametrize(("each", "way"), [(READ_BYTES, from_json), (TOLD_BYTES, to_json)])
+def test_what_an_element_takes_is_what_python_takes_at_most(each, way):
+    tracemalloc.start()
+    try:
+        way(100_000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.5 * each < most / 100_000 < 1.1 * each
