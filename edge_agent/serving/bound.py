@@ -36,6 +36,10 @@ class BoundCall:
             room[:] = data[begin:end]
         self._bound.run()
 
+    def run_read(self) -> None:
+        """The same for what lies in its inputs already."""
+        self._bound.run()
+
 
 def bind(
     session: Session,
@@ -44,17 +48,20 @@ def bind(
     data: bytes | memoryview,
     outputs: Mapping[str, Array],
     told: Answered,
+    inputs: dict[str, Array] | None = None,
 ) -> BoundCall | None:
     """What asks `session` in the way of `data`, which it has just made `outputs` of, and `told` of these; None where it
-    cannot be asked so, or would say something else."""
+    cannot be asked so, or would say something else. It reads its tensors from `inputs`, or from memory of its own."""
     views = packed.views(data)
     if views is None or not isinstance(session, Binds):
         return None
     if not _are_numbers((*views.values(), *outputs.values())):
         return None
-    if sum(one.nbytes for one in (*views.values(), *outputs.values())) > _MOST_BYTES:
+    own = views.values() if inputs is None else ()
+    if sum(one.nbytes for one in (*own, *outputs.values())) > _MOST_BYTES:
         return None
-    inputs = {name: np.empty(one.shape, one.dtype) for name, one in views.items()}
+    if inputs is None:
+        inputs = {name: np.empty(one.shape, one.dtype) for name, one in views.items()}
     # What lies there by chance may be the answer of before, and an output that is never written would pass for right.
     results = {name: _anything_but(one) for name, one in outputs.items()}
     bound = session.bind(inputs, results)

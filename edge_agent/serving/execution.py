@@ -1,8 +1,10 @@
 """One run of a model for one call, or for several that go together; and what is told to whom afterwards."""
 
 import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +21,9 @@ from edge_agent.telemetry.streak import Streak
 from edge_agent.telemetry.tally import Seen, Tally
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
+
+if TYPE_CHECKING:
+    from edge_agent.serving.desk import Desk
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +46,17 @@ class Execution:
         self._tally = tally
         self._shadow = shadow
         self._residence = residence
+        self._desks = threading.local()
+
+    def desk(self) -> "Desk":
+        """The one of the thread that asks."""
+        mine: Desk | None = getattr(self._desks, "mine", None)
+        if mine is None:
+            # It brings NumPy, which comes with the first model.
+            from edge_agent.serving import desk
+
+            mine = self._desks.mine = desk.Desk()
+        return mine
 
     def run(self, served: Served, job: Job) -> Outcome:
         """The outcome of one job. Raises nothing."""

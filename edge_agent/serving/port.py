@@ -147,6 +147,11 @@ class Standing(Protocol):
         fetched, and `run_next` to be asked; with False, it is to be submitted. None where too many wait."""
         ...
 
+    def room_next(self, before: int) -> memoryview | None:
+        """On that thread, where the tensors had best be read to, behind so many bytes `before` them; None for anywhere.
+        Only `run_next` may be asked then, with the tensors there, or all is to be copied before anybody else is."""
+        ...
+
     def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
         """As `run`, on the thread that `wait` has found, however long it takes."""
         ...

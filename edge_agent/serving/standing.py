@@ -19,6 +19,7 @@ from fleet_contract.errors import VedetteError
 if TYPE_CHECKING:
     # They bring NumPy, which comes with the first model.
     from edge_agent.serving.bound import BoundCall, BoundInPlace
+    from edge_agent.serving.desk import Place
     from edge_agent.serving.in_place import Laid
     from edge_agent.serving.packed import Packed
 
@@ -48,6 +49,7 @@ class StandingCall:
         "_outputs",
         "_over",
         "_packed",
+        "_place",
         "_put",
         "_rows",
         "_run_ns",
@@ -78,6 +80,7 @@ class StandingCall:
         self._execution = execution
         self._inline = inline
         self._put = put
+        self._place: Place | None = None
         self._lease: Lease | None = None
         self._over = False
         self._bound: BoundCall | None = None
@@ -135,11 +138,35 @@ class StandingCall:
         self._asked_ns = time.perf_counter_ns()
         return turn.slip if self._put(self._served, turn) else None
 
+    def room_next(self, before: int) -> memoryview | None:
+        """As `port.Standing` says."""
+        lease = self._lease
+        if lease is None:
+            return None
+        place = self._execution.desk().place(lease.loaded, self._packed)
+        room = place.room(before)
+        self._place = None if room is None else place
+        return room
+
     def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
         """As `port.Standing` says."""
         self._began_ns = time.perf_counter_ns()
+        place, self._place = self._place, None
         lease = self._again()
-        return self._answer(lease, data) if isinstance(lease, Lease) else lease
+        if not isinstance(lease, Lease):
+            return lease
+        if place is None:
+            return self._answer(lease, data, self._execution.desk().place(lease.loaded, self._packed))
+        if (bound := place.bound) is not None:
+            try:
+                bound.run_read()
+            except Exception:  # noqa: BLE001, as above
+                place.clear()
+            else:
+                self._ended_ns = time.perf_counter_ns()
+                self._inputs, self._scores = bound.inputs, bound.scores
+                return bound.answered
+        return self._answer(lease, data)
 
     def run_in_place(self, laid: "Laid", patient: bool) -> Answered | VedetteError | None:
         """As `port.Standing` says."""
@@ -237,8 +264,10 @@ class StandingCall:
             self._lease = lease
         return lease
 
-    def _answer(self, lease: Lease, data: bytes | memoryview) -> Answered | VedetteError | None:
-        """In the ordinary way. Ends `lease` unless there is an answer; then `sent` does."""
+    def _answer(
+        self, lease: Lease, data: bytes | memoryview, place: "Place | None" = None
+    ) -> Answered | VedetteError | None:
+        """In the ordinary way, of which `place` is told. Ends `lease` unless there is an answer; then `sent` does."""
         inputs = self._packed.views(data)
         if inputs is None:
             self._served.slot.end(lease)
@@ -248,6 +277,8 @@ class StandingCall:
             return outputs
         answered = Answered(self._signature.manifest, self._signature.given(outputs, self._outputs))
         self._inputs, self._scores = inputs, self._signature.scores(outputs)
+        if place is not None:
+            place.ran(self._signature, data, outputs, answered)
         if self._may_bind and self._served.quick:
             # Once: what cannot be bound now never can.
             self._may_bind = False

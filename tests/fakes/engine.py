@@ -83,6 +83,10 @@ class FakeStanding:
         engine.tickets.append(FakeTicket())
         return engine.tickets[-1]
 
+    def room_next(self, before: int) -> memoryview | None:
+        room = self._engine.desk
+        return None if room is None else room[64 - before % 16 :][: before + self._packed.size_bytes]
+
     def run_next(self, data: bytes | memoryview) -> Answered | VedetteError | None:
         engine, call = self._engine, self._call
         engine.on_turn()
@@ -130,6 +134,8 @@ class FakeEngine:
         self.turns: list[Callable[[bool], None]] = []
         """What waits unread while it `defers`."""
         self.most_turns = 64
+        self.desk: memoryview | None = None
+        """Where what waits is read to."""
         self.on_turn: Callable[[], None] = lambda: None
         self.in_place = 0
         self.looks = False

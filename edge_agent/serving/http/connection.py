@@ -266,7 +266,8 @@ class Connection:
         self._ended()
 
     def _answer_next(self, known: Known, usual: Later) -> None:
-        room = known.room()
+        theirs = usual.room()
+        room = known.room() if theirs is None else theirs
         try:
             data = room[: self._socket.recv_into(room)]
         except BlockingIOError:
@@ -288,7 +289,7 @@ class Connection:
             self._head_only = False
             usual.sent()
             self._tell(answer)
-        elif (body := known.body(data)) is not None:
+        elif (body := known.body(data if theirs is None else known.copy(data))) is not None:
             self._hand_back(partial(self._take_known, known, body))
         else:
             self._gone = not data

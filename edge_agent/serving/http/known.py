@@ -25,6 +25,12 @@ class Known(msgspec.Struct, frozen=True, eq=False):
         """Where all of it may be written. Raises `Refused`."""
         return room_for(len(self.prefix), self.size_bytes)
 
+    def copy(self, data: memoryview) -> memoryview:
+        """`data` in memory of its own. Raises `Refused`."""
+        room = self.room()[: len(data)]
+        room[:] = data
+        return room
+
     def body(self, data: memoryview) -> Body | None:
         """The body of the request that `data` is; None where it is another, or not all of it."""
         cut = len(self.prefix)

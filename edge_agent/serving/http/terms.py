@@ -29,6 +29,11 @@ class Later(Protocol):
         `answer_next` to be asked there; with False, it is to be answered as any other. None where too many wait."""
         ...
 
+    def room(self) -> memoryview | None:
+        """On the thread that `wait` has found, where it is best read to; None for anywhere. Only `answer_next` may be
+        asked then, or what was read is to be copied."""
+        ...
+
     def answer_next(self, data: bytes | memoryview) -> bytes | Response | None:
         """As `Usual.answer`, on the thread that `wait` has found."""
         ...

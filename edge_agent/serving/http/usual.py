@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edge_agent.serving.http.response import Part, Response
 from edge_agent.serving.http.status import answer_to
 from edge_agent.serving.port import Answered, Standing, Ticket
@@ -61,14 +63,22 @@ class Usual:
         """As `terms.Later` says."""
         return self._standing.wait(begin)
 
+    def room(self) -> memoryview | None:
+        """As `terms.Later` says."""
+        return self._standing.room_next(self._cut)
+
     def answer_next(self, data: bytes | memoryview) -> bytes | Response | None:
         """As `terms.Later` says."""
         if len(data) != self._size_bytes or data[: self._cut] != self._prefix:
             return None
         try:
-            return self._told(self._standing.run_next(data[self._cut :]))
+            told = self._told(self._standing.run_next(data[self._cut :]))
         except Exception as error:  # noqa: BLE001, on a thread that has others to answer
             return answer_to(error)
+        if isinstance(told, Response):
+            # What its outputs lie in may be another's before all of it is sent.
+            return msgspec.structs.replace(told, parts=tuple(map(bytes, told.parts)))
+        return told
 
     def _told(self, result: Answered | VedetteError | None) -> bytes | Response | None:
         if result is not None and result is self._answered:

@@ -271,6 +271,38 @@ def test_a_large_answer_arrives_whole_at_a_slow_client(server, engine, wire):
         assert wire.reply().json == {"live": True}
 
 
+def test_what_was_read_to_a_workers_desk_stays_with_no_one_else(server, engine, wire):
+    engine.desk = memoryview(np.empty(ROWS * 16 + 4096, np.uint8))
+    engine.on_turn = lambda: engine._manifests.update(
+        digits=takes("digits", Tensor("image", "FP32", (-1, 4)), version=len(engine.calls))
+    )
+    engine.holds = True
+    wire.send(asking(4))
+    next_turn(engine)
+    until(lambda: engine.held)
+    engine.desk[:] = bytes(len(engine.desk))
+    engine.held.pop()()
+    assert doubled(wire) == 4
+    engine.holds, engine.on_turn = False, lambda: None
+    # Told in other words than the last: not by its bytes.
+    engine.compute = lambda inputs: {"image_out": inputs["image"], "more": inputs["image"]}
+    wire.send(asking(5) + LIVE)
+    for _ in range(2):
+        next_turn(engine)
+    engine.desk[:] = bytes(len(engine.desk))
+    assert doubled(wire) == 2.5
+    assert wire.reply().json == {"live": True}
+
+
+def test_a_large_answer_from_a_workers_desk_arrives_as_it_was_given(server, engine, wire):
+    desk = np.ones((1, 1_000_000), "<f4")
+    engine.compute = lambda _: {"image_out": desk}
+    wire.send(asking(4))
+    next_turn(engine)
+    desk[:] = 0
+    np.testing.assert_array_equal(wire.reply().tensor("image_out"), np.ones_like(desk))
+
+
 def test_one_that_waits_when_the_agent_stops_is_answered(server, engine, wire):
     wire.send(asking(4))
     until(lambda: engine.turns)
