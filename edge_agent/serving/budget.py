@@ -8,7 +8,7 @@ from edge_agent.serving.port import Overloaded
 from edge_agent.update.footprint import own_and_shared
 
 #: What the agent and others may need meanwhile.
-_MARGIN_BYTES = 16 * 1024 * 1024
+_MARGIN_BYTES = 32 * 1024 * 1024
 #: To look at what is left takes 0.2 ms, and a body of so many bytes ten times as long.
 _WORTH_BYTES = 4 * 1024 * 1024
 #: Of a number on its way into a tensor: Python's own object, its place in a list, and its place in the tensor.

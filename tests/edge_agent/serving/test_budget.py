@@ -61,7 +61,7 @@ def test_no_more_is_reserved_than_there_may_be_and_what_is_given_back_is_free_ag
 
 def test_a_large_body_is_refused_where_the_device_has_no_memory_for_it_and_its_answer(device):
     held, size = Budget(64 * MEBIBYTE), 32 * MEBIBYTE
-    device.left = 2 * size + 16 * MEBIBYTE - 1
+    device.left = 2 * size + 32 * MEBIBYTE - 1
     with pytest.raises(Overloaded, match=f"{device.left} bytes of memory are left here, too few for a body of {size}"):
         held.reserve(size)
     device.left += 1
@@ -79,7 +79,7 @@ def test_what_the_last_requests_have_freed_is_given_back_before_anything_is_refu
 
 @pytest.mark.parametrize("each", [READ_BYTES, TOLD_BYTES])
 def test_elements_are_refused_where_they_do_not_fit_as_python_has_them(device, each):
-    device.left = 16 * MEBIBYTE + each * 1_000_000
+    device.left = 32 * MEBIBYTE + each * 1_000_000
     check_elements(1_000_000, each, "in JSON", "")
     with pytest.raises(Overloaded, match="too few for 1000001 elements in JSON"):
         check_elements(1_000_001, each, "in JSON", "")

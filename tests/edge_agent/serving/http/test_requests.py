@@ -447,10 +447,10 @@ def test_json_that_the_memory_here_is_too_small_for_is_refused_before_it_is_read
 def test_json_that_the_device_has_no_memory_left_for_is_to_come_again(wire, monkeypatch):
     content = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [50_000, 4], "data": [1] * 200_000}]}
     body = json.dumps(content).encode()
-    monkeypatch.setattr(budget, "left_bytes", lambda _: 20_000_000)
+    monkeypatch.setattr(budget, "left_bytes", lambda _: 36_000_000)
     reply = wire.ask("POST", "/v2/models/digits/infer", body)
     assert (reply.status, reply.fields["retry-after"]) == (503, "10")
-    assert "20000000 bytes of memory are left here" in reply.error
+    assert "36000000 bytes of memory are left here" in reply.error
     monkeypatch.undo()
     assert wire.ask("POST", "/v2/models/digits/infer", body).status == 200
 
@@ -459,7 +459,7 @@ def test_an_answer_that_is_too_much_for_json_is_refused_before_it_is_told(wire, 
     text = json.dumps({"inputs": [{**image(binary_data_size=800_000), "shape": [50_000, 4]}]})
     sent = request("POST", "/v2/models/digits/infer", text.encode() + bytes(800_000))
     sent = sent.replace(b"\r\n\r\n", b"\r\nInference-Header-Content-Length: %d\r\n\r\n" % len(text), 1)
-    monkeypatch.setattr(budget, "left_bytes", lambda _: 20_000_000)
+    monkeypatch.setattr(budget, "left_bytes", lambda _: 36_000_000)
     wire.send(sent)
     reply = wire.reply()
     assert (reply.status, reply.fields["retry-after"]) == (503, "10")

@@ -319,10 +319,10 @@ def test_there_is_a_bound_to_all_together(wire, server):
 def test_what_the_device_has_not_got_is_not_tried_for_the_kernel_would_end_the_agent(wire, server, monkeypatch):
     tried = []
     with monkeypatch.context() as full:
-        full.setattr(budget, "left_bytes", lambda taken: tried.append(taken) or 16 * LIMIT + 4095)
+        full.setattr(budget, "left_bytes", lambda taken: tried.append(taken) or 32 * LIMIT + 4095)
         reply = wish(wire, 4096, "r")
     assert (reply.status, reply.fields["retry-after"]) == (503, "10")
-    assert f"{16 * LIMIT + 4095} bytes of memory are left" in reply.error
+    assert f"{32 * LIMIT + 4095} bytes of memory are left" in reply.error
     assert tried[0] > 10_000_000, "it knows what it takes itself"
     assert server.regions.registered() == []
     Memory(wire, size=LIMIT)
