@@ -96,7 +96,10 @@ class Backlog(Generic[LineT]):
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._idle = 0
+        """How many workers wait. Where many ask none does, and whom to wake is not looked for."""
         self._lines: dict[LineT, None] = {}
         self._count = 0
         self._bytes = 0
@@ -114,7 +117,7 @@ class Backlog(Generic[LineT]):
 
     def put(self, line: LineT, job: Job | Turn) -> bool:
         """Whether there was room for `job`."""
-        with self._changed:
+        with self._lock:
             if self._closed or self._count >= self._most:
                 return False
             if self._count and self._bytes + job.size_bytes > self._most_bytes:
@@ -123,29 +126,32 @@ class Backlog(Generic[LineT]):
             self._lines.setdefault(line)
             self._count += 1
             self._bytes += job.size_bytes
-            self._changed.notify()
+            if self._idle:
+                self._changed.notify()
         return True
 
     def take(self) -> tuple[LineT, Taken] | None:
         """What goes next, of one model; waits for them. None when the backlog is closed."""
-        with self._changed:
+        with self._lock:
             while not self._closed:
                 seconds: float | None = None
                 for line in list(self._lines):
                     taken, hold = self._of(line)
                     if taken:
-                        if self._count:
+                        if self._count and self._idle:
                             # Who was woken for what is left may be the one that goes off with this.
                             self._changed.notify()
                         return line, taken
                     if hold is not None:
                         seconds = hold if seconds is None else min(seconds, hold)
+                self._idle += 1
                 self._changed.wait(seconds)
+                self._idle -= 1
             return None
 
     def close(self) -> list[Job | Turn]:
         """From now on nothing comes in; what waited comes back."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             left = [job for line in self._lines for job in line.waiting]
             for line in self._lines:
