@@ -241,11 +241,14 @@ class Connection:
         # Before it is another's, who listens again.
         self._busy = self._waiting = True
         self._loop.change(self._socket.fileno(), 0)
-        self._ticket = usual.wait(partial(self._begin_next, known, usual))
-        if self._ticket is None:
+        ticket = usual.wait(partial(self._begin_next, known, usual))
+        if ticket is None:
             self._busy = self._waiting = False
             self._loop.change(self._socket.fileno(), READ)
-        return self._busy
+            return False
+        # It may be answered already: then this is of no use, and does no harm.
+        self._ticket = ticket
+        return True
 
     def _begin_next(self, known: Known, usual: Later, may_run: bool) -> None:
         """Reads what was put off, answers it, and listens for what comes next. On a worker's thread, whose the

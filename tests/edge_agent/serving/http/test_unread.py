@@ -100,6 +100,23 @@ def test_the_loop_hears_of_each_once(server, engine, wire, monkeypatch):
     assert woken == []
 
 
+def test_one_whose_turn_is_over_before_it_was_noted_is_not_read_twice(server, engine, wire):
+    class AtOnce(list):
+        def append(self, begin):
+            worker = threading.Thread(target=begin, args=(True,))
+            worker.start()
+            worker.join(10)
+
+    engine.turns, engine.later = AtOnce(), True
+    for value in (4, 5):
+        wire.send(asking(value))
+        assert doubled(wire) == value
+    before = len(engine.calls)
+    wire.send(asking(6) + asking(7))
+    assert [doubled(wire), doubled(wire)] == [6, 7]
+    assert len(engine.calls) == before
+
+
 def test_what_can_be_answered_at_once_does_not_wait(server, engine, wire):
     engine.defers = False
     wire.send(asking(4))
