@@ -122,6 +122,7 @@ class StandingCall:
                     self._bound = None
                 else:
                     self._ended_ns = time.perf_counter_ns()
+                    self._inputs, self._scores = bound.inputs, bound.scores
                     return bound.answered
             return self._answer(lease, data)
         finally:
@@ -221,9 +222,8 @@ class StandingCall:
             self._wanted,
         )
         self._wanted = None
-        if self._bound is None:
-            # A connection that rests keeps no tensors: those from shared memory may be megabytes.
-            self._inputs = self._scores = None
+        # A connection that rests keeps no tensors: those from shared memory may be megabytes.
+        self._inputs = self._scores = None
 
     def _start(self, patient: bool) -> Lease | VedetteError | None:
         """A lease, with `inline` held until the caller releases it; else as `run`."""

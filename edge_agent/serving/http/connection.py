@@ -295,7 +295,8 @@ class Connection:
         elif (body := known.body(data if theirs is None else known.copy(data))) is not None:
             self._hand_back(partial(self._take_known, known, body))
         else:
-            self._gone = not data
+            if not data:
+                self._gone = True
             self._rest = bytes(data)
             self._ended()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_agent.core.batching import Bounds
 from edge_agent.runtimes.session import InferenceFailed
-from edge_agent.serving import shadow
+from edge_agent.serving import desk, shadow
 from edge_agent.serving.gaps import GAPS
 from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call, ModelUnknown, ModelUnready
@@ -408,6 +408,25 @@ def test_features_are_of_the_call_that_was_answered_and_not_of_the_next():
         (window,) = world.windows()
         assert window.features == {"image.mean": (1, 1, 2)}
         assert window.predictions == {"0": 1, "1": 1, "2": 2}
+
+
+def test_after_a_turn_at_a_worker_telemetry_hears_of_the_next_call_and_not_of_that_one(monkeypatch):
+    monkeypatch.setattr(desk, "_WORTH_RUNS", 2)
+    reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
+    with serving() as world:
+        world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))
+        call = bound(world)
+        world.windows()
+        # At a worker in the ordinary way, and then at its desk.
+        for _ in range(3):
+            call.room_next(0)
+            call.run_next(an_image_sent(0))
+            call.sent()
+            call.run(an_image_sent(2), patient=False)
+            call.sent()
+        (window,) = world.windows()
+        assert window.predictions == {"0": 3, "2": 3}
+        assert window.features == {"image.mean": (3, 0, 3)}
 
 
 def test_a_shadow_gets_inputs_and_answers_that_nobody_writes_over(monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_agent.serving.http.connection import Connection
+from edge_agent.serving.http.known import Known
 from edge_agent.serving.http.status import Refused
 from edge_agent.serving.standing import StandingCall
 from fleet_contract.manifest import Tensor
@@ -200,6 +201,21 @@ def test_what_was_read_for_a_client_that_has_left_is_not_asked(server, engine, w
     next_turn(engine)
     until(lambda: not server.server._connections)
     assert len(engine.calls) == before
+
+
+def test_a_client_that_leaves_while_a_piece_of_its_request_is_read_is_let_go(server, engine, wire, monkeypatch):
+    its, body = connection(server), Known.body
+
+    def leave(known, data):
+        wire.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: its._gone)
+        return body(known, data)
+
+    monkeypatch.setattr(Known, "body", leave)
+    wire.send(asking(4)[:1000])
+    next_turn(engine)
+    until(lambda: not server.server._connections, seconds=2)
+    assert server.wire().get("/v2/health/live").status == 200
 
 
 def test_one_that_is_not_all_there_at_its_turn_is_answered_when_it_is(server, engine, wire):
