@@ -31,6 +31,7 @@ ANSWER_SECONDS = 30.0
 #: For a client to read why it was refused, while it still sends.
 _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FILLED = "Other requests fill the memory that bodies may take."
 
 #: A longer one is read each time.
 _USUAL_MAX_BYTES = 4096
@@ -365,7 +366,7 @@ class Connection:
                 # Cut out apart, tensors begin at an address that can be read from.
                 body = Body(data[start:cut], data[cut:stop])
             else:
-                body, cut = split(head, data[start:stop], self._terms.body_max_bytes), stop
+                body, cut = self._split(head, data[start:stop]), stop
             if cut <= _USUAL_MAX_BYTES and head.length and not head.encoding and not self._rest:
                 self._notice(data[:cut], head, body)
             self._hand_over(head, body)
@@ -415,10 +416,20 @@ class Connection:
         self._reserved = len(data)
         self._arriving = None
         self._rest = rest + behind
-        body = split(head, data, self._terms.body_max_bytes)
+        body = self._split(head, data)
         if self._begun and not self._rest and (self._known is None or self._known.prefix != self._begun):
             self._notice(self._begun, head, body)
         self._hand_over(head, body)
+
+    def _split(self, head: Head, data: bytes | memoryview) -> Body:
+        """The parts of `data`, which count as what they unpack to."""
+        body = split(head, data, self._terms.body_max_bytes)
+        if head.encoding:
+            size = len(body.json) + len(body.binary or b"")
+            if not self._terms.reserve(size - self._reserved):
+                raise Refused.busy(_FILLED)
+            self._reserved = size
+        return body
 
     def _hand_over(self, head: Head, body: Body) -> None:
         self._no_deadline()
@@ -596,7 +607,7 @@ class Connection:
 
     def _reserve(self, size: int) -> None:
         if not self._terms.reserve(size):
-            raise Refused.busy("Other requests fill the memory that bodies may take.")
+            raise Refused.busy(_FILLED)
         self._reserved = size
 
     def _give_back(self) -> None:

@@ -208,7 +208,7 @@ class HttpServer:
         try:
             return self._budget.reserve(size)
         except Overloaded as error:
-            raise Refused.busy(str(error)) from error
+            raise Refused.busy(error.what, error.remedy, error.retry_after_seconds) from error
 
     def _ended(self, connection: Connection) -> None:
         self._connections.pop(connection, None)

@@ -71,8 +71,9 @@ class Refused(ServingError):
         return cls(431, "head-too-long", f"The headers are longer than {limit} bytes.", closes=True)
 
     @classmethod
-    def busy(cls, what: str) -> Self:
-        return cls(503, "overloaded", what, fields=b"Retry-After: 1\r\n", closes=True)
+    def busy(cls, what: str, remedy: str = "", retry_after_seconds: int = 1) -> Self:
+        fields = b"Retry-After: %d\r\n" % retry_after_seconds
+        return cls(503, "overloaded", what, remedy, fields=fields, closes=True)
 
 
 def answer_to(error: BaseException) -> Response:

@@ -1,5 +1,6 @@
 """What is asked for is refused where there is no memory for it, and takes none then."""
 
+import errno
 import tracemalloc
 
 import msgspec
@@ -10,7 +11,8 @@ from edge_agent.serving import budget, tensors
 from edge_agent.serving.budget import READ_BYTES, TOLD_BYTES, Budget, check_elements
 from edge_agent.serving.port import Overloaded
 
-MEBIBYTE = 1024 * 1024
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
 
 
 def from_json(count: int) -> None:
@@ -50,13 +52,39 @@ def device(monkeypatch):
 
 
 def test_no_more_is_reserved_than_there_may_be_and_what_is_given_back_is_free_again(device):
-    held = Budget(100)
-    assert held.reserve(60)
-    assert not held.reserve(41)
-    assert held.reserve(40)
-    assert held.reserve(-60)
-    assert held.reserve(60)
+    held = Budget(100 * KIBIBYTE)
+    assert held.reserve(60 * KIBIBYTE)
+    assert not held.reserve(41 * KIBIBYTE)
+    assert held.reserve(40 * KIBIBYTE)
+    assert held.reserve(-60 * KIBIBYTE)
+    assert held.reserve(60 * KIBIBYTE)
     assert device.looks == 0, "which small bodies do not wait for"
+
+
+def test_who_asks_for_little_waits_for_nobody_and_takes_nothing_from_others_for_good():
+    held = Budget(100 * KIBIBYTE)
+    assert held.reserve(100 * KIBIBYTE)
+    assert held.reserve(16 * KIBIBYTE)
+    assert not held.reserve(16 * KIBIBYTE + 1)
+    assert held.reserve(-116 * KIBIBYTE)
+    assert held.reserve(100 * KIBIBYTE)
+    assert not held.reserve(17 * KIBIBYTE)
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EMFILE, "Too many open files"), KeyboardInterrupt()])
+def test_nothing_stays_taken_where_nobody_can_say_how_much_is_left(device, monkeypatch, fault):
+    def fail():
+        raise fault
+
+    held = Budget(8 * MEBIBYTE)
+    with monkeypatch.context() as patched:
+        patched.setattr(budget, "own_and_shared", fail)
+        with pytest.raises((Overloaded, KeyboardInterrupt)) as told:
+            held.reserve(8 * MEBIBYTE)
+    assert isinstance(told.value, KeyboardInterrupt) or str(told.value) == (
+        "How much memory is left cannot be seen here: Too many open files. Ask again later."
+    )
+    assert held.reserve(8 * MEBIBYTE)
 
 
 def test_a_large_body_is_refused_where_the_device_has_no_memory_for_it_and_its_answer(device):

@@ -219,7 +219,7 @@ def test_who_asks_while_others_fill_the_memory_is_to_come_again(ask, budget):
     # What the call before has reserved may be given back only now.
     until(lambda: budget.reserve((1 << 20) - 10))
     with pytest.raises(grpc.RpcError) as error:
-        infer(ask, raw=[NUMBERS.tobytes()])
+        infer(ask, shape=[2048, 4], raw=[bytes(32_768)])
     assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert ("code", "overloaded") in [(one.key, one.value) for one in error.value.trailing_metadata()]
     budget.reserve(10 - (1 << 20))
@@ -227,6 +227,14 @@ def test_who_asks_while_others_fill_the_memory_is_to_come_again(ask, budget):
         infer(ask, raw=[NUMBERS.tobytes()])
     with pytest.raises(grpc.RpcError):
         infer(ask, raw=[NUMBERS.tobytes()], shape=[7])
+    until(lambda: budget.reserve(1 << 20))
+    budget.reserve(-(1 << 20))
+
+
+def test_a_message_that_is_as_large_as_all_may_be_is_answered_alone(ask, budget):
+    rows = (1 << 20) // 16
+    told = infer(ask, shape=[rows, 4], raw=[bytes(1 << 20)])
+    assert len(told.raw_output_contents[0]) == 1 << 20
     until(lambda: budget.reserve(1 << 20))
     budget.reserve(-(1 << 20))
 
