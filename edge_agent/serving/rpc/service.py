@@ -85,8 +85,8 @@ class Service:
         return documents.statistics(self._engine, asked.name, asked.version)
 
     def _infer(self, request: Any, context: grpc.ServicerContext) -> Any:
-        # gRPC has read it by itself; what waits to be answered is counted. What describes the tensors comes on top of the
-        # largest message, which may be all that there is room for.
+        # gRPC has read it by itself; what waits to be answered is counted. The largest may be all that there is room
+        # for, and what describes its tensors comes on top of it.
         size = min(request.ByteSize(), self._budget.most_bytes)
         if not self._budget.reserve(size):
             raise Overloaded("Other requests fill the memory that bodies may take.", "Ask again later.")
