@@ -3,6 +3,7 @@
 What was put aside before makes room, or a disk that breaks again and again is filled by it, which no quota sees.
 """
 
+import contextlib
 import errno
 import shutil
 from pathlib import Path
@@ -37,5 +38,7 @@ def put_file_aside(path: Path) -> Path:
     for older in sorted(path.parent.glob("*.unreadable"))[: 1 - MOST_FILES]:
         older.unlink()
     path.replace(aside)
-    sync_folder(path.parent)
+    # After a power cut it waits once more, where this failed: here and now it is gone.
+    with contextlib.suppress(OSError):
+        sync_folder(path.parent)
     return aside

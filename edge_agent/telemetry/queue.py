@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edge_agent.core.drain import Backlog
 from edge_agent.durable import asked_twice, sync_folder
@@ -22,7 +22,17 @@ from edge_agent.telemetry.aside import put_file_aside
 from edge_agent.telemetry.log import Entry, Kind, pack, packed_bytes
 from edge_agent.telemetry.reader import Reader
 from edge_agent.telemetry.sealed import Head, write_sealed
-from edge_agent.telemetry.segment import LOG, SEALED, Segment, discard, load_either, path_of, segments_in
+from edge_agent.telemetry.segment import (
+    LOG,
+    SEALED,
+    Segment,
+    discard,
+    discard_either,
+    load_either,
+    path_of,
+    segments_in,
+    size_of_either,
+)
 from edge_agent.telemetry.unread import REST_SECONDS, Unread, failed, is_lost, rests
 from fleet_contract.because import Because
 from fleet_contract.report import LaneReport
@@ -31,6 +41,15 @@ from fleet_contract.telemetry import Lane, batch_of, encode_batch
 _log = logging.getLogger(__name__)
 #: Written once and kept for weeks: worth more of the processor's time than what goes over the wire.
 _LEVEL = 9
+
+
+class _Held(NamedTuple):
+    """A file that waits: why, where it cannot be read itself and does not only come after one; what it takes; and how
+    many records the hub does not have, as far as that is known."""
+
+    unread: Unread | None
+    size_bytes: int
+    records: int = 1
 
 
 class DiskQueue:
@@ -53,7 +72,7 @@ class DiskQueue:
         self._marks: dict[str, int] = {}
         #: Files of earlier starts that could not be read yet, and what came after them of the same boots: an ack for
         #: that would be taken for one of what could not be read.
-        self._held: dict[Path, Unread | None] = {}
+        self._held: dict[Path, _Held] = {}
         self._reader = Reader(lane)
         self.dropped: Counter[str] = Counter()
         """How many records were dropped, by reason, since the folder was made."""
@@ -67,7 +86,8 @@ class DiskQueue:
     @property
     def size_bytes(self) -> int:
         """What its files take."""
-        return sum(one.size_bytes for one in self._segments)
+        held = sum(one.size_bytes for one in self._held.values())
+        return held + sum(one.size_bytes for one in self._segments)
 
     @property
     def waiting(self) -> int:
@@ -82,8 +102,9 @@ class DiskQueue:
     @property
     def waits_for(self) -> Because | None:
         """Why its oldest file that cannot be read now cannot."""
+        held = [one.unread for one in self._held.values()]
         waiting = [one.unread for one in self._segments if one.waiting(self.mark(one.boot))]
-        return next((one.because for one in (*self._held.values(), *waiting) if one is not None), None)
+        return next((one.because for one in (*held, *waiting) if one is not None), None)
 
     def waits_through(self, number: int) -> bool:
         """Whether segments up to `number` hold records that the hub does not have."""
@@ -101,8 +122,8 @@ class DiskQueue:
 
     def look_again(self) -> None:
         """Tries again what could not be read when it was found, when it is time."""
-        now = self._clock()
-        if all(one is None or now < one.tried_at + REST_SECONDS for one in self._held.values()):
+        tried = [one.unread.tried_at for one in self._held.values() if one.unread is not None]
+        if not self._held or (tried and self._clock() < min(tried) + REST_SECONDS):
             return
         taken = self._taken(self._held)
         # The one that is written stays the last: it is newer than all that was found.
@@ -142,16 +163,26 @@ class DiskQueue:
     def evict(self) -> int:
         """Removes the oldest segment, but never the one that is written, and gives how many records that loses; -1
         when there is none to remove. Raises OSError when that could not be noted: then it stays."""
+        held = next(iter(self._held), None)
+        if held is not None and all(_number_of(held) < one.number for one in self._segments[:1]):
+            lost = self._held[held].records
+            self._note_evicted(lost)
+            del self._held[held]
+            discard_either(held)
+            return lost
         if len(self._segments) < 2:
             return -1
         oldest = self._segments[0]
         lost = oldest.waiting(self.mark(oldest.boot))
+        self._note_evicted(lost)
+        self._remove(oldest)
+        return lost
+
+    def _note_evicted(self, lost: int) -> None:
         if lost:
             self._write(Entry(Kind.DROPPED, self.dropped["spool-full"] + lost, b"spool-full"), durable=False)
             # Only now: while this cannot be written they stay, and would be counted at every try.
             self.dropped["spool-full"] += lost
-        self._remove(oldest)
-        return lost
 
     def backlog(self) -> Backlog | None:
         """The oldest boot with records that the hub does not have, and that may be read now."""
@@ -230,18 +261,18 @@ class DiskQueue:
         before, self._held = self._held, {}
         taken: list[Segment] = []
         for path in (there := dict.fromkeys(paths)):
-            self._number = max(self._number, int(path.name.partition("-")[0]))
+            self._number = max(self._number, _number_of(path))
             if path.suffix == SEALED and path.with_suffix(LOG) in there:
                 continue
             try:
                 loaded = load_either(path)
             except OSError as error:
-                unread = self._failed(before.get(path), path, error)
+                unread = self._failed(before[path].unread if path in before else None, path, error)
                 if is_lost(unread) and self._put_aside(path):
                     # How many records it held, nobody knows.
                     self.drop("unreadable")
                 else:
-                    self._held[path] = unread
+                    self._held[path] = _Held(unread, size_of_either(path))
                 continue
             for boot, mark in loaded.marks.items():
                 self._marks[boot] = max(self.mark(boot), mark)
@@ -249,11 +280,12 @@ class DiskQueue:
                 if (more := count - self.earlier[reason]) > 0:
                     self.earlier[reason] += more
                     self.drop(reason, more)
-            if any(_boot_of(one) == loaded.segment.boot for one in self._held):
-                self._held[path] = None
+            segment = loaded.segment
+            if any(_boot_of(one) == segment.boot for one in self._held):
+                self._held[path] = _Held(None, segment.size_bytes, segment.waiting(self.mark(segment.boot)))
                 continue
             self.drop("damaged", loaded.damaged)
-            taken.append(loaded.segment)
+            taken.append(segment)
         # Only now are all marks known.
         for segment in [one for one in taken if one.owner != self._owner]:
             lost = segment.waiting(self.mark(segment.boot))
@@ -393,3 +425,7 @@ class DiskQueue:
 
 def _boot_of(path: Path) -> str:
     return path.stem.split("-", 2)[1]
+
+
+def _number_of(path: Path) -> int:
+    return int(path.name.partition("-")[0])

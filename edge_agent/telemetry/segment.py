@@ -1,5 +1,6 @@
 """What is known of one file of the spool without reading it again: whose it is, and which records are in it."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -118,6 +119,21 @@ def load_either(path: Path) -> Loaded:
     loaded = load(path)
     discard(twin)
     return loaded
+
+
+def size_of_either(path: Path) -> int:
+    """What the segment at `path` takes with its sealed form, as far as the disk tells."""
+    total = 0
+    for one in {path, path.with_suffix(SEALED)}:
+        with contextlib.suppress(OSError):
+            total += one.stat().st_size
+    return total
+
+
+def discard_either(path: Path) -> None:
+    """Removes the segment at `path`, and its sealed form."""
+    discard(path)
+    discard(path.with_suffix(SEALED))
 
 
 def discard(path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.core.drain import Backlog
 from edge_agent.errors import StateUnusable
+from edge_agent.telemetry import aside as aside_module
 from edge_agent.telemetry import reader as reader_module
 from edge_agent.telemetry import segment as segment_module
 from edge_agent.telemetry.aside import MOST_FILES
@@ -18,7 +19,7 @@ from edge_agent.telemetry.loss import TOLD_SECONDS
 from edge_agent.telemetry.spool import Spool, look
 from edge_agent.telemetry.unread import PATIENCE_SECONDS, REST_SECONDS
 from fleet_contract.telemetry import Lane
-from tests.fakes.spools import MEGABYTE, OWNER, Clock, an_event, codes, files, ill, sealed, sequences
+from tests.fakes.spools import MEGABYTE, OWNER, Clock, a_large_window, an_event, codes, files, ill, sealed, sequences
 from tests.fakes.windows import a_window
 
 
@@ -379,3 +380,43 @@ def test_windows_that_cannot_be_read_now_are_neither_dropped_nor_removed(tmp_pat
     assert third.troubles() == []
     assert sequences(third, "b1") == [1, 2]
     assert sequences(third, "b2") == [1]
+
+
+def taken(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_waits_takes_room_as_all_else_does_and_goes_first_for_it_is_the_oldest(tmp_path, monkeypatch):
+    clock = Clock()
+    first = Spool(tmp_path, OWNER, "b1", MEGABYTE, clock)
+    for number in range(200):
+        first.append(a_large_window(number))
+    first.close()
+    assert dropped(first) == {}
+    held = len(inside(first, files(tmp_path)[0]))
+    ill(monkeypatch).add(files(tmp_path)[0])
+    spool = Spool(tmp_path, OWNER, "b2", MEGABYTE, clock)
+    assert spool.backlog() is None
+    assert spool.report().size_bytes == taken(tmp_path)
+    for number in range(60):
+        assert spool.append(a_large_window(number))
+        assert taken(tmp_path) <= MEGABYTE
+    # Nobody knows how many records were in the file that could not be read; what came after waits for it no more.
+    lost = dropped(spool)["spool-full"] - 1
+    assert codes(spool) == ["spool-full"]
+    found = drained(spool)
+    assert found == [*(("b1", n) for n in range(held + lost + 1, 201)), *(("b2", n) for n in range(1, 61))]
+
+
+def test_a_file_that_was_put_aside_on_a_disk_that_syncs_no_folder_is_counted_as_what_it_is(tmp_path, monkeypatch):
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    clock = Clock()
+    spool, paths = sealed(tmp_path, 300, clock)
+    lost = inside(spool, paths[0])
+    ill(monkeypatch).add(paths[0])
+    monkeypatch.setattr(aside_module, "sync_folder", fail)
+    found = pass_seconds(spool, clock, PATIENCE_SECONDS + REST_SECONDS)
+    assert found == [("b1", number) for number in range(lost[-1] + 1, 301)]
+    assert dropped(spool) == {"unreadable": len(lost)}
