@@ -31,7 +31,6 @@ ANSWER_SECONDS = 30.0
 #: For a client to read why it was refused, while it still sends.
 _LINGER_SECONDS = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_FILLED = "Other requests fill the memory that bodies may take."
 
 #: A longer one is read each time.
 _USUAL_MAX_BYTES = 4096
@@ -377,7 +376,7 @@ class Connection:
         self._begin_body(head, data[start:])
 
     def _begin_body(self, head: Head, begun: bytes) -> None:
-        self._reserve(head.length if head.length >= 0 else self._terms.body_max_bytes)
+        self._reserve(max(0, head.length))
         arriving: Arriving = Sized(head) if head.length >= 0 else Chunked(self._terms.body_max_bytes)
         self._arriving = (head, arriving)
         self._until(BODY_SECONDS)
@@ -410,10 +409,11 @@ class Connection:
                 return
             turn += count
             arriving.filled(count)
+            if arriving.arrived_bytes > self._reserved:
+                # Nobody knows how long it will be. The most that it may would be too much for a few numbers.
+                self._reserve(min(2 * arriving.arrived_bytes, self._terms.body_max_bytes))
         data, rest = arriving.take()
-        # One in chunks is mostly shorter than it could have been.
-        self._terms.reserve(len(data) - self._reserved)
-        self._reserved = len(data)
+        self._reserve(len(data))
         self._arriving = None
         self._rest = rest + behind
         body = self._split(head, data)
@@ -425,10 +425,7 @@ class Connection:
         """The parts of `data`, which count as what they unpack to."""
         body = split(head, data, self._terms.body_max_bytes)
         if head.encoding:
-            size = len(body.json) + len(body.binary or b"")
-            if not self._terms.reserve(size - self._reserved):
-                raise Refused.busy(_FILLED)
-            self._reserved = size
+            self._reserve(len(body.json) + len(body.binary or b""))
         return body
 
     def _hand_over(self, head: Head, body: Body) -> None:
@@ -606,8 +603,9 @@ class Connection:
         self._terms.crowd.alone(self, time.monotonic())
 
     def _reserve(self, size: int) -> None:
-        if not self._terms.reserve(size):
-            raise Refused.busy(_FILLED)
+        """So much is to count for what it is asked with now."""
+        if not self._terms.reserve(size - self._reserved):
+            raise Refused.busy("Other requests fill the memory that bodies may take.")
         self._reserved = size
 
     def _give_back(self) -> None:

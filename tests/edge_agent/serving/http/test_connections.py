@@ -184,6 +184,31 @@ def test_bodies_take_no_more_memory_than_they_may(engine, tmp_path):
         assert again.reply().status == 400
 
 
+def test_a_body_in_chunks_takes_what_has_come_of_it(engine, tmp_path):
+    lines = [b"POST /v2/models/digits/infer HTTP/1.1", b"Host: localhost", b"Transfer-Encoding: chunked", b"", b""]
+    content = json.loads(INFER.partition(b"\r\n\r\n")[2])
+    large = json.dumps({**content, "id": "x" * 60_000}).encode()
+    with served(engine, tmp_path, body_max_bytes=100_000, bodies_max_bytes=100_000) as server:
+        for _ in range(3):
+            waiting = []
+            for _ in range(5):
+                waiting.append(server.wire())
+                waiting[-1].send(b"\r\n".join(lines) + b"%x\r\n%s" % (len(large), large[:100]))
+            until(lambda: sum(not one.idle for one in list(server.server._connections)) == 5)
+            waiting[0].send(large[100:] + b"\r\n")
+            until(lambda: server.server.held_bytes > 60_000)
+            waiting[1].send(large[100:] + b"\r\n0\r\n\r\n")
+            refused = waiting[1].reply()
+            assert (refused.status, refused.json["code"]) == (503, "overloaded")
+            waiting[0].send(b"0\r\n\r\n")
+            assert waiting[0].reply().status == 200
+            waiting[2].send(large[100:] + b"\r\n0\r\n\r\n")
+            assert waiting[2].reply().status == 200
+            for one in waiting:
+                one.close()
+            until(lambda: not server.server._connections)
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_compressed_body_takes_what_it_unpacks_to_until_it_is_answered(engine, tmp_path, at_once):
     content = json.loads(INFER.partition(b"\r\n\r\n")[2])
