@@ -71,8 +71,10 @@ class Desk:
 
     def place(self, loaded: Loaded, packed: Packed) -> Place:
         """The one for such calls."""
-        for place in self._places:
+        for at, place in enumerate(self._places):
             if place.loaded is loaded and place.packed is packed:
+                if at:
+                    self._places.insert(0, self._places.pop(at))
                 return place
         # What is in its place in memory now is of another version, or has not been asked for longest.
         self._places = [

@@ -133,6 +133,16 @@ def test_no_more_places_are_kept_than_a_few(world):
     assert places.place(loaded, forms[0]) is not first[0]
 
 
+def test_the_place_that_was_not_asked_for_longest_goes_first(world):
+    places = desk.Desk()
+    loaded = world.slot("digits").begin().loaded
+    often, *others = [Packed([("image", np.dtype(np.float32), (rows, 4))]) for rows in range(1, 9)]
+    first = places.place(loaded, often)
+    for form in others:
+        places.place(loaded, form)
+        assert places.place(loaded, often) is first
+
+
 def test_who_looks_at_them_later_has_the_numbers_of_that_call(world, monkeypatch):
     reference = Reference(10, {"0": 10}, Histogram((0.5,), (1, 1)), {"image.mean": Histogram((0.5, 1.5), (1, 1, 1))})
     world.runs(BindingSession(), msgspec.structs.replace(a_manifest(), reference=reference))

@@ -256,9 +256,11 @@ def test_where_another_version_is_live_at_its_turn_that_answers(server, engine, 
     next_turn(engine)
     reply = wire.reply()
     assert reply.json["model_version"] == "2"
+    before = len(engine.calls)
     wire.send(asking(5))
     next_turn(engine)
     assert doubled(wire) == 5
+    assert len(engine.calls) == before, "what is usual is of that version now"
     assert engine.sent == engine.at_once
 
 
@@ -334,6 +336,7 @@ def test_a_large_answer_from_a_workers_desk_arrives_as_it_was_given(server, engi
     next_turn(engine)
     desk[:] = 0
     np.testing.assert_array_equal(wire.reply().tensor("image_out"), np.ones_like(desk))
+    assert engine.sent == engine.at_once
 
 
 def test_one_that_waits_when_the_agent_stops_is_answered(server, engine, wire):
