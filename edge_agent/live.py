@@ -165,6 +165,11 @@ class LiveModel:
                 self.end(lease, failed=1)
                 raise
             lease.loaded = tenure.loaded
+            with self._lock:
+                # To open it is none of what a record may take, and would be held against the model.
+                del self._leases[lease]
+                lease.began_at = time.monotonic()
+                self._leases[lease] = None
         return lease
 
     def again(self, lease: Lease) -> bool:

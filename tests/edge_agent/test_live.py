@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from edge_agent.live import Health, LiveModel, Loaded, Unmarked
+from edge_agent.live import Health, LiveModel, Loaded, Pace, Unmarked
 from edge_agent.runtimes.session import Array
 from edge_agent.update.rest import resting
 from fleet_contract.manifest import Tensor
@@ -193,6 +193,27 @@ def test_a_model_that_cannot_be_opened_again_fails_the_record_and_may_succeed_la
     with live.lease() as loaded:
         assert loaded is not None
     assert live.health() == Health(1, 1)
+
+
+def test_what_it_takes_to_open_a_parked_model_is_not_held_against_its_record() -> None:
+    live = LiveModel()
+    busy: list[float | None] = []
+
+    def reopen() -> FakeSession:
+        busy.append(live.busy_since())
+        time.sleep(0.1)
+        return FakeSession()
+
+    live.switch(Loaded(a_manifest(), FakeSession(), reopen))
+    live.slow_seconds = 0.05
+    live.park()
+    before = time.monotonic()
+    with live.lease():
+        since = live.busy_since()
+        assert since is not None
+        assert since >= before + 0.1
+    assert live.pace() == Pace(leases=1, slow=0)
+    assert busy[0] is not None, "which hangs where it does not end"
 
 
 def test_many_who_want_a_parked_model_open_it_once() -> None:
