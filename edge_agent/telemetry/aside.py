@@ -5,6 +5,7 @@ What was put aside before makes room, or a disk that breaks again and again is f
 
 import contextlib
 import errno
+import math
 import shutil
 from pathlib import Path
 
@@ -12,13 +13,18 @@ from edge_agent.durable import sync_folder
 
 #: As many as a spool of any size has room for.
 MOST_FILES = 16
-#: What the file system says of a folder that will not be read again, whatever one waits for.
-_BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENOTDIR, errno.EEXIST})
+#: For a folder that a disk does not give. What comes meanwhile is lost, and what is in it once it is put aside.
+PATIENCE_SECONDS = 600.0
+_ILL = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG})
+#: Something else is in its place.
+_MISPLACED = frozenset({errno.ENOTDIR, errno.EEXIST})
 
 
-def is_broken(error: OSError) -> bool:
-    """Whether waiting does not help."""
-    return error.errno in _BROKEN
+def patience_seconds(error: OSError) -> float:
+    """How long it may help to wait until a folder can be read."""
+    if error.errno in _MISPLACED:
+        return 0.0
+    return PATIENCE_SECONDS if error.errno in _ILL else math.inf
 
 
 def put_aside(folder: Path) -> Path:

@@ -6,6 +6,7 @@ newest segment is never dropped, and a small part of the room is the events' own
 
 import errno
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ import msgspec
 from edge_agent.core.drain import Backlog
 from edge_agent.errors import StateUnusable
 from edge_agent.telemetry import loss as losses
-from edge_agent.telemetry.aside import is_broken, put_aside
+from edge_agent.telemetry.aside import patience_seconds, put_aside
 from edge_agent.telemetry.log import packed_bytes
 from edge_agent.telemetry.loss import Loss
 from edge_agent.telemetry.queue import DiskQueue
@@ -68,6 +69,7 @@ class Spool:
         }
         #: Once a start: a disk that reads no folder at all must not cost what an earlier start has put aside.
         self._put_aside: dict[Lane, Because] = {}
+        self._ill_since: dict[Lane, float] = {}
         #: How many of this start's losses were noticed, and what is told of them.
         self._noticed: Counter[tuple[Lane, str]] = Counter()
         self._losses: dict[tuple[Lane, str], Loss] = {}
@@ -186,7 +188,9 @@ class Spool:
         try:
             queue.load()
         except OSError as error:
-            if not is_broken(error) or lane in self._put_aside:
+            patience, now = patience_seconds(error), self._clock()
+            since = self._ill_since.setdefault(lane, now) if patience < math.inf else now
+            if lane in self._put_aside or now < since + patience:
                 raise
             aside = put_aside(queue.folder)
             self._put_aside[lane] = Because(

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge_agent.core.drain import Backlog
+from edge_agent.telemetry.aside import PATIENCE_SECONDS
 from edge_agent.telemetry.spool import Spool, look
 from fleet_contract.telemetry import Lane
-from tests.fakes.spools import MEGABYTE, OWNER, a_large_window, a_long_event, an_event, sequences
+from tests.fakes.spools import MEGABYTE, OWNER, Clock, a_large_window, a_long_event, an_event, sequences
 from tests.fakes.windows import a_window
 
 
@@ -227,12 +228,18 @@ def fails(monkeypatch: pytest.MonkeyPatch, number: int, lane: str = "windows", t
 
 
 def test_a_lane_that_breaks_again_and_again_is_put_aside_each_time_and_what_breaks_last_is_kept(tmp_path, monkeypatch):
+    clock = Clock()
     for number, boot in enumerate(("b1", "b2", "b3"), 1):
         for _ in range(number):
             assert Spool(tmp_path, OWNER, f"{boot}x", MEGABYTE).append(a_window())
         with monkeypatch.context() as patched:
-            fails(patched, errno.EIO, times=2)
-            spool = Spool(tmp_path, OWNER, boot, MEGABYTE)
+            fails(patched, errno.EIO, times=6)
+            spool = Spool(tmp_path, OWNER, boot, MEGABYTE, clock)
+            clock.now += PATIENCE_SECONDS - 1
+            assert spool.backlog() is None
+            assert "put aside" not in spool.troubles()[0].sentence
+            clock.now += 1
+            assert spool.backlog() is None
         assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
         assert "put aside as windows.unreadable" in spool.troubles()[0].sentence
         assert spool.append(a_window())
@@ -257,8 +264,10 @@ def test_a_file_in_a_lanes_place_is_put_aside_too(tmp_path):
 def test_a_disk_that_reads_no_folder_at_all_does_not_cost_what_was_put_aside_before(tmp_path, monkeypatch):
     Spool(tmp_path, OWNER, "b1", MEGABYTE).append(a_window())
     fails(monkeypatch, errno.EIO)
-    spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    clock = Clock()
+    spool = Spool(tmp_path, OWNER, "b2", MEGABYTE, clock)
     for _ in range(3):
+        clock.now += PATIENCE_SECONDS
         assert not spool.append(a_window())
     assert len(list((tmp_path / "windows.unreadable").iterdir())) == 1
     monkeypatch.undo()
@@ -267,7 +276,7 @@ def test_a_disk_that_reads_no_folder_at_all_does_not_cost_what_was_put_aside_bef
     assert "put aside as windows.unreadable" in trouble.sentence, "it is there, whatever came after"
 
 
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EROFS, errno.EIO, errno.EBADMSG])
 def test_a_lane_that_cannot_be_read_now_costs_only_what_comes_meanwhile_and_comes_back(tmp_path, monkeypatch, number):
     first = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     first.append(a_window())
