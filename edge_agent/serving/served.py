@@ -60,6 +60,11 @@ class Served(Line):
         """Whether a thread that has nothing else to do may run so many rows. One slow run is enough for a no."""
         return 0 < max(self.typical_ns, self._last_ns) * rows < PATIENT_NS
 
+    @property
+    def slow(self) -> bool:
+        """Whether what a call costs beside its run is nothing to that."""
+        return self.typical_ns >= PATIENT_NS
+
     def togetherness(self, job: Job) -> Hashable:
         """What must be the same for two jobs to go together; None when this one goes alone."""
         if self.bounds.max_rows < 2 or not job.signature.batched:

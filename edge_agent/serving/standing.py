@@ -129,9 +129,10 @@ class StandingCall:
             self._inline.release()
 
     def waits(self, patient: bool) -> bool:
-        """As `port.Standing` says. Calls that go together need their tensors first."""
+        """As `port.Standing` says. Calls that go together need their tensors first; and who asks a quick model on the
+        connection of a slow one would wait with that."""
         served = self._served
-        return not (self.ready(patient) or self.over or served.slot.parked or served.bounds.max_rows > 1)
+        return not (self.ready(patient) or self.over or served.slot.parked or served.bounds.max_rows > 1 or served.slow)
 
     def wait(self, begin: Callable[[bool], None]) -> Slip | None:
         """As `port.Standing` says."""

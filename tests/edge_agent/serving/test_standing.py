@@ -569,7 +569,7 @@ def test_at_its_turn_another_version_is_not_asked():
         assert not turns.call.waits(patient=False)
 
 
-def test_none_waits_for_a_model_that_is_quick_is_parked_or_has_calls_go_together():
+def test_none_waits_for_a_model_that_is_quick_or_slow_is_parked_or_has_calls_go_together():
     with serving() as world:
         world.runs(FakeSession())
         assert not standing(world).waits(patient=False)
@@ -578,4 +578,9 @@ def test_none_waits_for_a_model_that_is_quick_is_parked_or_has_calls_go_together
     with serving() as world:
         call = slow(world, FakeSession(), reopen=FakeSession)
         assert world.slot("digits").park()
+        assert not call.waits(patient=False)
+    with serving() as world:
+        call = slow(world, FakeSession())
+        assert call.waits(patient=False)
+        world.engine._find("digits").took(world.slot("digits").manifest, 30_000_000)
         assert not call.waits(patient=False)
