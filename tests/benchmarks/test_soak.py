@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from benchmarks.soak import Sample, _growth, _sample
 
@@ -59,3 +60,10 @@ def test_what_comes_and_goes_is_no_leak() -> None:
 
 def test_a_round_or_two_show_nothing() -> None:
     assert _growth([one for one in an_hour(5.0) if one.round < 3]).at_least == -math.inf
+
+
+def test_what_few_rounds_show_must_be_very_plain() -> None:
+    growth = _growth([Sample(number, float(number), 0.0, own_mb) for number, own_mb in ((1, 0.0), (2, 1.0), (3, 4.0))])
+    assert growth.slope == pytest.approx(2)
+    assert growth.error == pytest.approx(math.sqrt(1 / 3))
+    assert growth.at_least == pytest.approx(2 - 31.82 * growth.error)

@@ -257,8 +257,8 @@ def _check_json(elements: int, each_bytes: int, remedy: str) -> None:
 
 
 def _elements(text: bytes) -> int:
-    """About how many numbers `text` makes. A string takes as much as three of them, and so does a list."""
-    return text.count(b",") + text.count(b'"') + 2 * text.count(b"[")
+    """About how many numbers `text` makes. A string takes as much as three of them, and so does a list or an object."""
+    return text.count(b",") + text.count(b'"') + 2 * (text.count(b"[") + text.count(b"{"))
 
 
 def _decode(text: bytes) -> Request:

@@ -432,7 +432,7 @@ def test_the_same_bytes_in_two_ways_of_sending_are_the_same_request(wire):
 
 @pytest.mark.parametrize(
     ("data", "elements"),
-    [([1] * 200_000, 200_000), (["a"] * 100_000, 300_000), ([[1]] * 100_000, 300_000)],
+    [([1] * 200_000, 200_000), (["a"] * 100_000, 300_000), ([[1]] * 100_000, 300_000), ([{}] * 100_000, 300_000)],
 )
 def test_json_that_the_memory_here_is_too_small_for_is_refused_before_it_is_read(wire, monkeypatch, data, elements):
     # A number is 40 bytes on its way into a tensor.
