@@ -1,7 +1,8 @@
 """`python deadly_process.py FOLDER HUB DIGEST WHEN HOW`: an updater whose models are asked all the time.
 
 WHEN the artifact DIGEST is "loading" or "answering", the process ends: by the signal HOW (SIGSEGV, SIGKILL), or it
-"hangs". It reads desired states from its input, one a line, and writes a line of JSON for each change.
+"hangs". It reads desired states from its input, one a line, and writes a line of JSON for each change. When its input
+ends it ends, with no model at work.
 """
 
 import json
@@ -69,7 +70,7 @@ def main() -> None:
 
     def ask(model: str) -> None:
         slot = updater.slot(model)
-        while True:
+        while not told_to_end.is_set():
             with slot.lease() as loaded:
                 if loaded is not None:
                     if loaded.manifest.artifact.digest == digest:
@@ -78,15 +79,23 @@ def main() -> None:
                     loaded.session.run({"image": images(1)})
             time.sleep(0.01)
 
+    def listen() -> None:
+        for line in sys.stdin.buffer:
+            updater.receive(line)
+        told_to_end.set()
+
     updater.on_change = tell
     tell()
-    stop = threading.Event()
+    stop, told_to_end = threading.Event(), threading.Event()
     threading.Thread(target=updater.run, args=(stop,), daemon=True).start()
-    for model in ("digits", "noise"):
-        threading.Thread(target=ask, args=(model,), daemon=True).start()
-    threading.Thread(target=lambda: [updater.receive(line) for line in sys.stdin.buffer], daemon=True).start()
+    asking = [threading.Thread(target=ask, args=(model,), daemon=True) for model in ("digits", "noise")]
+    for one in (*asking, threading.Thread(target=listen, daemon=True)):
+        one.start()
     while (because := updater.unwell()) is None:
-        time.sleep(0.05)
+        if told_to_end.wait(0.05):
+            for one in asking:
+                one.join()
+            os._exit(0)
     sys.stdout.write(json.dumps(["agent", "ends", because.code, None]) + "\n")
     sys.stdout.flush()
     os._exit(1)

@@ -88,6 +88,11 @@ def process(
     ) as popen:
         try:
             yield Process(popen)
+            if how == "never":
+                # To be killed while it answers, as it may be at any moment, would count against the release.
+                assert popen.stdin is not None
+                popen.stdin.close()
+                popen.wait(20)
         finally:
             popen.kill()
 
