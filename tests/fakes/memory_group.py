@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -22,6 +22,8 @@ def memory_group(most_bytes: int) -> Iterator[Path]:
         group.mkdir()
         (group / bound).write_text(str(most_bytes))
     except OSError as error:
+        with suppress(OSError):
+            group.rmdir()
         raise NoGroups(str(error)) from error
     try:
         yield group
