@@ -14,7 +14,7 @@ from edge_agent.errors import StateUnusable
 from edge_agent.runtimes.verdicts import refusals as refusals_of
 from edge_agent.state import StateFolder
 from edge_agent.store.artifacts import file_name
-from edge_agent.telemetry.spool import look
+from edge_agent.telemetry.spool import look, unreadable
 from fleet_contract.manifest import Blob
 from fleet_contract.report import Phase
 
@@ -121,7 +121,7 @@ def refusals(state: StateFolder) -> Iterator[Finding]:
 def spool(state: StateFolder, max_bytes: int) -> Iterator[Finding]:
     """What waits on the disk for the hub, and what never will come there."""
     try:
-        held = look(state.spool)
+        held, waiting = look(state.spool), unreadable(state.spool)
     except StateUnusable as error:
         yield unknown("telemetry", error.what, _AS_OWNER)
         return
@@ -131,6 +131,12 @@ def spool(state: StateFolder, max_bytes: int) -> Iterator[Finding]:
         yield warning("telemetry", says, "Let the device reach its broker before the oldest are dropped.")
     else:
         yield ok("telemetry", says)
+    if waiting:
+        yield warning(
+            "telemetry",
+            f"{waiting:,} files of it cannot be read now; they wait, as does what came after them.",
+            "Check the disk: `dmesg`, `smartctl`. A running agent puts them aside once an hour's tries have failed.",
+        )
     lost: Counter[str] = Counter()
     for lane in held.lanes.values():
         lost.update(lane.dropped)

@@ -268,20 +268,17 @@ class Spool:
 
 
 def look(folder: Path) -> SpoolReport:
-    """What a spool holds, without touching it. Raises `StateUnusable`."""
-    try:
-        return _report({lane: _look(folder / lane.value) for lane in Lane})
-    except OSError as error:
-        raise StateUnusable(
-            f"Cannot read the spool {folder}: {error.strerror}.", "Run as the user who owns it."
-        ) from error
+    """What a spool holds, as far as it can be read, without touching it. Raises `StateUnusable`."""
+    return _report({lane: _look(folder / lane.value) for lane in Lane})
+
+
+def unreadable(folder: Path) -> int:
+    """How many files of it cannot be read now. Raises `StateUnusable`."""
+    return sum(one is None for lane in Lane for one in _looked_at(folder / lane.value))
 
 
 def _look(folder: Path) -> LaneReport:
-    try:
-        loaded = [one for path in segments_in(folder) if (one := _looked_at(path)) is not None]
-    except FileNotFoundError:
-        return LaneReport(0, 0)
+    loaded = [one for one in _looked_at(folder) if one is not None]
     marks: dict[str, int] = {}
     dropped: dict[str, int] = {}
     for one in loaded:
@@ -294,7 +291,19 @@ def _look(folder: Path) -> LaneReport:
     )
 
 
-def _looked_at(path: Path) -> Loaded | None:
+def _looked_at(folder: Path) -> list[Loaded | None]:
+    """Of each file of a lane what is known of it; None where it cannot be read now."""
+    try:
+        return [_load(path) for path in segments_in(folder)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateUnusable(
+            f"Cannot read the spool {folder}: {error.strerror}.", "Run as the user who owns it."
+        ) from error
+
+
+def _load(path: Path) -> Loaded | None:
     try:
         return load(path)
     except PermissionError:

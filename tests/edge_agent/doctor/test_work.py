@@ -19,6 +19,7 @@ from fleet_contract.manifest import Golden
 from fleet_contract.report import Phase
 from tests.edge_agent.doctor.found import the
 from tests.fakes.releases import a_manifest, blob_of
+from tests.fakes.spools import files, ill
 from tests.fakes.windows import a_window
 
 NOW = datetime.now(UTC)
@@ -115,3 +116,11 @@ def test_what_telemetry_was_lost_is_told_by_its_reason(state):
     found = the(work.spool(state, 1 << 20), Verdict.WARNING)
     assert found.sentence == "1 records that the hub refused were dropped since the device joined."
     assert "hub's log" in found.remedy
+
+
+def test_a_file_of_telemetry_that_cannot_be_read_is_told_beside_what_can(state, monkeypatch):
+    for boot in ("b1", "b2"):
+        Spool(state.spool, "default.press-1", boot, 1 << 20).append(a_window(1))
+    ill(monkeypatch).add(files(state.spool)[0])
+    assert "1 records wait" in the(work.spool(state, 1 << 20), Verdict.OK).sentence
+    assert the(work.spool(state, 1 << 20), Verdict.WARNING).sentence.startswith("1 files of it cannot be read now")
