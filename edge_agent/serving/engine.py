@@ -239,8 +239,14 @@ class ServingEngine:
             if len(self._threads) < self._workers and self._backlog.count and not self._stopped:
                 name = f"worker-{len(self._threads)}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # What waits already is not answered twice for that: those that there are take it, or the next call
+                    # tries again.
+                    _log.error("No worker can be started: %s", error)
+                    return
                 self._threads.append(thread)
-                thread.start()
 
     def _work(self) -> None:
         # A step of its own, so that who waits for the next call keeps nothing of the last.

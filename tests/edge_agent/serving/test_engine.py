@@ -347,6 +347,22 @@ def test_a_caller_that_breaks_does_not_take_a_worker_along():
         assert isinstance(world.ask().wait()[0], Answered)
 
 
+def test_where_no_worker_can_be_started_a_call_waits_and_the_next_one_tries_again(monkeypatch):
+    def none(thread):
+        raise RuntimeError("can't start new thread")
+
+    with serving() as world:
+        world.runs(FakeSession())
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", none)
+            first = world.ask(1)
+        assert first.given == []
+        second = world.ask(2)
+        first.wait()
+        second.wait()
+        assert (first.labels, second.labels) == ([1], [2])
+
+
 def test_what_waits_while_the_model_is_switched_is_answered_by_the_new_one_or_told_that_it_does_not_fit():
     gate = Gate()
     with serving(workers=1) as world:
