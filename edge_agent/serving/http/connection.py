@@ -162,14 +162,19 @@ class Connection:
                 self._receive(*self._arriving)
             else:
                 self._read()
-        except Refused as error:
-            self._refuse(error)
-        except OSError:
-            # The client is gone; there is nobody to tell.
-            self.close()
-        except Exception:  # noqa: BLE001, whatever one client sends must not end what all are served by
-            _log.exception("A connection is closed for a fault of the agent's own.")
-            self.close()
+        except Exception as error:  # noqa: BLE001, whatever one client sends must not end what all are served by
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        match error:
+            case Refused():
+                self._refuse(error)
+            case OSError():
+                # The client is gone; there is nobody to tell.
+                self.close()
+            case _:
+                _log.error("A connection is closed for a fault of the agent's own.", exc_info=error)
+                self.close()
 
     def _wait(self, events: int) -> None:
         if events & GONE:
@@ -194,10 +199,8 @@ class Connection:
             rest, self._rest = self._rest, b""
             try:
                 self._understand(rest)
-            except Refused as error:
-                self._refuse(error)
-            except OSError:
-                self.close()
+            except Exception as error:  # noqa: BLE001, as in `_ready`
+                self._broken(error)
 
     # --- reading
 
@@ -324,8 +327,8 @@ class Connection:
             return
         try:
             call()
-        except Refused as error:
-            self._refuse(error)
+        except Exception as error:  # noqa: BLE001, as in `_ready`
+            self._broken(error)
 
     def _take_known(self, known: Known, body: Body) -> None:
         """What could not be answered here and now."""

@@ -294,6 +294,17 @@ def test_a_fault_of_ours_at_its_turn_ends_one_connection_and_no_worker(server, e
     assert server.wire().get("/v2/health/live").status == 200
 
 
+@pytest.mark.parametrize("cut", [1000, None], ids=["a piece of it", "all of it"])
+def test_a_fault_of_ours_after_its_turn_ends_one_connection_and_no_loop(server, engine, wire, monkeypatch, cut):
+    engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "_reserve", lambda *_: 1 / 0)
+        wire.send(asking(4)[:cut])
+        next_turn(engine)
+        assert wire.ended
+    assert server.wire().get("/v2/health/live").status == 200
+
+
 def test_a_large_answer_arrives_whole_at_a_slow_client(server, engine, wire):
     answer = np.arange(1_000_000, dtype="<f4").reshape(1, -1)
     engine.compute = lambda _: {"image_out": answer}
