@@ -47,15 +47,15 @@ class Place:
         self._runs += 1
         if self._runs != _WORTH_RUNS:
             return
-        memory: Array = np.empty(_BEFORE_BYTES + self.packed.size_bytes, np.uint8)
         try:
+            memory: Array = np.empty(_BEFORE_BYTES + self.packed.size_bytes, np.uint8)
             inputs = self.packed.views(memory.data[_BEFORE_BYTES:])
             if inputs is not None:
                 self.bound = bind(self.loaded.session, signature, self.packed, data, outputs, told, inputs)
+            if self.bound is not None:
+                self._memory = memory.data
         except Exception:  # noqa: BLE001, it was answered already
             _log.exception("Calls of %s are not bound.", self.loaded.manifest.model)
-        if self.bound is not None:
-            self._memory = memory.data
 
     def clear(self) -> None:
         """What was bound does not run any more, and never will."""
