@@ -59,7 +59,7 @@ def main() -> None:
             if outcome.broken is not None:
                 violations.append({"recipe": f"{outcome}", "what": outcome.broken})
                 sys.stderr.write(f"{violations[-1]['recipe']}: {outcome.broken}\n")
-            if outcome.ended in {"not reached", "hung"}:
+            if outcome.ended in {"not reached", "not there", "hung"}:
                 sys.stderr.write(f"{outcome}: {outcome.ended}\n")
             if len(violations) == chosen.stop_after:
                 break
