@@ -102,6 +102,22 @@ def request(method: str, path: str, body: bytes = b"", *fields: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def asking_images(value: float, rows: int, *fields: str, model: str = "digits") -> bytes:
+    """A request with so many images of 4 behind the JSON, each number of them `value`; it wants binary back."""
+    shape = [rows, 4]
+    tensor = {"name": "image", "datatype": "FP32", "shape": shape, "parameters": {"binary_data_size": 16 * rows}}
+    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    length = f"Inference-Header-Content-Length: {len(header)}"
+    images = np.full(shape, value, "<f4").tobytes()
+    return request("POST", f"/v2/models/{model}/infer", header + images, length, *fields)
+
+
+def doubled(wire: Wire) -> float:
+    """What was doubled to each value of the next answer's `image_out`."""
+    (value,) = set(wire.reply().tensor("image_out").ravel().tolist())
+    return float(value) / 2
+
+
 class Served:
     """A running server."""
 

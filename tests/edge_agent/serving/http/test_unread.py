@@ -1,6 +1,5 @@
 """A long request that is known, and must wait, is left unread until a worker has time for it, and answered as any."""
 
-import json
 import random
 import socket
 import threading
@@ -17,23 +16,14 @@ from fleet_contract.manifest import Tensor
 from tests.fakes.engine import image_model, takes
 from tests.fakes.sessions import FakeSession, serving
 from tests.fakes.waiting import until
-from tests.fakes.wire import request, served
+from tests.fakes.wire import asking_images, doubled, request, served
 
 ROWS = 2000
 LIVE = request("GET", "/v2/health/live")
 
 
-def asking(value: float, *fields: str, rows: int = ROWS) -> bytes:
-    tensor = {"name": "image", "datatype": "FP32", "shape": [rows, 4], "parameters": {"binary_data_size": 16 * rows}}
-    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    length = f"Inference-Header-Content-Length: {len(header)}"
-    images = np.full((rows, 4), value, "<f4").tobytes()
-    return request("POST", "/v2/models/digits/infer", header + images, length, *fields)
-
-
-def doubled(wire) -> float:
-    (value,) = set(wire.reply().tensor("image_out").ravel().tolist())
-    return value / 2
+def asking(value: float, rows: int = ROWS) -> bytes:
+    return asking_images(value, rows)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from edge_agent.serving.http import crowd
 from fleet_contract.manifest import Tensor
 from tests.fakes.engine import image_model, takes
 from tests.fakes.waiting import until
-from tests.fakes.wire import request, served
+from tests.fakes.wire import asking_images, doubled, request, served
 
 LIVE = request("GET", "/v2/health/live")
 
@@ -29,19 +29,7 @@ def size(request, monkeypatch):
 
 
 def asking(value: float, *fields: str, model: str = "digits") -> bytes:
-    shape = [Size.rows, 4]
-    given = {"binary_data_size": 16 * Size.rows}
-    tensor = {"name": "image", "datatype": "FP32", "shape": shape, "parameters": given}
-    header = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
-    length = f"Inference-Header-Content-Length: {len(header)}"
-    images = np.full(shape, value, "<f4").tobytes()
-    return request("POST", f"/v2/models/{model}/infer", header + images, length, *fields)
-
-
-def doubled(wire) -> float:
-    """What the next answer says of each value."""
-    (value,) = set(wire.reply().tensor("image_out").ravel().tolist())
-    return value / 2
+    return asking_images(value, Size.rows, *fields, model=model)
 
 
 @pytest.fixture
