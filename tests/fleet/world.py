@@ -20,14 +20,16 @@ T = TypeVar("T")
 NO_GATES = {"errors": None, "predictions": None}
 
 
-def eventually(probe: Callable[[], T | None], what: str, seconds: float = 30.0, pause: float = 0.1) -> T:
+def eventually(
+    probe: Callable[[], T | None], what: str | Callable[[], str], seconds: float = 30.0, pause: float = 0.1
+) -> T:
     """The first thing that `probe` gives that is true. Fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         found = probe()
         if found:
             return found
-        assert time.monotonic() < deadline, f"After {seconds:g} s still not so: {what}"
+        assert time.monotonic() < deadline, f"After {seconds:g} s still not so: {what() if callable(what) else what}"
         time.sleep(pause)
 
 
@@ -118,7 +120,9 @@ class Agent:
             right = one is not None and one.running is not None and one.running.version == version
             return device if right and one is not None and one.phase == "settled" else None
 
-        return eventually(settled, f"{self.name} runs {model} {version}; it is {self.seen().model(model)}", seconds)
+        return eventually(
+            settled, lambda: f"{self.name} runs {model} {version}; it is {self.seen().model(model)}", seconds
+        )
 
 
 AgentFactory = Callable[..., Agent]
