@@ -12,7 +12,7 @@ from edge_agent.store.ballast import BALLAST_BYTES, PLENTY_BYTES
 from edge_agent.store.disk import Disk
 from edge_agent.store.journals import JournalStore
 from fleet_contract.report import Phase
-from tests.edge_agent.core.test_update import THEN
+from tests.edge_agent.core.turns import THEN
 from tests.fakes.full_disk import FullDisk
 
 IDLE = fresh("digits", THEN)
