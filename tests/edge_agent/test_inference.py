@@ -20,6 +20,8 @@ from edge_agent.telemetry.window import Recorder
 from fleet_contract.because import Because
 from fleet_contract.manifest import Tensor
 from tests.fakes.releases import a_manifest
+from tests.fakes.sessions import raising
+from tests.fakes.waiting import until
 
 
 class FakeSession:
@@ -60,20 +62,6 @@ class FakeSource:
     def endless(self, image: np.ndarray) -> Records:
         while True:
             yield Record({"image": image})
-
-
-def raising(error: Exception) -> Callable[[], None]:
-    def instead() -> None:
-        raise error
-
-    return instead
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @contextmanager

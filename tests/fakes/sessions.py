@@ -95,6 +95,15 @@ class Gate:
         self._open.set()
 
 
+def raising(error: Exception) -> Callable[[], None]:
+    """Fails with `error` where it is called."""
+
+    def instead() -> None:
+        raise error
+
+    return instead
+
+
 def an_image(label: int = 1, rows: int = 1) -> dict[str, np.ndarray]:
     return {"image": np.full((rows, 4), label, np.float32)}
 
