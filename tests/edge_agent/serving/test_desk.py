@@ -11,10 +11,10 @@ from edge_agent.serving import desk
 from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, Call
 from fleet_contract.manifest import Histogram, Reference
+from tests.edge_agent.serving.standing_calls import IMAGE
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import BindingSession, FakeSession, an_image, serving
 
-IMAGE = Packed([("image", np.dtype(np.float32), (1, 4))])
 HEAD = 100
 
 

@@ -7,14 +7,12 @@ import pytest
 
 from edge_agent.runtimes.session import InferenceFailed
 from edge_agent.serving.in_place import Laid
-from edge_agent.serving.packed import Packed
 from edge_agent.serving.port import Answered, AnsweredInPlace, Call
 from fleet_contract.manifest import Histogram, Reference
+from tests.edge_agent.serving.standing_calls import IMAGE
 from tests.fakes.releases import a_manifest
 from tests.fakes.sessions import BindingSession, FakeSession, an_image, serving
 from tests.fakes.waiting import until
-
-IMAGE = Packed([("image", np.dtype(np.float32), (1, 4))])
 
 
 class Shared:
