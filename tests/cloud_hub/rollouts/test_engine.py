@@ -1,4 +1,4 @@
-"""The engine's decisions, one by one. What holds for all of them together is in test_engine_laws.py."""
+"""The engine's decisions, one by one. What holds for all of them together is in laws/."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
