@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_json, split
-from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
+from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.habit import Habit
+from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.holding import Holding
-from edge_agent.serving.http.known import Known, knowable
+from edge_agent.serving.http.inbox import Inbox
+from edge_agent.serving.http.known import FIRST_BYTES, Known
 from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
 from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
 from edge_agent.serving.http.response import Part, Response
@@ -19,10 +21,6 @@ from edge_agent.serving.http.terms import Later, Terms, Usual
 from edge_agent.serving.port import Ticket
 
 _log = logging.getLogger(__name__)
-#: What is read at first: a head, and with most requests all there is. What a large body has beyond it is not copied.
-_FIRST_BYTES = 16 * 1024
-#: Of one body in one turn: then others have theirs.
-_TURN_BYTES = 4 * 1024 * 1024
 #: Once the first byte is there. Who has sent none may stay connected.
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
@@ -30,10 +28,6 @@ BODY_SECONDS = 30.0
 ANSWER_SECONDS = 30.0
 #: For a client to read why it was refused, while it still sends.
 _LINGER_SECONDS = 2.0
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-#: A longer one is read each time.
-_USUAL_MAX_BYTES = 4096
 
 
 class Connection:
@@ -47,26 +41,20 @@ class Connection:
     """
 
     __slots__ = (
-        "_arriving",
-        "_before",
-        "_begun",
         "_busy",
         "_closing",
         "_deadline",
         "_gone",
+        "_habit",
         "_hands",
-        "_head_only",
-        "_known",
+        "_inbox",
         "_last",
         "_lends",
         "_loop",
         "_out",
-        "_reserved",
-        "_rest",
         "_socket",
         "_terms",
         "_ticket",
-        "_usual",
         "_waiting",
         "_watched",
         "closed",
@@ -78,14 +66,9 @@ class Connection:
         self._socket = client
         self._loop = loop
         self._terms = terms
-        self._rest = b""
-        self._before = self._begun = b""
-        self._usual: Usual | None = None
-        self._known: Known | None = None
-        self._head_only = False
-        self._arriving: tuple[Head, Arriving] | None = None
+        self._habit = Habit(terms.usual)
+        self._inbox = Inbox(client, loop, terms, self._habit)
         self._out = Outbox(client)
-        self._reserved = 0
         self._deadline = False
         self._watched = True
         self._waiting = False
@@ -105,7 +88,7 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Whether no request is under way."""
-        return not (self._busy or self._out or self._rest or self._arriving or self._closing)
+        return not (self._busy or self._out or self._inbox.rest or self._inbox.arriving or self._closing)
 
     @property
     def lends(self) -> bool:
@@ -116,9 +99,7 @@ class Connection:
     def held_bytes(self) -> int:
         """What it keeps of a body until that is answered, of the requests behind it, and of an answer until that is
         taken. On any thread, where it is old as soon as it is read."""
-        arriving = self._arriving
-        body = self._reserved if arriving is None else arriving[1].arrived_bytes
-        return body + len(self._rest) + self._out.held_bytes
+        return self._inbox.held_bytes + self._out.held_bytes
 
     def fileno(self) -> int:
         """As a socket has it."""
@@ -139,8 +120,8 @@ class Connection:
         if self._busy and self._ticket is not None:
             self._ticket.cancel()
         self._no_deadline()
-        self._give_back()
-        self._arriving = None
+        self._inbox.give_back()
+        self._inbox.drop()
         self._out.close()
         self._socket.close()
         self._terms.crowd.left(self)
@@ -158,8 +139,8 @@ class Connection:
                 self._wait(events)
             elif self._out:
                 self._send_more()
-            elif self._arriving is not None:
-                self._receive(*self._arriving)
+            elif self._inbox.arriving is not None:
+                self._receive()
             else:
                 self._read()
         except Exception as error:  # noqa: BLE001, whatever one client sends must not end what all are served by
@@ -195,8 +176,8 @@ class Connection:
         if self._waiting:
             self._waiting = False
             self._loop.change(self._socket.fileno(), READ)
-        if self._rest and not self._out:
-            rest, self._rest = self._rest, b""
+        if self._inbox.rest and not self._out:
+            rest, self._inbox.rest = self._inbox.rest, b""
             try:
                 self._understand(rest)
             except Exception as error:  # noqa: BLE001, as in `_ready`
@@ -205,18 +186,14 @@ class Connection:
     # --- reading
 
     def _read(self) -> None:
-        known = None if self._rest or self._closing else self._known
-        if (
-            known is not None
-            and self._usual is not None
-            and (later := self._usual.later)
-            and self._put_off(known, later)
-        ):
+        rest, usual = self._inbox.rest, self._habit.usual
+        known = None if rest or self._closing else self._habit.known
+        if known is not None and usual is not None and (later := usual.later) and self._put_off(known, later):
             return
         data: bytes | memoryview
         try:
             if known is None:
-                data = self._socket.recv(_FIRST_BYTES)
+                data = self._socket.recv(FIRST_BYTES)
             else:
                 room = known.room()
                 data = room[: self._socket.recv_into(room)]
@@ -227,14 +204,31 @@ class Connection:
         elif self._closing:
             # What is refused is read to its end, or the client would lose the answer that says why.
             return
-        elif self._usual is not None and not self._rest and self._at_once(self._usual, data):
+        elif usual is not None and not rest and self._at_once(usual, data):
             return
         elif isinstance(data, bytes):
-            self._understand(self._rest + data if self._rest else data)
+            self._understand(rest + data if rest else data)
         elif known is not None and (body := known.body(data)) is not None:
             self._take_known(known, body)
         else:
             self._understand(bytes(data))
+
+    def _understand(self, data: bytes) -> None:
+        is_more = bool(self._inbox.rest)
+        request = self._inbox.understand(data)
+        if request is not None:
+            self._hand_over(*request)
+        elif self._inbox.arriving is not None:
+            self._heard()
+            self._until(BODY_SECONDS)
+        elif not is_more:
+            self._until(HEAD_SECONDS)
+
+    def _receive(self) -> None:
+        self._heard()
+        request = self._inbox.receive()
+        if request is not None:
+            self._hand_over(*request)
 
     def _put_off(self, known: Known, usual: Later) -> bool:
         """Whether a request that seems to be the usual one is left where it is until a worker has time for it."""
@@ -281,7 +275,7 @@ class Connection:
             return
         answer = usual.answer_next(data)
         if isinstance(answer, bytes):
-            self._head_only = False
+            self._inbox.head_only = False
             try:
                 is_sent = self._out.send(answer)
             finally:
@@ -292,7 +286,7 @@ class Connection:
             else:
                 self._ended()
         elif answer is not None:
-            self._head_only = False
+            self._inbox.head_only = False
             usual.sent()
             self._tell(answer)
         elif (body := known.body(data if theirs is None else known.copy(data))) is not None:
@@ -300,7 +294,7 @@ class Connection:
         else:
             if not data:
                 self._gone = True
-            self._rest = bytes(data)
+            self._inbox.rest = bytes(data)
             self._ended()
 
     def _listen(self) -> None:
@@ -332,104 +326,10 @@ class Connection:
 
     def _take_known(self, known: Known, body: Body) -> None:
         """What could not be answered here and now."""
-        self._head_only = False
-        self._reserve(known.head.length)
-        if self._usual is None or self._usual.over:
-            self._usual = self._terms.usual(known.prefix, known.head, body)
+        self._inbox.head_only = False
+        self._inbox.reserve(known.head.length)
+        self._habit.keep(known, body)
         self._hand_over(known.head, body)
-
-    def _understand(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end > HEAD_MAX_BYTES:
-            if len(data) > HEAD_MAX_BYTES:
-                raise Refused.long_head(HEAD_MAX_BYTES)
-            if not self._rest:
-                self._until(HEAD_SECONDS)
-            self._rest = data
-            return
-        self._rest = b""
-        head = read_head(data[:end])
-        self._head_only = head.method == "HEAD"
-        if self._terms.hosts is not None and _name(head.host) not in self._terms.hosts:
-            raise Refused.misdirected(head.host)
-        start = end + 4
-        if head.length > self._terms.body_max_bytes:
-            raise Refused.large(f"The body has {head.length} bytes, and {self._terms.body_max_bytes} may be.")
-        # Told before it is sent, where that can be.
-        check_json(head.length if head.json_length < 0 else head.json_length)
-        if 0 <= head.length <= len(data) - start:
-            if head.length > _FIRST_BYTES:
-                # It was read as another that is known.
-                self._reserve(head.length)
-            stop = start + head.length
-            self._rest = data[stop:]
-            cut = start + head.json_length if 0 <= head.json_length <= head.length else -1
-            if cut >= 0 and not head.encoding:
-                # Cut out apart, tensors begin at an address that can be read from.
-                body = Body(data[start:cut], data[cut:stop])
-            else:
-                body, cut = self._split(head, data[start:stop]), stop
-            if cut <= _USUAL_MAX_BYTES and head.length and not head.encoding and not self._rest:
-                self._notice(data[:cut], head, body)
-            self._hand_over(head, body)
-            return
-        cut = start + head.json_length
-        is_there = cut <= min(len(data), _USUAL_MAX_BYTES)
-        self._begun = data[:cut] if is_there and knowable(cut, head) else b""
-        self._begin_body(head, data[start:])
-
-    def _begin_body(self, head: Head, begun: bytes) -> None:
-        self._reserve(max(0, head.length))
-        arriving: Arriving = Sized(head) if head.length >= 0 else Chunked(self._terms.body_max_bytes)
-        self._arriving = (head, arriving)
-        self._until(BODY_SECONDS)
-        while begun:
-            room = arriving.room()
-            if not room:
-                break
-            part = begun[: len(room)]
-            room[: len(part)] = part
-            arriving.filled(len(part))
-            begun = begun[len(part) :]
-        if head.expects_continue and arriving.room():
-            self._socket.send(_CONTINUE)
-        self._receive(head, arriving, begun)
-
-    def _receive(self, head: Head, arriving: Arriving, behind: bytes = b"") -> None:
-        self._heard()
-        turn = 0
-        while room := arriving.room():
-            if turn > _TURN_BYTES:
-                return
-            try:
-                count = self._socket.recv_into(room)
-            except BlockingIOError:
-                # A client on this device is writing the rest.
-                self._loop.expect()
-                return
-            if not count:
-                self.close()
-                return
-            turn += count
-            arriving.filled(count)
-            if arriving.arrived_bytes > self._reserved:
-                # Nobody knows how long it will be. The most that it may would be too much for a few numbers.
-                self._reserve(min(2 * arriving.arrived_bytes, self._terms.body_max_bytes))
-        data, rest = arriving.take()
-        self._reserve(len(data))
-        self._arriving = None
-        self._rest = rest + behind
-        body = self._split(head, data)
-        if self._begun and not self._rest and (self._known is None or self._known.prefix != self._begun):
-            self._notice(self._begun, head, body)
-        self._hand_over(head, body)
-
-    def _split(self, head: Head, data: bytes | memoryview) -> Body:
-        """The parts of `data`, which count as what they unpack to."""
-        body = split(head, data, self._terms.body_max_bytes)
-        if head.encoding:
-            self._reserve(len(body.json) + len(body.binary or b""))
-        return body
 
     def _hand_over(self, head: Head, body: Body) -> None:
         self._no_deadline()
@@ -443,18 +343,6 @@ class Connection:
             # Answered already: whoever asks the same way again and again does so at once.
             self._loop.expect()
 
-    def _notice(self, prefix: bytes, head: Head, body: Body) -> None:
-        """What comes twice is likely to come again."""
-        if prefix == self._before:
-            self._usual = self._terms.usual(prefix, head, body)
-            size = len(prefix) + len(body.binary or b"")
-            is_long = self._usual is not None and size > _FIRST_BYTES
-            self._known = Known(prefix, head, body.json, size) if is_long else None
-            # Not each time, where there is nothing to be had from it.
-            self._before = b""
-        else:
-            self._before = prefix
-
     # --- answering
 
     def _at_once(self, usual: Usual, data: bytes | memoryview) -> bool:
@@ -463,7 +351,7 @@ class Connection:
         answer = usual.answer(data, self._terms.crowd.alone(self, now))
         if answer is None:
             return False
-        self._head_only = False
+        self._inbox.head_only = False
         try:
             if isinstance(answer, bytes):
                 if not self._out.send(answer):
@@ -497,11 +385,11 @@ class Connection:
         self._tell(self._with_memory(response, memory))
 
     def _tell(self, response: Response) -> None:
-        self._give_back()
+        self._inbox.give_back()
         if response.closes:
             self._closing = True
         head = response.head(closing=self._closing)
-        parts: Sequence[Part] = (head,) if self._head_only else (head, *response.parts)
+        parts: Sequence[Part] = (head,) if self._inbox.head_only else (head, *response.parts)
         try:
             self._out.send_parts(parts)
         except MemoryNotTaken as error:
@@ -530,11 +418,11 @@ class Connection:
             # Now, and not in the loop's time: what was made for who is gone may be waited for.
             self._out.close()
             self._loop.soon(self.close)
-        elif self._out or self._waiting or self._rest or self._closing:
+        elif self._out or self._waiting or self._inbox.rest or self._closing:
             self._loop.soon(self._answered)
 
     def _answered(self) -> None:
-        if self._busy or self.closed or self._arriving is not None:
+        if self._busy or self.closed or self._inbox.arriving is not None:
             return
         if self._gone:
             self.close()
@@ -561,15 +449,14 @@ class Connection:
     def _refuse(self, error: Refused) -> None:
         """Answers a request that was not handed over."""
         self._no_deadline()
-        self._arriving = None
-        self._rest = b""
+        self._inbox.drop()
         self._closing = True
         self._busy = True
         self.respond(answer_to(error))
 
     def _linger(self) -> None:
         """Closes once the client has: it may still be sending what nobody will read."""
-        self._rest = b""
+        self._inbox.rest = b""
         if self._last:
             self.close()
             return
@@ -604,19 +491,3 @@ class Connection:
     def _heard(self) -> None:
         """This client is at something, so that no other takes itself to be alone."""
         self._terms.crowd.alone(self, time.monotonic())
-
-    def _reserve(self, size: int) -> None:
-        """So much is to count for what it is asked with now."""
-        if not self._terms.reserve(size - self._reserved):
-            raise Refused.busy("Other requests fill the memory that bodies may take.")
-        self._reserved = size
-
-    def _give_back(self) -> None:
-        if self._reserved:
-            self._terms.reserve(-self._reserved)
-            self._reserved = 0
-
-
-def _name(host: str) -> str:
-    """The host without its port."""
-    return host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()

@@ -5,6 +5,9 @@ import msgspec
 from edge_agent.serving.http.body import Body, room_for
 from edge_agent.serving.http.head import Head
 
+#: What is read at first: a head, and with most requests all there is. What a large body has beyond it is not copied.
+#: Only a longer request is known before it is read.
+FIRST_BYTES = 16 * 1024
 #: What a Unix socket holds of one at most. Of a larger one only a part is there at first.
 _MAX_BYTES = 192 * 1024
 

@@ -16,6 +16,7 @@ import pytest
 from edge_agent.serving import budget
 from edge_agent.serving.http import connection as connections
 from edge_agent.serving.http import crowd as crowds
+from edge_agent.serving.http import inbox as inboxes
 from edge_agent.serving.http import server as servers
 from edge_agent.serving.http import turned_away
 from edge_agent.serving.http.listener import PlaceTaken, tcp, unix
@@ -329,7 +330,7 @@ def test_a_fault_of_our_own_costs_one_client_its_connection_and_nobody_else(serv
         raise KeyError("head")
 
     with monkeypatch.context() as faulty:
-        faulty.setattr(connections, "read_head", broken)
+        faulty.setattr(inboxes, "read_head", broken)
         wire = server.wire()
         wire.send(b"GET /v2 HTTP/1.1\r\n\r\n")
         assert wire.ended

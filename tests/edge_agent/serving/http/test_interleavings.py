@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.serving.http import connection
+from edge_agent.serving.http import connection, habit, inbox
 from edge_agent.serving.http.connection import Connection
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import read_head
@@ -23,6 +23,8 @@ from edge_agent.serving.http.terms import Terms
 
 LONG, SHORT = 17_000, 9
 MOST_STEPS = 60_000
+STEPPED = {connection.__file__, habit.__file__, inbox.__file__}
+"""Any line in these is a step."""
 RESTS = 30
 """After so many looks at nothing, nothing is to come."""
 
@@ -100,7 +102,7 @@ class Steps:
 
     def _trace(self, frame: Any, event: str, _: object) -> Any:
         if event == "call":
-            return self._trace if frame.f_code.co_filename == connection.__file__ else None
+            return self._trace if frame.f_code.co_filename in STEPPED else None
         if event == "line":
             self.step()
         return self._trace
@@ -219,8 +221,8 @@ class World:
             self.handle, lambda *_: None, 1 << 20, None, lambda _: None, self.reserve, self.ended.append, Crowd()
         )
         self.connection = Connection(self.socket, self.loop, terms)  # type: ignore[arg-type]
-        self.connection._usual = self  # type: ignore[assignment]
-        self.connection._known = Known(PREFIX, read_head(PREFIX[:-6]), b"{}", len(PREFIX) + LONG)
+        self.connection._habit.usual = self  # type: ignore[assignment]
+        self.connection._habit.known = Known(PREFIX, read_head(PREFIX[:-6]), b"{}", len(PREFIX) + LONG)
 
     # --- the usual request, and any other
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_agent.serving.http.connection import Connection
+from edge_agent.serving.http.inbox import Inbox
 from edge_agent.serving.http.known import Known
 from edge_agent.serving.http.status import Refused
 from edge_agent.serving.standing import StandingCall
@@ -288,7 +289,7 @@ def test_a_fault_of_ours_at_its_turn_ends_one_connection_and_no_worker(server, e
 def test_a_fault_of_ours_after_its_turn_ends_one_connection_and_no_loop(server, engine, wire, monkeypatch, cut):
     engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Connection, "_reserve", lambda *_: 1 / 0)
+        patch.setattr(Inbox, "reserve", lambda *_: 1 / 0)
         wire.send(asking(4)[:cut])
         next_turn(engine)
         assert wire.ended
