@@ -29,7 +29,7 @@ FORBIDDEN = ("pydantic", "pydantic_core", "fastapi", "sqlalchemy", "sqlmodel")
 WARM_SECONDS = 15
 IDLE_SECONDS = 30
 STARTS = 15
-#: Each try costs the starting agent half a millisecond.
+#: Until there is a socket to connect to; whoever is connected waits for the answer.
 _POLL_SECONDS = 0.01
 _KIB_IN_MB = 1024 / 1_000_000
 _ANCHOR = """
@@ -156,6 +156,7 @@ def _answers(path: Path) -> bool:
     image = {"name": "pixels", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(30)
     try:
         connection.sock.connect(str(path))
         connection.request("POST", "/v2/models/digits/infer", json.dumps({"inputs": [image]}))

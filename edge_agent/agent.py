@@ -58,6 +58,9 @@ _TRIGGER_SECONDS = 2.0
 #: How long the models that are on disk may keep the agent from connecting.
 _MODELS_FIRST_SECONDS = 2.0
 _ANSWERS_FIRST_SECONDS = 0.1
+#: Who asks while they are loaded is answered a moment later. Told to come again, it would do so after a second; and
+#: telling it takes the time of what it waits for. Who only wants to know whether the agent lives can wait as long.
+_DOORS_SECONDS = 0.5
 #: A loop that has not turned for so long is stuck, and only a restart helps.
 _STUCK_SECONDS = 12 * LONGEST_WAIT_SECONDS
 #: What hangs in a model is found by the updater, which knows whose fault it is; who only sees that a loop does not turn
@@ -128,7 +131,9 @@ class Agent:
         )
         self._front: Front | None = None
         if config.serving.enabled:
-            self._front = Front(config.serving, requests, state.path, self._engine, self._changed)
+            self._front = Front(
+                config.serving, requests, state.path, self._engine, self._changed, doors_seconds=_DOORS_SECONDS
+            )
         self._feeds = Feeds(self._updater.slot, self._engine, self._changed)
         self._clock = HubClock(lambda: self._updater.state().issued_at)
         self._wall = LocalClock(self._clock.told, config.timezone)
@@ -184,6 +189,8 @@ class Agent:
         # Applications on the gateway wait for the models, and then for their answers; the hub has heard worse than a
         # second of silence.
         self._updater.at_rest.wait(_MODELS_FIRST_SECONDS)
+        if self._front is not None:
+            self._front.let_in()
         stop.wait(_ANSWERS_FIRST_SECONDS)
         memory.settle()
         self._link.run(stop)

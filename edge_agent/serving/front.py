@@ -20,10 +20,20 @@ if TYPE_CHECKING:
 
 
 class Front:
-    """The doors to `engine`, and `room` for what comes in. Run each of `loops` on a thread of its own."""
+    """The doors to `engine`, and `room` for what comes in. Run each of `loops` on a thread of its own.
+
+    Who comes over HTTP in the first `doors_seconds` waits until `let_in`.
+    """
 
     def __init__(
-        self, config: Serving, room: Room, state_dir: Path, engine: Engine, on_trouble: Callable[[], None]
+        self,
+        config: Serving,
+        room: Room,
+        state_dir: Path,
+        engine: Engine,
+        on_trouble: Callable[[], None],
+        *,
+        doors_seconds: float = 0.0,
     ) -> None:
         # What would come in bodies otherwise.
         regions = Regions(sealed_max_bytes=room.body_bytes)
@@ -36,6 +46,7 @@ class Front:
             body_max_bytes=room.body_bytes,
             budget=budget,
             connections_max=config.connections,
+            doors_seconds=doors_seconds,
             on_trouble=on_trouble,
         )
         self._rpc = _rpc(config, engine, regions, room.message_bytes, budget, on_trouble)
@@ -49,6 +60,10 @@ class Front:
     def prepare(self) -> None:
         """Has the loop that answers inferences ready for the first. On any thread; returns at once."""
         self._http.soon(self._routes.prepare)
+
+    def let_in(self) -> None:
+        """Has those who wait at the door served. On any thread."""
+        self._http.let_in()
 
     def turned_at(self) -> float:
         """When the loop that answers last turned, in monotonic seconds: every 5 seconds at least."""

@@ -5,9 +5,6 @@ import os
 import sys
 from typing import Any
 
-# As the command line does it.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from edge_agent import agent, cli
 from edge_agent.serving.http.routes import Routes
 from edge_agent.serving.port import Ticket

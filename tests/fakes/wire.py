@@ -158,6 +158,7 @@ def served(
     body_max_bytes: int = 1 << 20,
     bodies_max_bytes: int = 1 << 22,
     connections_max: int = 256,
+    doors_seconds: float = 0.0,
 ) -> Iterator[Served]:
     path = folder / "v.sock"
     regions = Regions(shared_memory or SHARED_MEMORY, sealed_max_bytes=sealed_max_bytes)
@@ -168,6 +169,7 @@ def served(
         body_max_bytes=body_max_bytes,
         budget=Budget(bodies_max_bytes),
         connections_max=connections_max,
+        doors_seconds=doors_seconds,
     )
     running = Served(server, engine, path, regions)
     while not path.exists():

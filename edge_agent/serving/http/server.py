@@ -48,7 +48,10 @@ class _Place(msgspec.Struct):
 
 
 class HttpServer:
-    """`run` it on a thread of its own. A place that cannot be opened is tried again and told in `troubles`."""
+    """`run` it on a thread of its own. A place that cannot be opened is tried again and told in `troubles`.
+
+    Who comes in the first `doors_seconds` waits at the door until `let_in`.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class HttpServer:
         body_max_bytes: int,
         budget: Budget,
         connections_max: int,
+        doors_seconds: float = 0.0,
         on_trouble: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = Loop()
@@ -69,6 +73,8 @@ class HttpServer:
         self._turned_away = TurnedAway(self._loop)
         self._on_trouble = on_trouble
         self._budget = budget
+        self._doors_seconds = doors_seconds
+        self._doors_closed = doors_seconds > 0
         crowd = Crowd()
 
         def terms(hosts: frozenset[str] | None) -> Terms:
@@ -105,8 +111,14 @@ class HttpServer:
         """Calls `call` on the thread of `run`, between two requests. On any thread."""
         self._loop.soon(call)
 
+    def let_in(self) -> None:
+        """Has those who wait served, and who comes from now on. On any thread."""
+        self._loop.soon(self._open_doors)
+
     def run(self, stop: threading.Event) -> None:
         """Serves until `stop`, and then answers what is under way."""
+        if self._doors_closed:
+            self._loop.at(time.monotonic() + self._doors_seconds, self._open_doors)
         self._open()
         self._loop.run(lambda: not stop.is_set())
         for place in self._places:
@@ -132,9 +144,18 @@ class HttpServer:
                 self._loop.at(time.monotonic() + _RETRY_SECONDS, self._open)
                 continue
             place.listener = opened
-            self._loop.watch(opened.fileno(), READ, partial(self._accept, place, opened))
+            self._loop.watch(opened.fileno(), 0 if self._doors_closed else READ, partial(self._accept, place, opened))
             self._tell(place, None)
             _log.info("serving at %s", place.name)
+
+    def _open_doors(self) -> None:
+        if not self._doors_closed:
+            return
+        self._doors_closed = False
+        self._loop.never(self._open_doors)
+        for place in self._places:
+            if place.listener is not None:
+                self._loop.change(place.listener.fileno(), READ)
 
     def _tell(self, place: _Place, trouble: Because | None) -> None:
         if trouble != place.trouble:

@@ -1,0 +1,87 @@
+"""Who comes before there is anything to answer with waits at the door, and is not told to come again."""
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edge_agent.serving.http.listener import tcp
+from tests.fakes.engine import image_model
+from tests.fakes.waiting import until
+from tests.fakes.wire import Served, request, served
+
+LIVE = request("GET", "/v2/health/live")
+#: Longer than any test takes.
+NOT_BY_ITSELF = 300.0
+
+
+def asks(server: Served) -> threading.Thread:
+    """Somebody who asks at once; the thread ends with the answer."""
+    wire = server.wire()
+
+    def ask() -> None:
+        wire.send(LIVE)
+        assert wire.reply().json == {"live": True}
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread
+
+
+def listens(port: int) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 5):
+        return True
+    return False
+
+
+def test_who_comes_early_is_answered_when_the_door_opens(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=NOT_BY_ITSELF) as server:
+        early = [asks(server) for _ in range(20)]
+        early[0].join(0.2)
+        assert all(one.is_alive() for one in early)
+        server.server.let_in()
+        for one in early:
+            one.join(5)
+            assert not one.is_alive()
+        assert server.wire().get("/v2/health/live").status == 200
+
+
+def test_the_port_has_the_same_door(tmp_path: Path) -> None:
+    with tcp(0) as free:
+        port = free.getsockname()[1]
+    with served(image_model(), tmp_path, tcp_port=port, doors_seconds=NOT_BY_ITSELF) as server:
+        until(lambda: listens(port))
+        with socket.create_connection(("127.0.0.1", port), 0.2) as client:
+            client.sendall(LIVE)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            server.server.let_in()
+            client.settimeout(10)
+            assert b" 200 " in client.recv(100)
+
+
+def test_nobody_waits_for_longer_than_they_are_to(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=0.05) as server:
+        assert server.wire().get("/v2/health/live").status == 200
+
+
+def test_a_door_that_is_open_stays_so(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=0.05) as server:
+        wire = server.wire()
+        for _ in range(3):
+            server.server.let_in()
+            assert wire.get("/v2/health/live").status == 200
+            assert server.wire().get("/v2/health/live").status == 200
+
+
+def test_a_server_that_never_opened_its_door_stops(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=NOT_BY_ITSELF) as server:
+        wire = server.wire()
+        wire.send(LIVE)
+        server.stop.set()
+        server.server.wake()
+        server.thread.join(10)
+        assert wire.ended
+        assert not server.path.exists()
