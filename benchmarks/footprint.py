@@ -28,7 +28,7 @@ FORBIDDEN = ("pydantic", "pydantic_core", "fastapi", "sqlalchemy", "sqlmodel")
 #: Longer than the agent takes to give back what the update needed.
 WARM_SECONDS = 15
 IDLE_SECONDS = 30
-STARTS = 15
+STARTS = 40
 #: Until there is a socket to connect to; whoever is connected waits for the answer.
 _POLL_SECONDS = 0.01
 _KIB_IN_MB = 1024 / 1_000_000
