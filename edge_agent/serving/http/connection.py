@@ -2,20 +2,22 @@
 
 import logging
 import socket
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from typing import assert_never
 
+from edge_agent.serving.http import unread
 from edge_agent.serving.http.body import Body
+from edge_agent.serving.http.custody import Custody
 from edge_agent.serving.http.habit import Habit
 from edge_agent.serving.http.head import Head
 from edge_agent.serving.http.holding import Holding
 from edge_agent.serving.http.inbox import Inbox
 from edge_agent.serving.http.known import FIRST_BYTES, Known
-from edge_agent.serving.http.loop import GONE, READ, WRITE, Loop
-from edge_agent.serving.http.outbox import MemoryNotTaken, Outbox
-from edge_agent.serving.http.response import Part, Response
+from edge_agent.serving.http.loop import GONE, Loop
+from edge_agent.serving.http.outbox import Outbox
+from edge_agent.serving.http.response import Response
 from edge_agent.serving.http.status import Refused, answer_to
 from edge_agent.serving.http.terms import Later, Terms, Usual
 from edge_agent.serving.port import Ticket
@@ -31,22 +33,13 @@ _LINGER_SECONDS = 2.0
 
 
 class Connection:
-    """All but `respond` runs on the loop's thread.
-
-    While a request is being answered, `_busy`, its answer may come on any thread, and that thread alone sends. The
-    loop's notes what happens meanwhile in `_waiting` and `_gone`, and then looks at `_busy` and `_hands`; whoever
-    answers changes these first and looks at the notes then. The interpreter's lock keeps that order, so one of the two
-    always sees the other: no byte is left lying, and no socket closed in the middle of a call, for its number may be
-    another client's by then.
-    """
+    """Runs on the loop's thread, but for `respond`, which is for whoever has an answer, and a worker's turn at what was
+    put off: `Custody` says how the threads stay out of each other's way."""
 
     __slots__ = (
-        "_busy",
-        "_closing",
+        "_custody",
         "_deadline",
-        "_gone",
         "_habit",
-        "_hands",
         "_inbox",
         "_last",
         "_lends",
@@ -55,8 +48,6 @@ class Connection:
         "_socket",
         "_terms",
         "_ticket",
-        "_waiting",
-        "_watched",
         "closed",
         "idle_since",
     )
@@ -66,29 +57,24 @@ class Connection:
         self._socket = client
         self._loop = loop
         self._terms = terms
+        self._custody = Custody(client, loop)
         self._habit = Habit(terms.usual)
         self._inbox = Inbox(client, loop, terms, self._habit)
         self._out = Outbox(client)
         self._deadline = False
-        self._watched = True
-        self._waiting = False
-        self._gone = False
-        self._busy = False
-        self._hands: set[int] = set()
-        """The threads that use the socket, beside the loop's."""
         self._ticket: Ticket | None = None
-        self._closing = False
         self._last = False
         self._lends = False
         self.closed = False
         self.idle_since = time.monotonic()
         self._heard()
-        loop.watch(client.fileno(), READ, self._ready)
+        self._custody.watch(self._ready)
 
     @property
     def idle(self) -> bool:
         """Whether no request is under way."""
-        return not (self._busy or self._out or self._inbox.rest or self._inbox.arriving or self._closing)
+        custody, inbox = self._custody, self._inbox
+        return not (custody.busy or self._out or inbox.rest or inbox.arriving or custody.closing)
 
     @property
     def lends(self) -> bool:
@@ -109,15 +95,11 @@ class Connection:
         """Ends it, and what is asked for on it."""
         if self.closed:
             return
-        self._gone = True
-        if self._watched:
-            self._watched = False
-            self._loop.forget(self._socket.fileno())
-        if self._hands:
-            # Whoever it is calls this again.
+        if not self._custody.leave():
+            # Whoever uses it calls this again.
             return
         self.closed = True
-        if self._busy and self._ticket is not None:
+        if self._custody.busy and self._ticket is not None:
             self._ticket.cancel()
         self._no_deadline()
         self._inbox.give_back()
@@ -129,13 +111,13 @@ class Connection:
 
     def finish(self) -> None:
         """Ends it, with the answer that is under way if one is: the agent stops."""
-        self._last = self._closing = True
-        if not (self._busy or self._out):
+        self._last = self._custody.closing = True
+        if not (self._custody.busy or self._out):
             self.close()
 
     def _ready(self, events: int) -> None:
         try:
-            if self._busy:
+            if self._custody.busy:
                 self._wait(events)
             elif self._out:
                 self._send_more()
@@ -160,22 +142,17 @@ class Connection:
     def _wait(self, events: int) -> None:
         if events & GONE:
             self.close()
-            return
-        self._waiting = True
-        self._loop.change(self._socket.fileno(), 0)
-        if not self._busy:
+        elif self._custody.wait():
             self._resume()
 
     def _resume(self) -> None:
         """The answer is sent, and something came meanwhile."""
-        if self._busy or self.closed:
+        if self._custody.busy or self.closed:
             return
-        if self._gone:
+        if self._custody.gone:
             self.close()
             return
-        if self._waiting:
-            self._waiting = False
-            self._loop.change(self._socket.fileno(), READ)
+        self._custody.resume()
         if self._inbox.rest and not self._out:
             rest, self._inbox.rest = self._inbox.rest, b""
             try:
@@ -187,7 +164,7 @@ class Connection:
 
     def _read(self) -> None:
         rest, usual = self._inbox.rest, self._habit.usual
-        known = None if rest or self._closing else self._habit.known
+        known = None if rest or self._custody.closing else self._habit.known
         if known is not None and usual is not None and (later := usual.later) and self._put_off(known, later):
             return
         data: bytes | memoryview
@@ -201,7 +178,7 @@ class Connection:
             return
         if not data:
             self.close()
-        elif self._closing:
+        elif self._custody.closing:
             # What is refused is read to its end, or the client would lose the answer that says why.
             return
         elif usual is not None and not rest and self._at_once(usual, data):
@@ -235,13 +212,11 @@ class Connection:
         self.idle_since = now = time.monotonic()
         if not usual.waits(self._terms.crowd.alone(self, now)):
             return False
-        # Before it is another's, who listens again.
-        self._busy = self._waiting = True
-        self._loop.change(self._socket.fileno(), 0)
+        # Before it is another's.
+        self._custody.put_off()
         ticket = usual.wait(partial(self._begin_next, known, usual))
         if ticket is None:
-            self._busy = self._waiting = False
-            self._loop.change(self._socket.fileno(), READ)
+            self._custody.keep()
             return False
         # It may be answered already: then this is of no use, and does no harm.
         self._ticket = ticket
@@ -250,73 +225,53 @@ class Connection:
     def _begin_next(self, known: Known, usual: Later, may_run: bool) -> None:
         """Reads what was put off, answers it, and listens for what comes next. On a worker's thread, whose the
         connection is until then."""
-        self._hands.add(threading.get_ident())
         try:
-            if may_run and not self._gone:
+            if self._custody.take() and may_run:
                 self._answer_next(known, usual)
                 return
         except Refused as error:
             self._hand_back(partial(self._refuse, error))
             return
         except OSError:
-            self._gone = True
+            self._custody.gone = True
         except Exception:  # noqa: BLE001, as in `_ready`
             _log.exception("A connection is closed for a fault of the agent's own.")
-            self._gone = True
+            self._custody.gone = True
         self._ended()
 
     def _answer_next(self, known: Known, usual: Later) -> None:
-        theirs = usual.room()
-        room = known.room() if theirs is None else theirs
-        try:
-            data = room[: self._socket.recv_into(room)]
-        except BlockingIOError:
-            self._ended()
-            return
-        answer = usual.answer_next(data)
-        if isinstance(answer, bytes):
-            self._inbox.head_only = False
-            try:
-                is_sent = self._out.send(answer)
-            finally:
-                # Before another is read, which is asked of the same.
-                usual.sent()
-            if is_sent:
-                self._listen()
-            else:
+        match unread.answer(self._socket, self._out, known, usual):
+            case True:
+                self._inbox.head_only = False
+                if not self._custody.end_listening():
+                    self._ended()
+                elif self._custody.gone:
+                    self._loop.soon(self.close)
+            case False:
+                self._inbox.head_only = False
                 self._ended()
-        elif answer is not None:
-            self._inbox.head_only = False
-            usual.sent()
-            self._tell(answer)
-        elif (body := known.body(data if theirs is None else known.copy(data))) is not None:
-            self._hand_back(partial(self._take_known, known, body))
-        else:
-            if not data:
-                self._gone = True
-            self._inbox.rest = bytes(data)
-            self._ended()
-
-    def _listen(self) -> None:
-        """The same as `_ended`, where nothing is left to be done by the loop: it is not woken for that."""
-        self._busy = False
-        if self._closing:
-            self._ended()
-            return
-        self._waiting = False
-        # From here on the next may be in the hands of another worker, and be answered already.
-        self._loop.change(self._socket.fileno(), READ)
-        self._hands.discard(threading.get_ident())
-        if self._gone:
-            self._loop.soon(self.close)
+            case Response() as response:
+                self._inbox.head_only = False
+                self._tell(response)
+            case Body() as body:
+                self._hand_back(partial(self._take_known, known, body))
+            case bytes() as rest:
+                if not rest:
+                    self._custody.gone = True
+                self._inbox.rest = rest
+                self._ended()
+            case None:
+                self._ended()
+            case never:
+                assert_never(never)
 
     def _hand_back(self, call: Callable[[], None]) -> None:
         """Has the loop's thread go on with what a worker could not answer."""
-        self._hands.discard(threading.get_ident())
+        self._custody.hand_back()
         self._loop.soon(partial(self._take_back, call))
 
     def _take_back(self, call: Callable[[], None]) -> None:
-        if self._gone:
+        if self._custody.gone:
             self.close()
             return
         try:
@@ -334,12 +289,12 @@ class Connection:
     def _hand_over(self, head: Head, body: Body) -> None:
         self._no_deadline()
         if not head.keep_alive:
-            self._closing = True
+            self._custody.closing = True
         self.idle_since = now = time.monotonic()
         self._ticket = None
-        self._busy = True
+        self._custody.busy = True
         self._ticket = self._terms.handle(head, body, self.respond, self._terms.crowd.alone(self, now))
-        if not self._busy:
+        if not self._custody.busy:
             # Answered already: whoever asks the same way again and again does so at once.
             self._loop.expect()
 
@@ -357,7 +312,7 @@ class Connection:
                 if not self._out.send(answer):
                     self._answered()
             else:
-                self._busy = True
+                self._custody.busy = True
                 self.respond(answer)
         finally:
             usual.sent()
@@ -370,67 +325,47 @@ class Connection:
             self._lends = True
             self._terms.lend(partial(self._lend, response, response.memory))
             return
-        self._hands.add(threading.get_ident())
-        if self._gone:
+        if self._custody.take():
+            self._tell(response)
+        else:
             self._ended()
-            return
-        self._tell(response)
 
     def _lend(self, response: Response, memory: Callable[[], Holding]) -> None:
         """The same with memory, on a thread that others need not wait for."""
-        self._hands.add(threading.get_ident())
-        if self._gone:
+        if self._custody.take():
+            self._tell(self._out.with_memory(response, memory, closing=self._custody.closing))
+        else:
             self._ended()
-            return
-        self._tell(self._with_memory(response, memory))
 
     def _tell(self, response: Response) -> None:
         self._inbox.give_back()
         if response.closes:
-            self._closing = True
-        head = response.head(closing=self._closing)
-        parts: Sequence[Part] = (head,) if self._inbox.head_only else (head, *response.parts)
+            self._custody.closing = True
         try:
-            self._out.send_parts(parts)
-        except MemoryNotTaken as error:
-            self._tell(answer_to(error))
-            return
+            self._out.tell(response, closing=self._custody.closing, head_only=self._inbox.head_only)
         except OSError:
-            self._gone = True
+            self._custody.gone = True
         self._ended()
 
-    def _with_memory(self, response: Response, memory: Callable[[], Holding]) -> Response:
-        """What is to be told: nothing is made for who could not have it."""
-        try:
-            if not self._out.carries_memory:
-                raise Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there.")
-            if self._closing:
-                raise Refused.wrong("Sealed memory ends with its connection. Ask on one that stays open.")
-            self._out.enclose(memory())
-        except Exception as error:  # noqa: BLE001, as wherever a request is understood
-            return answer_to(error)
-        return response
-
     def _ended(self) -> None:
-        self._hands.discard(threading.get_ident())
-        self._busy = False
-        if self._gone:
+        if not (self._custody.end() or self._out or self._inbox.rest):
+            return
+        if self._custody.gone:
             # Now, and not in the loop's time: what was made for who is gone may be waited for.
             self._out.close()
             self._loop.soon(self.close)
-        elif self._out or self._waiting or self._inbox.rest or self._closing:
+        else:
             self._loop.soon(self._answered)
 
     def _answered(self) -> None:
-        if self._busy or self.closed or self._inbox.arriving is not None:
+        if self._custody.busy or self.closed or self._inbox.arriving is not None:
             return
-        if self._gone:
+        if self._custody.gone:
             self.close()
         elif self._out:
-            self._waiting = False
-            self._loop.change(self._socket.fileno(), WRITE)
+            self._custody.wait_for_room()
             self._until(ANSWER_SECONDS)
-        elif self._closing:
+        elif self._custody.closing:
             self._linger()
         else:
             self._resume()
@@ -440,8 +375,8 @@ class Connection:
         if not self._out.send_more():
             return
         self._no_deadline()
-        self._loop.change(self._socket.fileno(), READ)
-        if self._closing:
+        self._custody.listen()
+        if self._custody.closing:
             self._linger()
         else:
             self._resume()
@@ -450,8 +385,8 @@ class Connection:
         """Answers a request that was not handed over."""
         self._no_deadline()
         self._inbox.drop()
-        self._closing = True
-        self._busy = True
+        self._custody.closing = True
+        self._custody.busy = True
         self.respond(answer_to(error))
 
     def _linger(self) -> None:
@@ -465,12 +400,10 @@ class Connection:
         except OSError:
             self.close()
             return
-        if self._waiting:
-            self._waiting = False
-            self._loop.change(self._socket.fileno(), READ)
+        self._custody.resume()
         self._until(_LINGER_SECONDS)
 
-    # --- time and memory
+    # --- time
 
     def _until(self, seconds: float) -> None:
         self._deadline = True
@@ -483,7 +416,7 @@ class Connection:
 
     def _late(self) -> None:
         self._deadline = False
-        if self._out or self._closing or self.closed:
+        if self._out or self._custody.closing or self.closed:
             self.close()
         else:
             self._refuse(Refused.late("The request did not arrive in time."))

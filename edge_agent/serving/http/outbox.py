@@ -2,11 +2,12 @@
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from edge_agent.serving.http.holding import Holding
-from edge_agent.serving.http.response import Part
+from edge_agent.serving.http.response import Part, Response
+from edge_agent.serving.http.status import Refused, answer_to
 from edge_agent.serving.port import Overloaded
 
 #: The kernel takes 1024 at once.
@@ -37,16 +38,18 @@ class Outbox:
         """What it takes to keep that: of a tensor that is sent in part, all. On any thread."""
         return sum(memoryview(part.obj).nbytes for part in self._parts)
 
-    @property
-    def carries_memory(self) -> bool:
-        """Only a Unix socket can."""
-        return self._socket.family == socket.AF_UNIX
-
-    def enclose(self, holding: Holding) -> None:
-        """It goes with the first byte of what is sent next, and ends with `close`."""
-        # Those that were unregistered meanwhile are forgotten here, so that they do not gather.
-        self._holdings = [*(one for one in self._holdings if one.lasts), holding]
-        self._handing = holding
+    def with_memory(self, response: Response, memory: Callable[[], Holding], *, closing: bool) -> Response:
+        """What is to be told next. With `response` goes what `memory` makes, which ends with `close`; nothing is made
+        for who could not have it."""
+        try:
+            if self._socket.family != socket.AF_UNIX:
+                raise Refused.wrong("Sealed memory is handed over a Unix socket only. Ask there.")
+            if closing:
+                raise Refused.wrong("Sealed memory ends with its connection. Ask on one that stays open.")
+            self._enclose(memory())
+        except Exception as error:  # noqa: BLE001, as wherever a request is understood
+            return answer_to(error)
+        return response
 
     def send(self, message: bytes) -> bool:
         """Whether all of it could be sent at once. Raises `OSError` where the client is gone."""
@@ -59,12 +62,17 @@ class Outbox:
         self._parts = [memoryview(message)[sent:]]
         return False
 
-    def send_parts(self, parts: Sequence[Part]) -> None:
-        """Sends what can be sent at once of `parts`, as they lie. Raises `OSError` where the client is gone, and
-        `MemoryNotTaken` where nothing was sent, and what was enclosed has ended."""
+    def tell(self, response: Response, *, closing: bool, head_only: bool) -> None:
+        """Sends what can be sent at once of `response`, or why what was to go with it cannot. Raises `OSError` where
+        the client is gone."""
+        head = response.head(closing=closing)
+        parts: Sequence[Part] = (head,) if head_only else (head, *response.parts)
         if len(parts) > _PARTS_MAX:
             parts = [b"".join(bytes(part) for part in parts)]
-        self._parts = _unsent(parts, self._sent(parts))
+        try:
+            self._parts = _unsent(parts, self._sent(parts))
+        except MemoryNotTaken as error:
+            self.tell(answer_to(error), closing=closing, head_only=head_only)
 
     def send_more(self) -> bool:
         """Whether nothing is left after another try. Raises `OSError` where the client is gone."""
@@ -77,6 +85,12 @@ class Outbox:
         with suppress(IndexError):
             while True:
                 self._holdings.pop().end()
+
+    def _enclose(self, holding: Holding) -> None:
+        """It goes with the first byte of what is sent next."""
+        # Those that were unregistered meanwhile are forgotten here, so that they do not gather.
+        self._holdings = [*(one for one in self._holdings if one.lasts), holding]
+        self._handing = holding
 
     def _sent(self, parts: Sequence[Part]) -> int:
         handing = self._handing

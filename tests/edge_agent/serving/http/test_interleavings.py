@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.serving.http import connection, habit, inbox
+from edge_agent.serving.http import connection, custody, habit, inbox, unread
 from edge_agent.serving.http.connection import Connection
 from edge_agent.serving.http.crowd import Crowd
 from edge_agent.serving.http.head import read_head
@@ -23,7 +23,7 @@ from edge_agent.serving.http.terms import Terms
 
 LONG, SHORT = 17_000, 9
 MOST_STEPS = 60_000
-STEPPED = {connection.__file__, habit.__file__, inbox.__file__}
+STEPPED = {connection.__file__, custody.__file__, habit.__file__, inbox.__file__, unread.__file__}
 """Any line in these is a step."""
 RESTS = 30
 """After so many looks at nothing, nothing is to come."""
@@ -339,7 +339,7 @@ def play(seed: int) -> None:
     else:
         assert world.socket.told == told, seed
         assert world.loop.events == READ, seed
-    assert (world.connection._hands, world.reserved) == (set(), 0), seed
+    assert (world.connection._custody._hands, world.reserved) == (set(), 0), seed
 
 
 def test_in_any_order_of_steps_each_request_is_answered_and_who_leaves_is_let_go():

@@ -290,7 +290,7 @@ def test_also_before_the_loop_has_heard_that_it_has_left(server, monkeypatch):
     wire = server.wire()
     Memory(wire, size=LIMIT)
     (first,) = server.server._connections
-    monkeypatch.setattr(first, "_watched", False)
+    monkeypatch.setattr(first._custody, "_watched", False)
     server.server._loop.forget(first.fileno())
     wire.close()
     Memory(server.wire(), size=LIMIT)

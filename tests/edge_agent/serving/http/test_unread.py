@@ -151,7 +151,7 @@ def test_a_client_that_leaves_during_its_turn_costs_nobody_anything(server, engi
 
     def leave():
         wire.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: its._gone)
+        until(lambda: its._custody.gone)
         # Not another's while a thread is about to use it.
         numbers.append(its.fileno())
 
@@ -171,7 +171,7 @@ def test_a_client_that_leaves_when_it_has_its_answer_is_let_go(server, engine, w
         change(fd, events)
         if events:
             wire.socket.shutdown(socket.SHUT_RDWR)
-            until(lambda: its._gone)
+            until(lambda: its._custody.gone)
 
     monkeypatch.setattr(loop, "change", and_leave)
     wire.send(asking(4))
@@ -184,7 +184,7 @@ def test_what_was_read_for_a_client_that_has_left_is_not_asked(server, engine, w
 
     def leave_and_change():
         wire.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: its._gone)
+        until(lambda: its._custody.gone)
         engine._manifests["digits"] = takes("digits", Tensor("image", "FP32", (-1, 4)), version=2)
 
     engine.on_turn = leave_and_change
@@ -199,7 +199,7 @@ def test_a_client_that_leaves_while_a_piece_of_its_request_is_read_is_let_go(ser
 
     def leave(known, data):
         wire.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: its._gone)
+        until(lambda: its._custody.gone)
         return body(known, data)
 
     monkeypatch.setattr(Known, "body", leave)
@@ -346,7 +346,7 @@ def test_one_that_waits_when_the_agent_stops_is_answered(server, engine, wire):
     until(lambda: engine.turns)
     server.stop.set()
     server.server.wake()
-    until(lambda: connection(server)._closing)
+    until(lambda: connection(server)._custody.closing)
     next_turn(engine)
     assert doubled(wire) == 4
     assert wire.ended
@@ -359,7 +359,7 @@ def test_when_the_agent_stops_nobody_waits_for_one_that_was_just_answered(server
     def stop():
         server.stop.set()
         server.server.wake()
-        until(lambda: its._closing)
+        until(lambda: its._custody.closing)
 
     engine.on_turn = stop
     wire.send(asking(4))
