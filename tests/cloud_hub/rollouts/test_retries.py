@@ -1,12 +1,33 @@
-"""A person has a device try what it rejected once more."""
+"""What a device has rejected is tried once more: as often as the policy says, and when a person asks."""
 
 import pytest
 
 from cloud_hub.errors import Conflict, NotFound
 from cloud_hub.rollouts.orders import VALID
 from fleet_contract.report import Phase
+from tests.cloud_hub.rollouts import limited_rollout
 from tests.cloud_hub.rollouts.canary_rollout import start
 from tests.fakes.paper_gateways import PaperGateways
+
+
+def test_what_a_device_rejects_is_retried_as_often_as_the_policy_says(fleet: PaperGateways) -> None:
+    fleet.join("a")
+    fleet.register()
+    rollout = limited_rollout.start(fleet, retries=2)
+    seen = set()
+    for tried in range(3):
+        fleet.rollouts.tick()
+        found = fleet.assigned("a")
+        assert found is not None
+        assert fleet.rollouts.get(rollout).state == "running", tried
+        seen.add(found.retry)
+        fleet.obey(phase=Phase.REJECTED)
+    assert len(seen) == 3
+    fleet.rollouts.tick()
+    assert (fleet.rollouts.get(rollout).counts.failed, fleet.rollouts.get(rollout).state) == (1, "stopped")
+    retried = fleet.assigned("a")
+    assert retried is not None
+    assert retried.retry in seen
 
 
 def test_a_rejected_version_is_tried_again_when_an_operator_asks_and_only_then(fleet: PaperGateways) -> None:
