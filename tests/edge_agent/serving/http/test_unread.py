@@ -179,6 +179,30 @@ def test_a_client_that_leaves_when_it_has_its_answer_is_let_go(server, engine, w
     until(lambda: not server.server._connections)
 
 
+def test_the_number_of_a_client_that_leaves_is_no_others_before_it_was_listened_to_again(
+    server, engine, wire, monkeypatch
+):
+    its, loop, numbers = connection(server), server.server._loop, []
+    change = loop.change
+
+    def leave_and(fd, events):
+        if events:
+            wire.socket.shutdown(socket.SHUT_RDWR)
+            until(lambda: its._custody.gone)
+            heard = threading.Event()
+            loop.soon(heard.set)
+            assert heard.wait(10)
+            numbers.append((fd, its.fileno()))
+        change(fd, events)
+
+    monkeypatch.setattr(loop, "change", leave_and)
+    wire.send(asking(4))
+    next_turn(engine)
+    until(lambda: not server.server._connections)
+    ((used, its_own),) = numbers
+    assert used == its_own
+
+
 def test_what_was_read_for_a_client_that_has_left_is_not_asked(server, engine, wire):
     its, before = connection(server), len(engine.calls)
 
