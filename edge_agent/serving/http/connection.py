@@ -74,7 +74,7 @@ class Connection:
     def idle(self) -> bool:
         """Whether no request is under way."""
         custody, inbox = self._custody, self._inbox
-        return not (custody.busy or self._out or inbox.rest or inbox.arriving or custody.closing)
+        return not (custody.busy or self._out.left or inbox.rest or inbox.arriving or custody.closing)
 
     @property
     def lends(self) -> bool:
@@ -112,14 +112,14 @@ class Connection:
     def finish(self) -> None:
         """Ends it, with the answer that is under way if one is: the agent stops."""
         self._last = self._custody.closing = True
-        if not (self._custody.busy or self._out):
+        if not (self._custody.busy or self._out.left):
             self.close()
 
     def _ready(self, events: int) -> None:
         try:
             if self._custody.busy:
                 self._wait(events)
-            elif self._out:
+            elif self._out.left:
                 self._send_more()
             elif self._inbox.arriving is not None:
                 self._receive()
@@ -153,7 +153,7 @@ class Connection:
             self.close()
             return
         self._custody.resume()
-        if self._inbox.rest and not self._out:
+        if self._inbox.rest and not self._out.left:
             rest, self._inbox.rest = self._inbox.rest, b""
             try:
                 self._understand(rest)
@@ -348,7 +348,7 @@ class Connection:
         self._ended()
 
     def _ended(self) -> None:
-        if not (self._custody.end() or self._out or self._inbox.rest):
+        if not (self._custody.end() or self._out.left or self._inbox.rest):
             return
         if self._custody.gone:
             # Now, and not in the loop's time: what was made for who is gone may be waited for.
@@ -362,7 +362,7 @@ class Connection:
             return
         if self._custody.gone:
             self.close()
-        elif self._out:
+        elif self._out.left:
             self._custody.wait_for_room()
             self._until(ANSWER_SECONDS)
         elif self._custody.closing:
@@ -416,7 +416,7 @@ class Connection:
 
     def _late(self) -> None:
         self._deadline = False
-        if self._out or self._custody.closing or self.closed:
+        if self._out.left or self._custody.closing or self.closed:
             self.close()
         else:
             self._refuse(Refused.late("The request did not arrive in time."))

@@ -21,22 +21,19 @@ class MemoryNotTaken(Overloaded):
 class Outbox:
     """One thread uses it at a time; who that is, the connection keeps."""
 
-    __slots__ = ("_handing", "_holdings", "_parts", "_socket")
+    __slots__ = ("_handing", "_holdings", "_socket", "left")
 
     def __init__(self, client: socket.socket) -> None:
         self._socket = client
-        self._parts: list[memoryview] = []
+        self.left: list[memoryview] = []
+        """What is still to be sent."""
         self._handing: Holding | None = None
         self._holdings: list[Holding] = []
-
-    def __bool__(self) -> bool:
-        """Whether anything is left to be sent."""
-        return bool(self._parts)
 
     @property
     def held_bytes(self) -> int:
         """What it takes to keep that: of a tensor that is sent in part, all. On any thread."""
-        return sum(memoryview(part.obj).nbytes for part in self._parts)
+        return sum(memoryview(part.obj).nbytes for part in self.left)
 
     def with_memory(self, response: Response, memory: Callable[[], Holding], *, closing: bool) -> Response:
         """What is to be told next. With `response` goes what `memory` makes, which ends with `close`; nothing is made
@@ -59,7 +56,7 @@ class Outbox:
             sent = 0
         if sent == len(message):
             return True
-        self._parts = [memoryview(message)[sent:]]
+        self.left = [memoryview(message)[sent:]]
         return False
 
     def tell(self, response: Response, *, closing: bool, head_only: bool) -> None:
@@ -70,18 +67,18 @@ class Outbox:
         if len(parts) > _PARTS_MAX:
             parts = [b"".join(bytes(part) for part in parts)]
         try:
-            self._parts = _unsent(parts, self._sent(parts))
+            self.left = _unsent(parts, self._sent(parts))
         except MemoryNotTaken as error:
             self.tell(answer_to(error), closing=closing, head_only=head_only)
 
     def send_more(self) -> bool:
         """Whether nothing is left after another try. Raises `OSError` where the client is gone."""
-        self._parts = _unsent(self._parts, self._sent(self._parts))
-        return not self._parts
+        self.left = _unsent(self.left, self._sent(self.left))
+        return not self.left
 
     def close(self) -> None:
         """Nothing is sent any more. On any thread, also on two at once."""
-        self._parts = []
+        self.left = []
         with suppress(IndexError):
             while True:
                 self._holdings.pop().end()
