@@ -3,7 +3,6 @@
 import errno
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -24,6 +23,7 @@ from tests.fakes.recording import record
 from tests.fakes.releases import a_manifest
 from tests.fakes.spools import files, ill
 from tests.fakes.transport import FakeTransport
+from tests.fakes.waiting import until
 from tests.fakes.windows import a_window
 
 ORIGIN = Origin(Address("default", "press-1"), "b1", "cpu-vnni", datetime(2026, 11, 1, tzinfo=UTC))
@@ -60,13 +60,6 @@ class Bench:
         self.thread.join(5)
         assert not self.thread.is_alive()
         self.spool.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.fixture
