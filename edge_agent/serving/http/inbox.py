@@ -19,7 +19,8 @@ _PREFIX_MAX_BYTES = 4096
 
 class Inbox:
     """One request at a time, whose memory counts until `give_back`; what comes behind it is left in `rest` until then.
-    On the loop's thread, but `rest` and `give_back`: these are for whoever answers, and `held_bytes` for anybody.
+    On the loop's thread, but `rest`, `head_only` and `give_back`: these are for whoever answers, and `held_bytes` for
+    anybody.
 
     `habit` is told of what can be known again. Whatever reads raises `Refused` for what is not answered any other way,
     and `OSError` where the client is gone.
