@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
 
-from cloud_hub import health, problems
+from cloud_hub import endpoints, health, problems
 from cloud_hub.access import api as access_api
 from cloud_hub.access.audit import Audit, AuditService
 from cloud_hub.access.guard import OPEN_PATHS as GUARD_OPEN_PATHS
@@ -171,6 +171,7 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
     )
     app.include_router(blobs_api.downloads(blobs, capabilities, _now))
     app.include_router(console.router)
+    endpoints.tell(app)
     app.add_middleware(Audit, service=audit, open_paths=(*GUARD_OPEN_PATHS, *OPEN_PATHS))
     app.add_middleware(
         Guard,
