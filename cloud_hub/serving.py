@@ -10,6 +10,9 @@ from cloud_hub.app import Hub
 
 #: How long requests under way may take to end.
 _GRACE_SECONDS = 2
+#: How long a connection may lie idle. With uvicorn's 5 s, who asks every five seconds sends into one that is just being
+#: closed, and so does whoever a busy machine has held up; what changes something cannot be sent again.
+_IDLE_SECONDS = 75
 
 
 class _Server(uvicorn.Server):
@@ -37,6 +40,7 @@ def serve(hub: Hub, listening: socket.socket, ready: Callable[[], None]) -> None
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
         lifespan="off",
     )
     # uvicorn raises the signal again when it is done, and the default would end us before we have cleaned up.

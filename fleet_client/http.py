@@ -18,6 +18,16 @@ API = "/api/v1"
 # Not followed elsewhere: the API token is for this hub. Reads are tried again when a connection breaks, writes without
 # a key are not, since one that was lost on its way back may have been done.
 _RETRIES = urllib3.Retry(connect=0, read=1, redirect=0, status=0, other=0, backoff_factor=0.1)
+
+
+class _WhenBroken(urllib3.Retry):
+    """Whatever the method, and not after silence: what takes long would be at work twice."""
+
+    def _is_read_error(self, err: Exception) -> bool:
+        return isinstance(err, urllib3.exceptions.ProtocolError)
+
+
+_ASKED_AGAIN = _WhenBroken(connect=0, read=1, redirect=0, status=0, other=0, backoff_factor=0.1, allowed_methods=None)
 _DEAD = (urllib3.exceptions.HTTPError, OSError)
 
 
@@ -90,6 +100,12 @@ class Http:
         headers |= {} if seen is None else {"If-Match": f'"{_sendable("What was seen", str(seen))}"'}
         again: dict[str, Any] = {"retries": _RETRIES.new(allowed_methods=None)} if key else {}
         answer = self._send(method, path, body=msgspec.json.encode(body), headers=headers, **again)
+        return self._decode(kind, path, answer.data)
+
+    def ask(self, kind: type[T], path: str, body: Any) -> T:
+        """What is at `path` for `body`, a question too long for an address. Changes nothing; raises as `get` does."""
+        headers = {"Content-Type": "application/json"}
+        answer = self._send("POST", path, body=msgspec.json.encode(body), headers=headers, retries=_ASKED_AGAIN)
         return self._decode(kind, path, answer.data)
 
     def upload(self, path: str, body: Readable, size_bytes: int) -> None:

@@ -13,7 +13,7 @@ class Lake:
     def query(self, sql: str, limit: int | None = None) -> Rows:
         """What `sql` (one SELECT, in DuckDB's dialect) finds, `limit` rows at most."""
         body = {"sql": sql} if limit is None else {"sql": sql, "limit": limit}
-        return self._http.send(Rows, "POST", f"{API}/lake/query", body)
+        return self._http.ask(Rows, f"{API}/lake/query", body)
 
     def tables(self) -> tuple[LakeTable, ...]:
         """The tables that a query may name."""

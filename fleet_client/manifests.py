@@ -81,7 +81,7 @@ class Manifests:
     def diff(self, files: Iterable[File], *, again: bool = False) -> Differences:
         """What applying `files`, with the same `again`, would change. Changes nothing."""
         body = {"files": list(files), "again": again}
-        return self._http.send(Differences, "POST", f"{API}/manifests/diff", body)
+        return self._http.ask(Differences, f"{API}/manifests/diff", body)
 
     def apply(
         self, files: Iterable[File], *, again: bool = False, key: str | None = None, seen: str | None = None

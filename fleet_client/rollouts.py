@@ -78,7 +78,7 @@ class Rollouts:
         Starts nothing."""
         body = _wanted(model, version, policy, slot, salt)
         path = f"{API}/rollouts/preview?wave={wave}&limit={limit}"
-        return self._http.send(Preview, "POST", path, body)
+        return self._http.ask(Preview, path, body)
 
     def explain(self, rollout: str) -> Explanation:
         """Why it is not moving: every condition of its next step, what holds devices back, why some failed."""

@@ -60,6 +60,22 @@ def test_a_verb_whose_answer_is_lost_is_not_sent_again(hub: FakeHub, client: Cli
     assert len(hub.asked) == 1
 
 
+ASKED = {
+    "/api/v1/lake/query": lambda client: client.lake.query("SELECT 1"),
+    "/api/v1/rollouts/preview": lambda client: client.rollouts.preview("digits", 2),
+    "/api/v1/manifests/diff": lambda client: client.manifests.diff([]),
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
+def test_a_question_whose_answer_is_lost_is_asked_again(hub: FakeHub, client: Client, path: str) -> None:
+    hub.on(f"POST {path}", Answer(b"", 200, owed=10, breaks=True))
+    with pytest.raises(HubUnreachable):
+        ASKED[path](client)
+    assert len(hub.asked) == 2
+    assert hub.asked[0].body == hub.asked[1].body
+
+
 def test_a_problem_becomes_an_error_with_the_hubs_code_words_and_remedy(hub: FakeHub, client: Client) -> None:
     hub.on("POST /api/v1/rollouts", problem(422, "artifact-missing", "No artifact for cpu-avx2.", "Build one."))
     with pytest.raises(HubRefused) as refused:
@@ -112,7 +128,7 @@ def test_a_hub_that_hangs_is_given_up(hub: FakeHub) -> None:
     with pytest.raises(HubUnreachable, match="timed out"):
         Client(hub.url, timeout_seconds=0.2).lake.query("SELECT 1")
     let_go.set()
-    assert len(hub.asked) == 1, "a write is not sent twice"
+    assert len(hub.asked) == 1, "what takes long is not at work twice"
 
 
 @pytest.mark.parametrize("body", [b"<html>It works!</html>", b'{"status": 5}', b"\xff\xfe"])
