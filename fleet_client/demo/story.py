@@ -23,6 +23,9 @@ POLICY = {
     "gates": {"predictions": {"max_shift": 0.15}, "latency": None, "device_correlation": 0.01},
     "on_stop": "revert",
 }
+#: Each step takes some seconds. A machine that builds other things beside it, or one whose disk stalls, takes its
+#: time, and a demo that goes on late is better than one that gives up.
+PATIENCE_SECONDS = 240.0
 #: The scans come back from labelling digit by digit, so this few of them are all of 0 and 1.
 TOO_FEW_IMAGES = "20"
 
@@ -73,7 +76,7 @@ def tell(fleet: Fleet, stage: Stage, agents: int) -> Told:
 def _start_hub(fleet: Fleet, stage: Stage) -> None:
     fleet.start_hub()
     stage.note("waiting for it to answer")
-    fleet.wait("the hub answers", fleet.hub_answers, 40, lambda: "")
+    fleet.wait("the hub answers", fleet.hub_answers, PATIENCE_SECONDS, lambda: "")
     stage.say(f"REST API and console: {fleet.url}")
     stage.say(f"MQTT 5 broker for the devices: port {fleet.mqtt_port}, loopback only")
     stage.say(f"Database, blobs and lake: {fleet.folder / 'hub'}")
@@ -82,7 +85,7 @@ def _start_hub(fleet: Fleet, stage: Stage) -> None:
 def _join(fleet: Fleet, stage: Stage, gateways: Sequence[Gateway]) -> None:
     stage.note("each makes its key, and proves it")
     joining = [fleet.start_joining(gateway, seed) for seed, gateway in enumerate(gateways)]
-    fleet.finish(joining, "all devices have joined", 60)
+    fleet.finish(joining, "all devices have joined", PATIENCE_SECONDS)
     for gateway in gateways:
         labels = " ".join(f"{key}={value}" for key, value in gateway.labels.items())
         stage.say(f"{gateway.name:<14} {labels:<20} {gateway.target}")
@@ -94,7 +97,7 @@ def _register(fleet: Fleet, stage: Stage, build: Child, name: str, notes: str) -
             stage.note(line)
         return build.returncode == 0
 
-    fleet.wait(f"{build.name} has ended", ended, 90, lambda: build.tail(3))
+    fleet.wait(f"{build.name} has ended", ended, PATIENCE_SECONDS, lambda: build.tail(3))
     stage.note("uploading; the hub checks the artifacts once more before it signs")
     made = fleet.client.models.register(fleet.folder / "builds" / name, notes=notes)
     for artifact in made.artifacts:
@@ -108,7 +111,7 @@ def _register(fleet: Fleet, stage: Stage, build: Child, name: str, notes: str) -
 
 def _start_agents(fleet: Fleet, stage: Stage, gateways: Sequence[Gateway], replay: Child) -> None:
     stage.note("exporting the scans that they will replay")
-    fleet.finish([replay], "the scans to replay are there", 60)
+    fleet.finish([replay], "the scans to replay are there", PATIENCE_SECONDS)
     for gateway in gateways:
         fleet.start_agent(gateway)
 
@@ -117,7 +120,7 @@ def _start_agents(fleet: Fleet, stage: Stage, gateways: Sequence[Gateway], repla
         stage.note(f"{len(found)} of {len(gateways)} online")
         return found >= {gateway.name for gateway in gateways}
 
-    fleet.wait("all agents are online", online, 60, lambda: "")
+    fleet.wait("all agents are online", online, PATIENCE_SECONDS, lambda: "")
     stage.say(f"{len(gateways)} agents are online, each a process of its own, with real scans to classify.")
 
 
@@ -143,7 +146,7 @@ def _roll_out(fleet: Fleet, stage: Stage, version: Version, end: str) -> Rollout
     def holds() -> str:
         return f"It is {rollout.state} in wave {rollout.wave + 1}: {rollout.because}"
 
-    rollout = fleet.wait(f"the rollout of version {version.version} is {end}", ended, 90, holds)
+    rollout = fleet.wait(f"the rollout of version {version.version} is {end}", ended, PATIENCE_SECONDS, holds)
     if rollout.state != end:
         raise StoryWrong(
             f"The rollout of version {version.version} is {rollout.state}, and should be {end}: {rollout.because}"
@@ -162,5 +165,5 @@ def _back_on(fleet: Fleet, stage: Stage, gateways: Sequence[Gateway], version: i
         stage.note(f"{len(found & names)} of {len(names)} on version {version}")
         return found >= names
 
-    fleet.wait(f"all devices run version {version} again", back, 40, lambda: "")
+    fleet.wait(f"all devices run version {version} again", back, PATIENCE_SECONDS, lambda: "")
     stage.say(f"All {len(names)} devices run version {version}.", "green")
