@@ -36,7 +36,7 @@ def test_one_that_hangs_in_the_middle_of_a_run_is_named_and_waited_for_no_longer
     began = time.monotonic()
     with pytest.raises(ServerFailed, match="mute hangs: told 'small"), client(a_server(tmp_path, "pass")) as one:
         asks(one)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_one_that_hangs_before_its_first_answer_is_named_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

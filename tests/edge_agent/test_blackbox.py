@@ -39,7 +39,7 @@ def at_work(box: BlackBox, key: str, manifest: Manifest, *, loading: bool = Fals
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     return thread.ident or 0
 
 

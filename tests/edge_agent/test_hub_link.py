@@ -56,7 +56,7 @@ class Device:
         self._stop.set()
         self.link.wake()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(60)
         self.link.close(1.0)
 
     def told(self) -> list[str]:

@@ -78,7 +78,7 @@ def running(
         yield inference
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
         engine.close()
         tally.close()

@@ -104,8 +104,8 @@ def test_waits_for_a_model() -> None:
     assert not live.wait(0.0)
     threading.Timer(0.05, lambda: live.switch(a_model()[0])).start()
     began = time.monotonic()
-    assert live.wait(10.0)
-    assert time.monotonic() - began < 5.0
+    assert live.wait(60.0)
+    assert time.monotonic() - began < 30.0
 
 
 def test_no_lease_is_ever_of_a_closed_model() -> None:
@@ -237,7 +237,7 @@ def test_many_who_want_a_parked_model_open_it_once() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
     assert len(opened) == 1
     assert live.health() == Health(6, 0)
 
@@ -247,7 +247,7 @@ def test_a_switch_while_a_parked_model_is_opened_closes_it_when_its_lease_ends()
 
     def reopen() -> FakeSession:
         opening.set()
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         return again
 
     live = LiveModel()
@@ -263,10 +263,10 @@ def test_a_switch_while_a_parked_model_is_opened_closes_it_when_its_lease_ends()
         done.set()
 
     threading.Thread(target=ask, daemon=True).start()
-    assert opening.wait(5)
+    assert opening.wait(60)
     live.switch(a_model(2)[0])
     go_on.set()
-    assert done.wait(5)
+    assert done.wait(60)
     assert again.closed == 1
 
 
@@ -378,7 +378,7 @@ def test_at_rest_no_lease_is_under_way_and_none_begins() -> None:
         thread = threading.Thread(target=another)
         thread.start()
         assert not began.wait(0.05)
-    assert began.wait(5)
+    assert began.wait(60)
     thread.join()
     assert slot.again(lease)
     slot.end(lease)

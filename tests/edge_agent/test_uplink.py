@@ -57,7 +57,7 @@ class Bench:
     def end(self) -> None:
         self.stop.set()
         self.uplink.wake()
-        self.thread.join(5)
+        self.thread.join(60)
         assert not self.thread.is_alive()
         self.spool.close()
 

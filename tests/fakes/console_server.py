@@ -58,7 +58,7 @@ def serving(hub: FakeHub, token: str | None = None, port: int = 0) -> Iterator[S
     finally:
         hub.changes.close()
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "The console did not stop"
 
 

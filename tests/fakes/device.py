@@ -83,7 +83,7 @@ class Device:
         manifest = self.updater.slot(name).manifest
         return None if manifest is None else manifest.version
 
-    def until(self, what: Callable[[], Any], seconds: float = 20.0) -> None:
+    def until(self, what: Callable[[], Any], seconds: float = 90.0) -> None:
         """Waits for something to come true, and says what is instead when it does not."""
         deadline = time.monotonic() + seconds
         while not what():
@@ -134,5 +134,5 @@ def running(
     finally:
         stop.set()
         device.updater.wake()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

@@ -38,7 +38,7 @@ class HubProcess:
         with self.log.open("ab") as log:
             process = self._process = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.environment)
         # A note that is there already may be that of the hub before.
-        until(lambda: process.poll() is not None or (self._note.exists() and self.note["pid"] == process.pid), 60)
+        until(lambda: process.poll() is not None or (self._note.exists() and self.note["pid"] == process.pid), 240)
         assert process.poll() is None, self.log.read_text()
         return self
 
@@ -73,10 +73,10 @@ class HubProcess:
         """The JSON that answers `method` on `path`."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=240) as answer:
             return json.load(answer)
 
-    def end(self, how: signal.Signals = signal.SIGTERM, within_seconds: float = 10.0) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM, within_seconds: float = 60.0) -> int:
         """Its exit code."""
         assert self._process is not None
         if self._process.poll() is None:

@@ -3,29 +3,20 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
 
 
-class NoGroups(Exception):
-    """This kernel has none for memory, or not for who asks."""
-
-
 @contextmanager
 def memory_group(most_bytes: int) -> Iterator[Path]:
     """Its folder: a process that is written to `cgroup.procs` is in it. All must have ended at the end. Raises
-    `NoGroups`."""
+    OSError where this kernel has no groups for memory, or not for who asks."""
     group, bound = _place()
+    group.mkdir()
     try:
-        group.mkdir()
         (group / bound).write_text(str(most_bytes))
-    except OSError as error:
-        with suppress(OSError):
-            group.rmdir()
-        raise NoGroups(str(error)) from error
-    try:
         yield group
     finally:
         # Who has just ended is in it for a moment.

@@ -74,4 +74,4 @@ def answering(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[R
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(60)

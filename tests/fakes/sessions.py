@@ -89,7 +89,7 @@ class Gate:
 
     def __call__(self) -> None:
         self.inside += 1
-        assert self._open.wait(10), "the gate was never opened"
+        assert self._open.wait(60), "the gate was never opened"
 
     def open(self) -> None:
         self._open.set()
@@ -120,7 +120,7 @@ class Answers:
         self.given.append(result)
 
     def wait(self, count: int = 1) -> list[Answered | VedetteError]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while len(self.given) < count:
             assert time.monotonic() < deadline, f"{len(self.given)} of {count} answers came"
             time.sleep(0.002)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
     """Returns when `condition` holds; fails when it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -133,7 +133,7 @@ class Served:
 
     def wire(self) -> Wire:
         connected = socket.socket(socket.AF_UNIX)
-        connected.settimeout(10)
+        connected.settimeout(60)
         connected.connect(str(self.path))
         self._wires.append(Wire(connected))
         return self._wires[-1]
@@ -141,7 +141,7 @@ class Served:
     def end(self) -> None:
         self.stop.set()
         self.server.wake()
-        self.thread.join(10)
+        self.thread.join(60)
         for wire in self._wires:
             wire.close()
         assert not self.thread.is_alive()

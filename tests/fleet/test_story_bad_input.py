@@ -20,9 +20,19 @@ from fleet_contract.signing import PrivateKey
 from fleet_contract.telemetry import Batch, Window, encode_batch
 from fleet_contract.topics import Address, Channel, topic
 from tests.built import Digits
-from tests.fleet.world import Agent, AgentFactory, Hub, ended, eventually, publish, rolled_out, vedette
+from tests.fleet.world import (
+    PATIENCE_SECONDS,
+    Agent,
+    AgentFactory,
+    Hub,
+    ended,
+    eventually,
+    publish,
+    rolled_out,
+    vedette,
+)
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 STRANGER = PrivateKey(b"s" * 32)
 GATELESS = {"waves": [{"percent": 100}], "soak_seconds": 0, "minimum_records": 0}
 
@@ -159,7 +169,11 @@ def test_a_second_hub_on_one_data_folder_and_one_on_a_taken_port_are_told_so(hub
     def start(data: Path, port: int, mqtt_port: int) -> subprocess.CompletedProcess[str]:
         ports = ("--port", str(port), "--mqtt-port", str(mqtt_port))
         return subprocess.run(
-            command("cloud_hub", "--data", str(data), *ports), capture_output=True, text=True, check=False, timeout=60
+            command("cloud_hub", "--data", str(data), *ports),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
         )
 
     for done, words in (
@@ -178,16 +192,16 @@ def test_a_token_joins_one_device_and_no_other(hub: Hub, agent: AgentFactory, tm
     token = hub.client.devices.token("press-08").token
     other = tmp_path / "other.toml"
     other.write_text('state_dir = "other"\n')
-    join("press-08", token, other, tmp_path / "join.log").finish(60)
+    join("press-08", token, other, tmp_path / "join.log").finish(PATIENCE_SECONDS)
     # The same device may ask again: its first answer may have been lost.
-    join("press-08", token, other, tmp_path / "again.log").finish(60)
+    join("press-08", token, other, tmp_path / "again.log").finish(PATIENCE_SECONDS)
     thief = tmp_path / "thief.toml"
     thief.write_text('state_dir = "thief"\n')
     with pytest.raises(ChildFailed) as refused:
-        join("a thief", token, thief, tmp_path / "thief.log").finish(60)
+        join("a thief", token, thief, tmp_path / "thief.log").finish(PATIENCE_SECONDS)
     assert "token-used" in refused.value.tail
     with pytest.raises(ChildFailed) as cut:
-        join("half a token", token[:-9], thief, tmp_path / "cut.log").finish(60)
+        join("half a token", token[:-9], thief, tmp_path / "cut.log").finish(PATIENCE_SECONDS)
     assert "token-wrong" in cut.value.tail
     assert {device.id for device in hub.client.devices.all()} == {"press-07", "press-08"}
     assert one.online()
@@ -201,7 +215,7 @@ def test_an_agent_that_has_not_joined_says_how_to(hubs: Callable[..., Hub], tmp_
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.returncode == 1
     assert "vedette devices token" in done.stderr

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.built import Digits
-from tests.fleet.world import AgentFactory, Hub, vedette
+from tests.fleet.world import AgentFactory, Hub, eventually, vedette
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def test_an_operator_rolls_a_version_out_holds_one_and_takes_one_back(
@@ -63,6 +63,8 @@ def test_an_operator_rolls_a_version_out_holds_one_and_takes_one_back(
     assert "[aborted]" in decisions
 
     assert "windows\tdevice" in ask("lake", "tables")
+    asked = "SELECT DISTINCT version FROM windows"
+    eventually(lambda: (1,) in hub.client.lake.query(asked).rows, "what version 1 did is in the lake")
     rows = json.loads(
         ask("lake", "query", "SELECT version, sum(count) AS n FROM windows GROUP BY 1 ORDER BY 1", "-o", "json")
     )

@@ -15,7 +15,7 @@ from fleet_client.views import Device
 from tests.built import Digits
 from tests.fleet.world import AgentFactory, Hub, eventually, rolled_out
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 COUNTS = "SELECT count(*), count(DISTINCT (device, boot, sequence)), max(sequence) FROM windows"
 
 
@@ -60,8 +60,8 @@ def test_an_agent_with_no_room_for_a_new_version_says_so_and_takes_it_once_there
         assert model.running.version == 1, "what ran goes on"
         assert model.phase != "rejected", "a full disk is no fault of the version"
         assert hub.client.rollouts.get(made.id).state == "running"
-    device = one.runs("digits", 2, 120)
-    assert device.troubles == ()
+    one.runs("digits", 2)
+    eventually(lambda: one.seen().troubles == (), "nothing is wrong any more")
 
 
 def test_a_hub_with_no_room_says_so_acks_nothing_and_loses_nothing(
@@ -77,17 +77,11 @@ def test_a_hub_with_no_room_says_so_acks_nothing_and_loses_nothing(
         )
         assert health.troubles
         before = hub.client.lake.query(COUNTS).rows[0][0]
-        eventually(lambda: _waiting(one.state) > 3_000, "what is not acked waits on the device", 40)
+        eventually(lambda: one.spooled_bytes() > 3_000, "what is not acked waits on the device")
     after = eventually(
         lambda: row if (row := hub.client.lake.query(COUNTS).rows[0])[0] > before + 3 else None, "it catches up", 90
     )
     windows, names, last = after
     assert windows == names == last, "each once, none missing"
-    eventually(lambda: hub.client.health().status == "ok", "the hub is well again", 60)
+    eventually(lambda: hub.client.health().status == "ok", "the hub is well again")
     assert one.online().spool.dropped == 0  # type: ignore[union-attr]
-
-
-def _waiting(state: object) -> int:
-    from pathlib import Path
-
-    return sum(file.stat().st_size for file in (Path(str(state)) / "spool").rglob("*") if file.is_file())

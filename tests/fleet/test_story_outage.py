@@ -8,7 +8,7 @@ import pytest
 from tests.built import Digits
 from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub, ended, eventually, rolled_out
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 ALL = """
 SELECT boot, count(*), count(DISTINCT sequence), min(sequence), max(sequence), sum(count),
        epoch_ms(min(started_at)), epoch_ms(max(ended_at))
@@ -39,8 +39,8 @@ def arrived(hub: Hub, agent: Agent, boot: int, last: int) -> list[Boot]:
         boots = boots_of(hub, agent)
         return boots if len(boots) > boot and boots[boot].last >= last else None
 
-    eventually(there, f"window {last} of {agent.name} is in the lake", 60)
-    eventually(lambda: (spool := agent.seen().spool) and spool.records <= 3, f"{agent.name} has sent what waited", 60)
+    eventually(there, f"window {last} of {agent.name} is in the lake")
+    eventually(lambda: (spool := agent.seen().spool) and spool.records <= 3, f"{agent.name} has sent what waited")
     return boots_of(hub, agent)
 
 
@@ -55,8 +55,8 @@ def test_an_agent_infers_through_an_outage_and_catches_up_with_nothing_lost(
 
     getattr(hub, how)()
     gone = time.monotonic()
-    grown = _spooled(one) + 300
-    eventually(lambda: _spooled(one) > grown and time.monotonic() > gone + 5, "its spool grows", 30)
+    grown = one.spooled_bytes() + 300
+    eventually(lambda: one.spooled_bytes() > grown and time.monotonic() > gone + 5, "its spool grows")
     assert one.child.returncode is None
     away_seconds = int(time.monotonic() - gone)
     hub.start()
@@ -78,21 +78,24 @@ def test_an_agent_that_is_killed_comes_back_with_its_model_and_its_windows(
     hub.client.models.register(digits.good)
     rolled_out(hub, 1, one)
     hub.stop()
-    grown = _spooled(one) + 300
-    eventually(lambda: _spooled(one) > grown, "its spool grows", 30)
+    grown = one.spooled_bytes() + 300
+    eventually(lambda: one.spooled_bytes() > grown, "its spool grows")
     one.kill()
     one.start()
     # The hub is away: what it runs is what it has on its disk.
-    grown = _spooled(one) + 300
-    eventually(lambda: _spooled(one) > grown, "it infers again, with no hub", 30)
+    grown = one.spooled_bytes() + 300
+    eventually(lambda: one.spooled_bytes() > grown, "it infers again, with no hub")
     hub.start()
     first, second = arrived(hub, one, 1, 3)
     for boot in (first, second):
         assert boot.windows == boot.sequences
         assert (boot.first, boot.last) == (1, boot.windows)
-    told = eventually(lambda: _told(hub, one, second.boot), "what changed since it came back is in the lake", 60)
+    # Events have a lane of their own: the first may be there before the others.
+    told = eventually(
+        lambda: events if ("phase", "settled") in (events := _told(hub, one, second.boot)) else None,
+        "what changed since it came back is in the lake",
+    )
     assert told[0] == ("started", None)
-    assert ("phase", "settled") in told
     before = _told(hub, one, first.boot)
     assert before[0] == ("started", None)
     assert ("phase", "trial") in before
@@ -123,8 +126,3 @@ def test_a_hub_that_is_started_again_goes_on_with_its_rollouts(hub: Hub, agent: 
         generations.append(device.generation_wanted)
     assert generations == [1, 1], "a restart alone orders nothing new"
     assert [decision.wave for decision in reversed(hub.client.rollouts.decisions(made.id).items)][-1] == 1
-
-
-def _spooled(agent: Agent) -> int:
-    """Bytes in the agent's spool on disk."""
-    return sum(file.stat().st_size for file in (agent.state / "spool").rglob("*") if file.is_file())

@@ -19,7 +19,7 @@ from tests.fakes.tiny_models import SAMPLES, Build, an_echo, images, scores_of
 from tests.fakes.tiny_tflite import a_linear_tflite, a_tflite_build
 from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 AT_ONCE = {"waves": [{"percent": 100}], "soak_seconds": 0, "minimum_records": 0, "gates": NO_GATES, "rate": None}
 
 
@@ -53,7 +53,7 @@ def handed_in(folder: Path, build: Build) -> Path:
 
 
 def asked(agent: Agent, model: str, tensor: dict[str, Any]) -> Any:
-    connection = HTTPConnection("localhost", timeout=10)
+    connection = HTTPConnection("localhost", timeout=240)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(agent.state / "vedette.sock"))
     connection.request("POST", f"/v2/models/{model}/infer", json.dumps({"inputs": [tensor]}))

@@ -13,7 +13,7 @@ from fleet_client.views import DeviceModel
 from tests.built import Digits
 from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub, eventually, rolled_out
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(1200)
 
 
 def moved(one: Agent, zone: str) -> None:
@@ -33,7 +33,7 @@ def waits(one: Agent) -> DeviceModel:
         model = one.seen().model("digits")
         return model if model is not None and model.because.code == "window-closed" else None
 
-    return eventually(waiting, f"{one.name} waits for its window; it is {one.seen().model('digits')}", 60)
+    return eventually(waiting, lambda: f"{one.name} waits for its window; it is {one.seen().model('digits')}")
 
 
 def test_a_device_is_ready_before_its_window_and_switches_inside_it_and_back_at_any_time(
@@ -55,6 +55,8 @@ def test_a_device_is_ready_before_its_window_and_switches_inside_it_and_back_at_
     assert said.phase == "preflight"
     assert f"at {opens} local time (UTC)" in said.because.sentence
     one.stop()
+    # Else what the hub knows of it may still be what it said before.
+    eventually(lambda: one.seen().presence == "closing", "its farewell has arrived")
     one.start()
     one.online()
     said = waits(one)
@@ -82,7 +84,7 @@ def test_windows_tell_memory_and_how_many_answers_were_right(hub: Hub, agent: Ag
         ((records, labelled, correct, memory_bytes),) = hub.client.lake.query(asked).rows
         return (records, labelled, correct, memory_bytes) if records else None
 
-    records, labelled, correct, memory_bytes = eventually(told, "its windows are in the lake", 60)
+    records, labelled, correct, memory_bytes = eventually(told, "its windows are in the lake")
     assert labelled == records, "a replay of the catalogue's scans knows the digits"
     assert correct >= 0.9 * labelled
     assert 20e6 < memory_bytes < 1e9

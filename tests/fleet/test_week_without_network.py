@@ -28,7 +28,7 @@ from fleet_contract.report import SpoolReport
 from fleet_contract.telemetry import Ack, Event, Lane, Window, batch_of, encode_batch, fingerprint
 from fleet_contract.topics import Address, Channel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ADDRESS = Address("default", "press-1")
 START_MS = 1_795_377_600_000
 WEEK = 7 * 8640

@@ -18,10 +18,13 @@ from fleet_client.views import Device, Rollout
 
 T = TypeVar("T")
 NO_GATES = {"errors": None, "predictions": None}
+#: What is waited for comes in seconds. A machine that does other things beside it, or whose disk stalls, may take
+#: minutes, and that is no fault of what is tested.
+PATIENCE_SECONDS = 240.0
 
 
 def eventually(
-    probe: Callable[[], T | None], what: str | Callable[[], str], seconds: float = 30.0, pause: float = 0.1
+    probe: Callable[[], T | None], what: str | Callable[[], str], seconds: float = PATIENCE_SECONDS, pause: float = 0.1
 ) -> T:
     """The first thing that `probe` gives that is true. Fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
@@ -33,6 +36,11 @@ def eventually(
         time.sleep(pause)
 
 
+def patient_client(url: str) -> Client:
+    """A client that waits for an answer for as long as a test waits for anything."""
+    return Client(url, timeout_seconds=PATIENCE_SECONDS)
+
+
 class Hub:
     """A hub process with its broker, on ports that stay the same when it is started again."""
 
@@ -40,7 +48,7 @@ class Hub:
         self.folder, self.data = folder, data or folder / "data"
         self.port, self.mqtt_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = Client(self.url)
+        self.client = patient_client(self.url)
         self._options = options
         self.start()
 
@@ -54,7 +62,7 @@ class Hub:
                 return bool(self.client.health())
             return False
 
-        eventually(answers, "the hub answers", 60)
+        eventually(answers, "the hub answers")
 
     def stop(self) -> None:
         self.child.stop()
@@ -75,7 +83,7 @@ class Agent:
         self.name, self.gateway, self.hub = gateway.name, gateway, hub
         self._log = gateway.folder / "agent.log"
         token = hub.client.devices.token(gateway.name, labels=gateway.labels, target=gateway.target).token
-        join(gateway.name, token, gateway.config, gateway.folder / "join.log").finish(60)
+        join(gateway.name, token, gateway.config, gateway.folder / "join.log").finish(PATIENCE_SECONDS)
         self.start()
 
     def start(self) -> None:
@@ -96,6 +104,15 @@ class Agent:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    def spooled_bytes(self) -> int:
+        """How much of its telemetry waits on its disk."""
+        total = 0
+        for file in (self.state / "spool").rglob("*"):
+            # What is acked is deleted while we look.
+            with suppress(FileNotFoundError):
+                total += file.stat().st_size if file.is_file() else 0
+        return total
+
     def seen(self) -> Device:
         """The device as the hub shows it."""
         return self.hub.client.devices.get(self.name)
@@ -110,7 +127,7 @@ class Agent:
 
         return eventually(heard, f"{self.name} is online")
 
-    def runs(self, model: str, version: int, seconds: float = 60.0) -> Device:
+    def runs(self, model: str, version: int, seconds: float = PATIENCE_SECONDS) -> Device:
         """Waits until it says that it has settled on `version`."""
 
         def settled() -> Device | None:
@@ -134,7 +151,7 @@ def publish(hub: Hub, topic: str, payload: bytes) -> None:
     client.connect("127.0.0.1", hub.mqtt_port)
     client.loop_start()
     try:
-        client.publish(topic, payload, qos=1).wait_for_publish(10)
+        client.publish(topic, payload, qos=1).wait_for_publish(PATIENCE_SECONDS)
     finally:
         client.disconnect()
         client.loop_stop()
@@ -147,7 +164,7 @@ def vedette(hub: Hub, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -167,14 +184,14 @@ def rolled_out(hub: Hub, version: int, *agents: Agent, **policy: object) -> Roll
     return made
 
 
-def ended(hub: Hub, rollout: str, seconds: float = 60.0) -> Rollout:
+def ended(hub: Hub, rollout: str) -> Rollout:
     """Waits until nothing more will happen to it."""
 
     def over() -> Rollout | None:
         found = hub.client.rollouts.get(rollout)
         return found if found.ended else None
 
-    return eventually(over, f"rollout {rollout} has ended", seconds)
+    return eventually(over, f"rollout {rollout} has ended")
 
 
 def make_agent(

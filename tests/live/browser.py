@@ -11,7 +11,8 @@ from typing import Any
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 #: A machine that builds other things beside it takes its time; a page that is right at once waits for nothing.
-expect.set_options(timeout=30_000)
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 AXE = Path("cloud_hub/console/node_modules/axe-core/axe.min.js")
 _RUN_AXE = """
 axe.run(document, {resultTypes: ["violations"]}).then((result) => result.violations.flatMap((one) =>
@@ -27,7 +28,7 @@ def chromium() -> Iterator[Browser]:
     # Chromium refuses to sandbox itself as root, which is what a build machine runs tests as.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=sandbox)
+        browser = playwright.chromium.launch(executable_path=program, args=sandbox, timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -48,7 +49,7 @@ class Watched:
 
     def live(self) -> Page:
         """Waits until the page's stream is open."""
-        self.page.wait_for_selector('[data-connection="live"]', state="attached", timeout=15_000)
+        self.page.wait_for_selector('[data-connection="live"]', state="attached")
         return self.page
 
     def failures(self) -> list[Any]:
@@ -78,6 +79,8 @@ def watched(
         color_scheme=theme,
         java_script_enabled=scripts,  # type: ignore[arg-type]
     )
+    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_navigation_timeout(PATIENCE_MS)
     page = context.new_page()
     seen = Watched(page)
     page.on("console", lambda said: seen.complaints.append(f"{said.type}: {said.text}"))

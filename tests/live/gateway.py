@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import time
 import venv
+from contextlib import suppress
 from pathlib import Path
 
 from tests.fakes.waiting import until
@@ -44,7 +45,7 @@ class Gateway:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._leader = 0
-        until(self._booted, 60)
+        until(self._booted, 240)
 
     def _build(self) -> None:
         for name in ("etc/systemd/system", "usr", "var/lib", "run", "tmp", "proc", "sys", "dev", "root", "home", "opt"):
@@ -82,8 +83,10 @@ class Gateway:
         assert self._process.poll() is None, self._log.read_text(errors="replace")
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for child in children:
-            if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                self._leader = int(child)
+            # Some live for a moment only.
+            with suppress(OSError):
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    self._leader = int(child)
         return bool(self._leader) and self.run("systemctl", "is-active", "ready.target", check=False) == "active"
 
     def write(self, path: str, text: str) -> None:
@@ -109,7 +112,7 @@ class Gateway:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}"

@@ -28,9 +28,13 @@ def relay(host: str, target_port: Callable[[], int]) -> Iterator[int]:
             _pump(client, server)
             back.join()
 
+    closing = threading.Event()
+
     def accept() -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while not closing.is_set():
+            # One that was reset while it waited is an error of its own, and not of those that come after it: if nobody
+            # took those, they would be connected and never answered.
+            with contextlib.suppress(OSError):
                 client, _ = listener.accept()
                 threading.Thread(target=serve, args=(client,), daemon=True).start()
 
@@ -38,6 +42,7 @@ def relay(host: str, target_port: Callable[[], int]) -> Iterator[int]:
     try:
         yield listener.getsockname()[1]
     finally:
+        closing.set()
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()

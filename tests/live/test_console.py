@@ -15,7 +15,7 @@ from tests.fakes.paper_fleet import busy_hub, empty_hub
 from tests.fakes.waiting import until
 from tests.live.browser import watched
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 PAGES = {
     "fleet": "/",
@@ -135,7 +135,7 @@ def test_a_hub_that_comes_back_is_found_again_with_what_happened_meanwhile(brows
         expect(page.locator("[data-connection]")).to_have_text("Reconnecting")
         hub.devices.change("lyon-line1-00", presence="lost")
         with serving(busy_again(hub), port=port):
-            expect(page.locator("h1 + span")).to_have_text("lost", timeout=20_000)
+            expect(page.locator("h1 + span")).to_have_text("lost")
             expect(page.locator("[data-connection]")).to_have_text("Live")
             # Before this hub stops, too.
             page.goto("about:blank")
@@ -383,7 +383,7 @@ def test_signing_in_and_a_session_that_ends_meanwhile(browser: Browser) -> None:
         seen.live()
         page.context.clear_cookies()
         served.hub.changes.bump("devices")
-        expect(page.get_by_label("API token")).to_be_visible(timeout=8000)
+        expect(page.get_by_label("API token")).to_be_visible()
         assert "401" in " ".join(seen.complaints)
         seen.complaints.clear()
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.fakes.console_server import Served
 from tests.live.browser import Watched, watched
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 #: Each request waits for `go`; `by` is the element that asked, `text` all that was asked, `over` when the page is
 #: through with it.

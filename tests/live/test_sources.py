@@ -13,7 +13,7 @@ from tests.fakes.releases import a_manifest
 from tests.fakes.waiting import until
 from tests.live.test_mosquitto import Mosquitto
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

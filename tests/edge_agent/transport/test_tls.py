@@ -114,7 +114,7 @@ def tls_in_front_of(
         listener.shutdown(socket.SHUT_RDWR)
         acceptor.join()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_a_device_is_let_in_by_its_own_certificate(tmp_path, authority):
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        heard.connections.get(timeout=20)
+        heard.connections.get(timeout=90)
         assert transport.send(Channel.REPORT, b"hello")
         transport.close(b"bye", 5)
     # On a busy machine the first try may be given up; whoever comes, comes by this name.
@@ -151,12 +151,12 @@ def test_a_broker_that_hangs_up_right_after_tls_is_said_to_be_lost_and_tried_unt
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        ends = [heard.ends.get(timeout=20) for _ in range(3)]
+        ends = [heard.ends.get(timeout=90) for _ in range(3)]
         assert {one.code for one in ends} == {"broker-lost"}
         for one in ends:
             assert f"The connection to the broker 127.0.0.1:{front} ended before it was taken" in one.sentence
             assert "may not take this device's certificate" in one.sentence
-        heard.connections.get(timeout=20)
+        heard.connections.get(timeout=90)
         assert transport.send(Channel.REPORT, b"hello")
         transport.close(b"bye", 5)
     assert set(names) == {"press-1"}
@@ -172,11 +172,11 @@ def test_to_stop_waits_for_no_broker_that_hangs_up(tmp_path, authority, how):
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        heard.ends.get(timeout=20)
+        heard.ends.get(timeout=90)
         assert not transport.send(Channel.REPORT, b"hello"), "nobody was there to take it"
         began = time.monotonic()
-        transport.close(b"bye", 5)
-        assert time.monotonic() - began < 2
+        transport.close(b"bye", 60)
+        assert time.monotonic() - began < 30
     assert heard.connections.empty()
 
 
@@ -192,7 +192,7 @@ def test_nobody_speaks_with_a_stranger(tmp_path, authority, stranger):
         )
         transport.start(heard, lambda: b"lost")
         codes = {"device": ("broker-unreachable", "broker-lost"), "broker": ("broker-untrusted",)}
-        assert heard.ends.get(timeout=20).code in codes[stranger]
+        assert heard.ends.get(timeout=90).code in codes[stranger]
         assert heard.connections.empty()
         transport.close(b"bye", 5)
     assert names == []
@@ -209,7 +209,7 @@ def test_a_clock_that_is_decades_off_is_named_where_it_makes_a_certificate_inval
             Address("default", "press-1"), Broker("127.0.0.1", front, tls=True), lambda: tls.context(who, state)
         )
         transport.start(heard, lambda: b"lost")
-        because = heard.ends.get(timeout=20)
+        because = heard.ends.get(timeout=90)
         transport.close(b"bye", 5)
     assert because.code == "broker-untrusted"
     assert "clock" in because.sentence

@@ -72,7 +72,7 @@ class Process:
     def ends(self) -> int:
         assert self.popen.stdout is not None
         self.said += [tuple(json.loads(line)) for line in self.popen.stdout]
-        return self.popen.wait(20)
+        return self.popen.wait(120)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def process(
                 # To be killed while it answers, as it may be at any moment, would count against the release.
                 assert popen.stdin is not None
                 popen.stdin.close()
-                popen.wait(20)
+                popen.wait(120)
         finally:
             popen.kill()
 

@@ -24,7 +24,7 @@ from tests.fakes.tiny_models import Build, a_build, a_linear_model, images, scor
 MODEL = "digits"
 ARTIFACT_BYTES = 150_000
 #: How long a device may take to come up, and to get there: far more than it needs, on a busy machine too.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 
 @functools.cache

@@ -30,7 +30,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
 
 
 def pids(fleet: Fleet, count: int) -> list[int]:
-    log, deadline = fleet.logs / "hub.log", time.monotonic() + 20
+    log, deadline = fleet.logs / "hub.log", time.monotonic() + 50
     while len(found := log.read_text().split()) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -41,7 +41,7 @@ def test_what_somebody_kills_is_started_again_and_said(fleet: Fleet) -> None:
     assert fleet.revive() == []
     (first,) = pids(fleet, 1)
     os.kill(first, signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 50
     while not (told := fleet.revive()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

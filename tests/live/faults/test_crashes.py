@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes.faults.programs import said, violations
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(1800)]
 
 
 def test_after_any_power_cut_a_device_runs_what_it_has_proven_and_gets_on(tmp_path: Path) -> None:

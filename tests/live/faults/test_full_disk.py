@@ -13,7 +13,7 @@ from tests.fakes.faults.mounts import mounted
 from tests.fakes.faults.watched import Claims, Watched, release
 from tests.fakes.waiting import until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 DISK_BYTES = 8 * 1024 * 1024
 PAGE_BYTES = 4096

@@ -43,7 +43,7 @@ def test_who_comes_early_is_answered_when_the_door_opens(tmp_path: Path) -> None
         assert all(one.is_alive() for one in early)
         server.server.let_in()
         for one in early:
-            one.join(5)
+            one.join(60)
             assert not one.is_alive()
         assert server.wire().get("/v2/health/live").status == 200
 
@@ -82,6 +82,6 @@ def test_a_server_that_never_opened_its_door_stops(tmp_path: Path) -> None:
         wire.send(LIVE)
         server.stop.set()
         server.server.wake()
-        server.thread.join(10)
+        server.thread.join(60)
         assert wire.ended
         assert not server.path.exists()

@@ -245,7 +245,7 @@ class Slow:
 
     def _made(self, size):
         self.begun.release()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         return Sealed(size)
 
 

@@ -53,7 +53,7 @@ def next_turn(engine, may_run=True):
     until(lambda: engine.turns)
     worker = threading.Thread(target=engine.turns.pop(0), args=(may_run,))
     worker.start()
-    worker.join(10)
+    worker.join(60)
     assert not worker.is_alive()
 
 
@@ -97,7 +97,7 @@ def test_one_whose_turn_is_over_before_it_was_noted_is_not_read_twice(server, en
         def append(self, begin):
             worker = threading.Thread(target=begin, args=(True,))
             worker.start()
-            worker.join(10)
+            worker.join(60)
 
     engine.turns, engine.later = AtOnce(), True
     for value in (4, 5):

@@ -55,7 +55,7 @@ def server(engine, budget, tmp_path_factory):
         grpc.channel_ready_future(channel).result(10)
         yield SimpleNamespace(channel=channel, port=port, folder=folder)
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -211,7 +211,7 @@ def test_a_client_that_gives_up_calls_its_request_off(server, engine):
     call = method.future(message.SerializeToString())
     until(lambda: engine.held)
     call.cancel()
-    assert engine.tickets[0].cancelled.wait(5)
+    assert engine.tickets[0].cancelled.wait(60)
     engine.holds = False
 
 
@@ -256,5 +256,5 @@ def test_a_port_that_is_taken_is_told(engine, server):
     until(lambda: second.trouble)
     assert str(server.port) in second.trouble.sentence
     stop.set()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
