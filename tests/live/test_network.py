@@ -202,8 +202,7 @@ def test_what_goes_over_the_wire_is_hardly_more_than_the_artifact(wire: Network,
 
 def come_at(folder: Path, blob: Blob) -> float:
     """When the last of it was written, as Unix time."""
-    (file,) = folder.glob(f"{blob.digest.removeprefix('sha256:')}*")
-    return file.stat().st_mtime
+    return max(file.stat().st_mtime for file in folder.glob(f"{blob.digest.removeprefix('sha256:')}*"))
 
 
 def fetch_of(model: str, data: bytes, blob: Blob) -> Fetch:

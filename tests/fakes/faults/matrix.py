@@ -24,7 +24,7 @@ from tests.fakes.blob_server import serving
 from tests.fakes.device import TRUST, a_desired, an_assignment
 from tests.fakes.faults.laws import examine, offline
 from tests.fakes.faults.tracer import KILL, Fault, Point, Traced, die_with_parent, trace
-from tests.fakes.faults.watched import PATIENCE_SECONDS, Claims, Watched, release
+from tests.fakes.faults.watched import Claims, Watched, release
 
 _CLAIMS = struct.Struct("iii")
 #: Points that only some runs have (a lock that was free, a wait that was short) are tried so often.
@@ -32,6 +32,8 @@ _TRIES = 10
 #: Nobody listens at it.
 _NOWHERE = "http://127.0.0.1:9"
 _REJECTED = 3
+#: As the service manager's watchdog, to which one that is only slow looks like one that is stuck, too.
+_HUNG_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _watchdog() -> Iterator[None]:
             os.kill(int(child), signal.SIGALRM)
 
     before = signal.signal(signal.SIGALRM, bark)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS, 0.5)
+    signal.setitimer(signal.ITIMER_REAL, _HUNG_SECONDS, 0.5)
     try:
         yield
     finally:
