@@ -176,7 +176,10 @@ class Connection:
                 data = room[: self._socket.recv_into(room)]
         except BlockingIOError:
             return
-        if not data:
+        if not data and b"\r\n\r\n" in rest and not self._custody.closing:
+            # It sends no more, and still waits for what it has asked: that is next.
+            self._resume()
+        elif not data:
             self.close()
         elif self._custody.closing:
             # What is refused is read to its end, or the client would lose the answer that says why.

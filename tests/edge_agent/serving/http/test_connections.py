@@ -114,6 +114,17 @@ def test_who_has_sent_all_may_close_that_side(server, engine):
     assert wire.ended
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["answered at once", "answered later"])
+def test_who_has_sent_all_gets_each_answer(server, engine, later):
+    engine.later = later
+    for _ in range(20):
+        wire = server.wire()
+        wire.send(INFER * 3 + LIVE[:-2])
+        wire.socket.shutdown(socket.SHUT_WR)
+        assert [wire.reply().status for _ in range(3)] == [200] * 3
+        assert wire.ended
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
