@@ -1,23 +1,15 @@
 """An update within what the device's owner allows, and at the pace that its hub asks for."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from edge_agent.store.quota import Quota
 from fleet_contract.report import Phase
-from tests.fakes.blob_server import BlobServer, serving
+from tests.fakes.blob_server import BlobServer
 from tests.fakes.device import Device, a_desired, an_assignment, running
 from tests.fakes.tiny_models import Build, a_build
-
-
-@pytest.fixture
-def server() -> Iterator[BlobServer]:
-    with serving() as server:
-        yield server
 
 
 def size(*builds: Build) -> int:

@@ -18,19 +18,13 @@ from edge_agent.core.limits import Limits
 from edge_agent.core.steps import Trial
 from edge_agent.runtimes import open_session
 from fleet_contract.report import Phase
-from tests.fakes.blob_server import BlobServer, serving
+from tests.fakes.blob_server import BlobServer
 from tests.fakes.device import Device, a_desired, an_assignment, running
 from tests.fakes.full_disk import FullDisk
 from tests.fakes.tiny_models import Build, a_build, a_golden_set, scores_of
 
 GIGABYTE = 1_000_000_000
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
 
 
 class Large:

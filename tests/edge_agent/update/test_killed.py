@@ -10,20 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from tests.fakes.blob_server import BlobServer, serving
+from tests.fakes.blob_server import BlobServer
 from tests.fakes.device import a_desired, an_assignment
 from tests.fakes.tiny_models import Build, a_build
 from tests.fakes.waiting import until
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
 
 
 class Process:

@@ -18,15 +18,9 @@ from edge_agent.store.orders import OrderStore
 from fleet_contract.manifest import sign_manifest
 from fleet_contract.report import Phase
 from fleet_contract.signing import PrivateKey, Signature
-from tests.fakes.blob_server import BlobServer, serving
+from tests.fakes.blob_server import BlobServer
 from tests.fakes.device import TRUST, a_desired, an_assignment, running
 from tests.fakes.tiny_models import a_build, images, scores_of
-
-
-@pytest.fixture
-def server():
-    with serving() as server:
-        yield server
 
 
 def test_a_first_order_is_fetched_proved_switched_to_and_settles(tmp_path: Path, server: BlobServer) -> None:

@@ -1,27 +1,18 @@
 """A device that must not switch by day: it has everything ready, and switches when the night comes."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from edge_agent.core.maintenance import Wall
 from fleet_contract.report import ModelReport, Phase
 from fleet_contract.window import MaintenanceWindow
-from tests.fakes.blob_server import BlobServer, serving
+from tests.fakes.blob_server import BlobServer
 from tests.fakes.device import Device, running
 from tests.fakes.tiny_models import Build, a_build, a_golden_set, scores_of
 
 NIGHT = MaintenanceWindow((), "01:00", "05:00")
 BY_DAY = Wall(datetime(2026, 11, 27, 14, 0, tzinfo=UTC))
 BY_NIGHT = Wall(datetime(2026, 11, 28, 1, 0, tzinfo=UTC))
-
-
-@pytest.fixture
-def server() -> Iterator[BlobServer]:
-    with serving() as server:
-        yield server
 
 
 def waits(device: Device, build: Build, wall: Wall | None = BY_DAY) -> ModelReport:
