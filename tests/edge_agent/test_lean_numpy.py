@@ -12,7 +12,7 @@ _USES = """
 from edge_agent import lean_numpy
 lean_numpy.prepare()
 import numpy
-assert numpy.add.__doc__ is None or not numpy.add.__doc__.strip().startswith("Add"), "the documentation is there"
+assert not numpy.ndarray.__doc__, "the documentation is there"
 # Parts that are imported only on demand, some of which look at the documentation of what they are made of.
 import numpy.fft, numpy.linalg, numpy.ma, numpy.polynomial, numpy.random, numpy.testing
 assert numpy.linalg.norm(numpy.ones(4)) == 2.0
@@ -34,5 +34,5 @@ def test_the_documentation_is_where_it_is_looked_for(module: str) -> None:
 
 
 def test_a_numpy_that_is_there_keeps_its_documentation() -> None:
-    program = "import numpy; from edge_agent import lean_numpy; lean_numpy.prepare(); assert 'Add' in numpy.add.__doc__"
+    program = "import numpy; from edge_agent import lean_numpy; lean_numpy.prepare(); assert numpy.ndarray.__doc__"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -10,7 +10,9 @@ from edge_agent.errors import AgentError
 
 #: The user and group that own the socket may ask. What lets others in is the folder it is in.
 _MODE = 0o660
-_BACKLOG = 128
+#: More than have connections: while the agent starts nobody is accepted, and whoever finds no room is not told when to
+#: come again. On a port they try again after a second; a socket with a timeout gets EAGAIN for a path.
+_BACKLOG = 1024
 
 
 class PlaceTaken(AgentError):

@@ -187,6 +187,9 @@ class HttpServer:
                     return
                 # The client was gone before it was accepted.
                 continue
+            if _has_left(client):
+                client.close()
+                continue
             if len(self._connections) >= self._connections_max and not self._close_idle(_IDLE_SECONDS):
                 self._turned_away.tell(client, len(self._connections))
                 continue
@@ -233,3 +236,11 @@ class HttpServer:
 
     def _ended(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
+
+
+def _has_left(client: socket.socket) -> bool:
+    """Whether who waited at the door has lost patience. What they asked would be computed, and counted, for nobody. Of
+    a port this is only known where the client reset the connection: who closes one may still be reading."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return bool(poll.poll(0))

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.serving.http.listener import tcp
 from tests.fakes.engine import image_model
 from tests.fakes.waiting import until
-from tests.fakes.wire import Served, request, served
+from tests.fakes.wire import Served, asking_images, doubled, request, served
 
 LIVE = request("GET", "/v2/health/live")
 #: Longer than any test takes.
@@ -46,6 +46,29 @@ def test_who_comes_early_is_answered_when_the_door_opens(tmp_path: Path) -> None
             one.join(60)
             assert not one.is_alive()
         assert server.wire().get("/v2/health/live").status == 200
+
+
+def test_more_may_wait_than_have_connections(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=NOT_BY_ITSELF, connections_max=256) as server:
+        early = [server.wire() for _ in range(250)]
+        server.server.let_in()
+        for wire in early:
+            assert wire.get("/v2/health/live").status == 200
+
+
+def test_nothing_is_computed_for_who_has_hung_up(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=NOT_BY_ITSELF) as server:
+        for _ in range(20):
+            impatient = server.wire()
+            impatient.send(asking_images(1.0, 1))
+            impatient.close()
+        patient, done_sending = server.wire(), server.wire()
+        for value, wire in ((2.0, patient), (3.0, done_sending)):
+            wire.send(asking_images(value, 1))
+        done_sending.socket.shutdown(socket.SHUT_WR)
+        server.server.let_in()
+        assert (doubled(patient), doubled(done_sending)) == (2.0, 3.0)
+        assert sorted(call.inputs["image"][0, 0] for call in server.engine.calls) == [2.0, 3.0]
 
 
 def test_the_port_has_the_same_door(tmp_path: Path) -> None:
