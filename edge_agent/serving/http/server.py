@@ -190,7 +190,7 @@ class HttpServer:
             if _has_left(client):
                 client.close()
                 continue
-            if len(self._connections) >= self._connections_max and not self._close_idle(_IDLE_SECONDS):
+            if len(self._connections) >= self._connections_max and not self._close_idle():
                 self._turned_away.tell(client, len(self._connections))
                 continue
             self._connections[Connection(client, self._loop, place.terms)] = None
@@ -208,9 +208,9 @@ class HttpServer:
 
         self._loop.at(time.monotonic() + 1.0, resume)
 
-    def _close_idle(self, seconds: float = 0.0) -> bool:
-        """Closes who has been idle longest, and for so long; False when nobody has."""
-        since = time.monotonic() - seconds
+    def _close_idle(self) -> bool:
+        """Closes who has been idle longest; False when nobody has been for long enough."""
+        since = time.monotonic() - _IDLE_SECONDS
         known = (one for one in self._connections if one.idle and one.idle_since <= since)
         idle = min(known, key=lambda one: one.idle_since, default=None)
         if idle is not None:

@@ -1,5 +1,7 @@
 """Who comes before there is anything to answer with waits at the door, and is not told to come again."""
 
+import os
+import resource
 import socket
 import threading
 from contextlib import suppress
@@ -69,6 +71,23 @@ def test_nothing_is_computed_for_who_has_hung_up(tmp_path: Path) -> None:
         server.server.let_in()
         assert (doubled(patient), doubled(done_sending)) == (2.0, 3.0)
         assert sorted(call.inputs["image"][0, 0] for call in server.engine.calls) == [2.0, 3.0]
+
+
+def test_nobody_who_waited_loses_what_they_asked_when_files_run_out_at_the_door(tmp_path: Path) -> None:
+    with served(image_model(), tmp_path, doors_seconds=NOT_BY_ITSELF) as server:
+        early = [server.wire() for _ in range(10)]
+        for wire in early:
+            wire.send(LIVE)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        first_free = os.dup(0)
+        os.close(first_free)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (first_free + 3, limits[1]))
+            server.server.let_in()
+            until(lambda: server.server.troubles)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert {wire.reply().status for wire in early} == {200}
 
 
 def test_the_port_has_the_same_door(tmp_path: Path) -> None:
