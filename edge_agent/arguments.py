@@ -1,11 +1,8 @@
 """What `vedette-agent` can be told on its command line."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 from edge_agent import __version__
 
@@ -19,7 +16,7 @@ def parse(arguments: list[str]) -> SimpleNamespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="vedette-agent", description="The device agent of Vedette.")
+    parser = argparse.ArgumentParser(prog="vedette-agent", description="The device agent of Vedette.")
     parser.add_argument("--version", action="version", version=f"vedette-agent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -41,24 +38,3 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
     doctor.add_argument("--json", action="store_true", help="for programs: a list of findings")
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """Lays out help as wide as the terminal. Left to itself, argparse asks how wide that is also where no help is
-    wanted, and imports for it what copies files and unpacks archives: 3 ms of each start."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=_formatter, **options)
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told):
-        return int(told)
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
-    except (AttributeError, ValueError, OSError):
-        return 80
