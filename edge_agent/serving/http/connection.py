@@ -59,7 +59,7 @@ class Connection:
         self._terms = terms
         self._custody = Custody(client, loop)
         self._habit = Habit(terms.usual)
-        self._inbox = Inbox(client, loop, terms, self._habit)
+        self._inbox = Inbox(client, terms, self._habit)
         self._out = Outbox(client)
         self._deadline = False
         self._ticket: Ticket | None = None
@@ -199,16 +199,23 @@ class Connection:
         if request is not None:
             self._hand_over(*request)
         elif self._inbox.arriving is not None:
-            self._heard()
             self._until(BODY_SECONDS)
+            self._expect_rest(self._heard())
         elif not is_more:
             self._until(HEAD_SECONDS)
 
     def _receive(self) -> None:
-        self._heard()
+        alone = self._heard()
         request = self._inbox.receive()
         if request is not None:
             self._hand_over(*request)
+        else:
+            self._expect_rest(alone)
+
+    def _expect_rest(self, alone: bool) -> None:
+        """A client on this device is writing the rest of a body. Of many, others want the processor."""
+        if alone:
+            self._loop.expect()
 
     def _put_off(self, known: Known, usual: Later) -> bool:
         """Whether a request that seems to be the usual one is left where it is until a worker has time for it."""
@@ -424,6 +431,6 @@ class Connection:
         else:
             self._refuse(Refused.late("The request did not arrive in time."))
 
-    def _heard(self) -> None:
-        """This client is at something, so that no other takes itself to be alone."""
-        self._terms.crowd.alone(self, time.monotonic())
+    def _heard(self) -> bool:
+        """This client is at something, so that no other takes itself to be alone. Whether it is."""
+        return self._terms.crowd.alone(self, time.monotonic())

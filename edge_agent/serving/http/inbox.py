@@ -6,7 +6,6 @@ from edge_agent.serving.http.body import Arriving, Body, Chunked, Sized, check_j
 from edge_agent.serving.http.habit import Habit
 from edge_agent.serving.http.head import HEAD_MAX_BYTES, Head, read_head
 from edge_agent.serving.http.known import FIRST_BYTES, knowable
-from edge_agent.serving.http.loop import Loop
 from edge_agent.serving.http.status import Refused
 from edge_agent.serving.http.terms import Terms
 
@@ -26,11 +25,10 @@ class Inbox:
     and `OSError` where the client is gone.
     """
 
-    __slots__ = ("_begun", "_habit", "_loop", "_reserved", "_socket", "_terms", "arriving", "head_only", "rest")
+    __slots__ = ("_begun", "_habit", "_reserved", "_socket", "_terms", "arriving", "head_only", "rest")
 
-    def __init__(self, client: socket.socket, loop: Loop, terms: Terms, habit: Habit) -> None:
+    def __init__(self, client: socket.socket, terms: Terms, habit: Habit) -> None:
         self._socket = client
-        self._loop = loop
         self._terms = terms
         self._habit = habit
         self.arriving: tuple[Head, Arriving] | None = None
@@ -131,19 +129,19 @@ class Inbox:
         return self._receive(head, arriving, begun)
 
     def _receive(self, head: Head, arriving: Arriving, behind: bytes = b"") -> tuple[Head, Body] | None:
-        turn = 0
+        turn, drained = 0, False
         while room := arriving.room():
-            if turn > _TURN_BYTES:
+            if drained or turn > _TURN_BYTES:
                 return None
             try:
                 count = self._socket.recv_into(room)
             except BlockingIOError:
-                # A client on this device is writing the rest.
-                self._loop.expect()
                 return None
             if not count:
                 raise ConnectionResetError("The client has left in the middle of a body.")
             turn += count
+            # Whoever reads less than there is room for has read all there is: to be told so would be one more call.
+            drained = count < len(room)
             arriving.filled(count)
             if arriving.arrived_bytes > self._reserved:
                 # Nobody knows how long it will be. The most that it may would be too much for a few numbers.
