@@ -24,7 +24,8 @@ def describe(config: Config) -> str:
         f"Hub     {who.hub}",
         f"Broker  {who.broker.host}:{who.broker.port}{' (TLS)' if who.broker.tls else ''}",
         f"Agent   {'running' if state.locked() else 'not running'}",
-        f"Spool   {spool.records} windows and {spool.lanes['events'].records} events wait for the hub, "
+        f"Spool   {spool.records} windows, {spool.lanes['events'].records} events and "
+        f"{spool.lanes['samples'].records} samples wait for the hub, "
         f"{spool.dropped} windows dropped, {spool.size_bytes:,} bytes",
     ]
     models = list(_models(state.journals))

@@ -1,4 +1,4 @@
-"""Says what is, and hands over what was: reports at once, windows and events until the hub has them."""
+"""Says what is, and hands over what was: reports at once, windows, events and samples until the hub has them."""
 
 import logging
 import threading
@@ -33,7 +33,7 @@ from fleet_contract.because import Because
 from fleet_contract.encoding import decode
 from fleet_contract.errors import Undecodable
 from fleet_contract.report import Presence
-from fleet_contract.telemetry import Ack, Event, Lane, batch_of, encode_batch, fingerprint
+from fleet_contract.telemetry import Ack, Event, Lane, batch_of, channel_of, encode_batch, fingerprint
 from fleet_contract.topics import Channel
 
 _log = logging.getLogger(__name__)
@@ -251,7 +251,7 @@ class Uplink:
                 self._spool.give_up(step.boot, last, "too-large", lane)
                 _log.error("record %d of %s has %d bytes, and the broker takes less", last, lane, len(payload))
                 continue
-            if not self._transport.send(Channel.TELEMETRY, payload):
+            if not self._transport.send(channel_of(lane), payload):
                 # The transport is about to say that it is disconnected.
                 return now + LONGEST_WAIT_SECONDS
             self._drains[lane] = sent(self._drains[lane], step, last, now, len(records), fingerprint(payload))

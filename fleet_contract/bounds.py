@@ -23,6 +23,9 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 COLDEST_C, HOTTEST_C = -273.15, 2000.0
 Temperature = Annotated[float, msgspec.Meta(ge=COLDEST_C, le=HOTTEST_C)]
 
+#: Of a label, and what it is ahead of another by: a probability.
+Confidence = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+
 #: Names and labels in telemetry. `check_names` does the rest, once for each that a batch has, for it is on the path
 #: of every window.
 Name = Annotated[str, msgspec.Meta(max_length=256)]

@@ -1,23 +1,24 @@
 """Records of telemetry, and the batches that carry them: columnar MessagePack, compressed with zstd.
 
-Records come in lanes: windows, which add up what one version of one model did over some seconds, and events, which
-say what changed on a device and why. Windows add up further, over any cohort, without loss. (device, boot, lane,
-sequence) names a record for ever, so a repeated one is recognised.
+Records come in lanes: windows, which add up what one version of one model did over some seconds, events, which say what
+changed on a device and why, and samples, which say what inputs a device has kept. Windows add up further, over any
+cohort, without loss. (device, boot, lane, sequence) names a record for ever, so a repeated one is recognised.
 """
 
 import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import zstandard
 
 from fleet_contract.because import Because
-from fleet_contract.bounds import Count, Moment, Name, Number, Sentence, Temperature, check_names
+from fleet_contract.bounds import Confidence, Count, Moment, Name, Number, Sentence, Temperature, check_names
 from fleet_contract.errors import Undecodable
 from fleet_contract.histogram import Bucket
+from fleet_contract.topics import Channel
 
 #: No honest batch unpacks to more: a message is at most 128 KiB, and windows compress some 4 times.
 MAX_UNPACKED_BYTES = 8 * 1024 * 1024
@@ -29,6 +30,7 @@ class Lane(StrEnum):
 
     WINDOWS = "windows"
     EVENTS = "events"
+    SAMPLES = "samples"
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -85,8 +87,39 @@ class Event(msgspec.Struct, frozen=True):
     rollout: Name = ""
 
 
+class Sample(msgspec.Struct, frozen=True):
+    """One record that a device has kept the inputs of, at `at_ms` (Unix time, by its own clock), and why.
+
+    `reason` is "random", "low-margin" or "disagreement"; more may come.
+    """
+
+    sequence: Number
+    at_ms: Number
+    model: Name
+    version: Count
+    digest: Name
+    """Of the version's artifact."""
+    reason: Name
+    capture: Name
+    """SHA-256 of the file that holds the inputs, in hex."""
+    size_bytes: Number
+    """Of that file."""
+    label: Name = ""
+    """What the live version said; empty where the model has no labels."""
+    confidence: Confidence = 0.0
+    """Of that label."""
+    margin: Confidence = 0.0
+    """What that is above the confidence of the second best label."""
+    beside: Name = ""
+    """The label that a shadow gave, where it was another."""
+    beside_version: Count = 0
+
+
+Record = Window | Event | Sample
+
+
 class Batch(msgspec.Struct, frozen=True):
-    """Records of one lane of one boot, in order of sequence: `windows` or `events`, as `lane` says.
+    """Records of one lane of one boot, in order of sequence: `windows`, `events` or `samples`, as `lane` says.
 
     `after` is the sequence that these follow in the sender's spool: there is nothing between `after` and the
     first record that the receiver could still get. A receiver whose mark is below `after` has missed a batch, and
@@ -99,11 +132,20 @@ class Batch(msgspec.Struct, frozen=True):
     windows: tuple[Window, ...] = ()
     events: tuple[Event, ...] = ()
     lane: Lane = Lane.WINDOWS
+    samples: tuple[Sample, ...] = ()
 
     @property
-    def records(self) -> tuple[Window, ...] | tuple[Event, ...]:
+    def records(self) -> tuple[Window, ...] | tuple[Event, ...] | tuple[Sample, ...]:
         """What the batch carries, whichever lane it is of."""
-        return self.windows if self.lane is Lane.WINDOWS else self.events
+        match self.lane:
+            case Lane.WINDOWS:
+                return self.windows
+            case Lane.EVENTS:
+                return self.events
+            case Lane.SAMPLES:
+                return self.samples
+            case _:
+                assert_never(self.lane)
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -127,6 +169,11 @@ class Ack(msgspec.Struct, frozen=True):
     """The hub's time. Not signed: good for saying that a device's clock is wrong, and for nothing that trusts it."""
 
 
+def channel_of(lane: Lane) -> Channel:
+    """What batches of `lane` go over: a receiver takes them on no other."""
+    return Channel.SAMPLES if lane is Lane.SAMPLES else Channel.TELEMETRY
+
+
 def fingerprint(payload: bytes) -> str:
     """What names an encoded batch in an answer to it."""
     return hashlib.blake2b(payload, digest_size=8).hexdigest()
@@ -141,22 +188,23 @@ class _Columns(msgspec.Struct, frozen=True, omit_defaults=True):
     lane: Name = Lane.WINDOWS.value
 
 
-_RECORDS: Mapping[Lane, type[Window] | type[Event]] = {Lane.WINDOWS: Window, Lane.EVENTS: Event}
-_fields = {lane: {one.name: one for one in msgspec.structs.fields(kind)} for lane, kind in _RECORDS.items()}
+#: What the records of each lane are.
+RECORDS: Mapping[Lane, type[Record]] = {Lane.WINDOWS: Window, Lane.EVENTS: Event, Lane.SAMPLES: Sample}
+_fields = {lane: {one.name: one for one in msgspec.structs.fields(kind)} for lane, kind in RECORDS.items()}
 _column_decoders: Mapping[Lane, Mapping[str, msgspec.msgpack.Decoder[list[Any]]]] = {
     lane: {name: msgspec.msgpack.Decoder(list[one.type]) for name, one in fields.items()}  # type: ignore[name-defined]
     for lane, fields in _fields.items()
 }
-_record_decoders: Mapping[Lane, msgspec.msgpack.Decoder[Window] | msgspec.msgpack.Decoder[Event]] = {
-    Lane.WINDOWS: msgspec.msgpack.Decoder(Window),
-    Lane.EVENTS: msgspec.msgpack.Decoder(Event),
+_record_decoders: Mapping[Lane, msgspec.msgpack.Decoder[Any]] = {
+    lane: msgspec.msgpack.Decoder(kind) for lane, kind in RECORDS.items()
 }
 #: Columns of text, and columns of dictionaries whose keys are.
 _TEXTS = {
     Lane.WINDOWS: ("model", "digest", "slot"),
     Lane.EVENTS: ("kind", "code", "sentence", "model", "slot", "phase", "rollout"),
+    Lane.SAMPLES: ("model", "digest", "reason", "capture", "label", "beside"),
 }
-_NAMED = {Lane.WINDOWS: ("predictions", "features", "error_codes"), Lane.EVENTS: ()}
+_NAMED = {Lane.WINDOWS: ("predictions", "features", "error_codes"), Lane.EVENTS: (), Lane.SAMPLES: ()}
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Columns)
 
@@ -203,9 +251,15 @@ def check_record(lane: Lane, packed: bytes) -> None:
 
 def batch_of(device: str, boot: str, after: int, lane: Lane, records: tuple[Any, ...]) -> Batch:
     """The batch of `records`, which are of `lane`."""
-    if lane is Lane.WINDOWS:
-        return Batch(device, boot, after, records)
-    return Batch(device, boot, after, events=records, lane=lane)
+    match lane:
+        case Lane.WINDOWS:
+            return Batch(device, boot, after, records)
+        case Lane.EVENTS:
+            return Batch(device, boot, after, events=records, lane=lane)
+        case Lane.SAMPLES:
+            return Batch(device, boot, after, samples=records, lane=lane)
+        case _:
+            assert_never(lane)
 
 
 def _records(lane: Lane, packed: _Columns) -> tuple[Any, ...]:
@@ -220,5 +274,5 @@ def _records(lane: Lane, packed: _Columns) -> tuple[Any, ...]:
     names.update(*(columns.get(name, ()) for name in _TEXTS[lane]))
     names.update(*(keys for name in _NAMED[lane] for keys in columns.get(name, ())))
     check_names(names)
-    kind = _RECORDS[lane]
+    kind = RECORDS[lane]
     return tuple(kind(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))

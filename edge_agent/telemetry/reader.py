@@ -12,13 +12,10 @@ from edge_agent.telemetry.log import Kind, scan
 from edge_agent.telemetry.sealed import SegmentDamaged, read_body
 from edge_agent.telemetry.segment import Segment
 from fleet_contract.errors import Undecodable
-from fleet_contract.telemetry import Event, Lane, Window, decode_batch
+from fleet_contract.telemetry import RECORDS, Lane, decode_batch
 
 _log = logging.getLogger(__name__)
-_decoders: dict[Lane, msgspec.msgpack.Decoder[Any]] = {
-    Lane.WINDOWS: msgspec.msgpack.Decoder(Window),
-    Lane.EVENTS: msgspec.msgpack.Decoder(Event),
-}
+_decoders = {lane: msgspec.msgpack.Decoder(kind) for lane, kind in RECORDS.items()}
 
 
 class Read(NamedTuple):

@@ -1,7 +1,7 @@
 """Telemetry on disk until the hub has it: bounded in bytes, least precious dropped first, and every drop counted.
 
-A lane each for windows and events. What does not fit costs events before windows, and the oldest first; a lane's
-newest segment is never dropped, and a small part of the room is the events' own.
+A lane each for windows, events and samples. What does not fit costs samples before events, events before windows, and
+the oldest first; a lane's newest segment is never dropped, and a small part of the room is the events' own.
 """
 
 import errno
@@ -25,16 +25,13 @@ from edge_agent.telemetry.log import packed_bytes
 from edge_agent.telemetry.loss import Loss
 from edge_agent.telemetry.queue import DiskQueue
 from edge_agent.telemetry.segment import Loaded, load, segments_in
+from edge_agent.telemetry.unfit import unfit
 from fleet_contract.because import Because
-from fleet_contract.bounds import MAX_KEYS
-from fleet_contract.errors import Undecodable
 from fleet_contract.report import LaneReport, SpoolReport
-from fleet_contract.telemetry import Event, Lane, Window, check_record
+from fleet_contract.telemetry import Event, Lane, Record, Sample, Window
 
 _log = logging.getLogger(__name__)
 _encoder = msgspec.msgpack.Encoder()
-#: A record that is larger than a batch may be could never be sent.
-MAX_RECORD_BYTES = 96 * 1024
 #: Compressing pays from some hundred records on; what rots in a sealed segment costs all of it.
 MAX_SEGMENT_BYTES = 256 * 1024
 
@@ -57,9 +54,10 @@ class Spool:
         self._clock = clock
         self._lock = threading.Lock()
         segment_bytes = max(64 * 1024, min(MAX_SEGMENT_BYTES, max_bytes // 16))
-        sizes = {Lane.WINDOWS: segment_bytes, Lane.EVENTS: segment_bytes // 4}
-        #: What a lane keeps though a more precious one needs room.
-        self._floors = {Lane.WINDOWS: 0, Lane.EVENTS: segment_bytes}
+        sizes = {Lane.WINDOWS: segment_bytes, Lane.EVENTS: segment_bytes // 4, Lane.SAMPLES: segment_bytes // 4}
+        #: What a lane keeps though a more precious one needs room. Samples have nothing but the file that is written:
+        #: the captures that older ones tell of are soon gone, too.
+        self._floors = {Lane.WINDOWS: 0, Lane.EVENTS: segment_bytes, Lane.SAMPLES: 0}
         self.trouble: Because | None = None
         """Why the last record of a lane that is open could not be kept, until one is."""
         self._full = False
@@ -84,6 +82,10 @@ class Spool:
     def note(self, event: Event) -> bool:
         """Keeps `event` likewise."""
         return self._append(Lane.EVENTS, event)
+
+    def keep(self, sample: Sample) -> bool:
+        """Keeps `sample` likewise."""
+        return self._append(Lane.SAMPLES, sample)
 
     def backlog(self, lane: Lane = Lane.WINDOWS) -> Backlog | None:
         """The oldest boot with records of `lane` that the hub does not have."""
@@ -212,16 +214,16 @@ class Spool:
             if loss is not None and not loss.closed and not queue.waits_through(loss.newest):
                 self._losses[lane, reason] = losses.closed(loss)
 
-    def _append(self, lane: Lane, record: Window | Event) -> bool:
+    def _append(self, lane: Lane, record: Record) -> bool:
         with self._lane(lane) as queue:
             if not queue.loaded:
                 queue.drop("disk")
                 return False
             record = msgspec.structs.replace(record, sequence=queue.next_sequence())
             body = _encoder.encode(record)
-            if (unfit := _unfit(lane, record, body)) is not None:
-                queue.drop(unfit.code)
-                self.trouble = unfit
+            if (wrong := unfit(lane, record, body)) is not None:
+                queue.drop(wrong.code)
+                self.trouble = wrong
                 return False
             try:
                 queue.make_room(body)
@@ -251,7 +253,8 @@ class Spool:
 
     def _lost(self) -> Iterator[Because]:
         if self._full:
-            lost = ", ".join(f"{queue.dropped['spool-full']} {lane.value}" for lane, queue in self._queues.items())
+            counts = {lane.value: queue.dropped["spool-full"] for lane, queue in self._queues.items()}
+            lost = ", ".join(f"{count} {lane}" for lane, count in counts.items() if count)
             yield Because(
                 "spool-full",
                 f"The spool holds its {self.max_bytes} bytes; {lost} were dropped that the hub never had.",
@@ -323,26 +326,3 @@ def _report(lanes: Mapping[Lane, LaneReport]) -> SpoolReport:
         lanes={lane.value: one for lane, one in lanes.items()},
     )
 
-
-def _unfit(lane: Lane, record: Window | Event, body: bytes) -> Because | None:
-    """Why no hub could take this record: kept, it would be sent for ever, and hold up all that follow."""
-    if isinstance(record, Window):
-        what = f"A window of {record.model} version {record.version}"
-        keys = max(len(record.predictions), len(record.features), len(record.error_codes))
-    else:
-        what, keys = f"An event {record.kind}", 0
-    if len(body) > MAX_RECORD_BYTES:
-        return Because(
-            "window-too-large",
-            f"{what} has {len(body)} bytes, and may have {MAX_RECORD_BYTES}: its manifest names too many labels or "
-            "features.",
-        )
-    if keys > MAX_KEYS:
-        return Because("window-wrong", f"{what} names {keys} labels, features or codes, and may name {MAX_KEYS}.")
-    try:
-        check_record(lane, body)
-    except Undecodable as error:
-        return Because(
-            f"{'window' if isinstance(record, Window) else 'event'}-wrong", f"{what} breaks the contract: {error}"
-        )
-    return None

@@ -266,7 +266,7 @@ def test_status_tells_what_is_on_disk(hub, tmp_path, capsys):
     assert cli.main(["status", "--config", str(config)]) == 0
     said = capsys.readouterr().out
     assert "Device  press-1 of fleet default, target cpu-avx2" in said
-    assert "Spool   0 windows and 0 events wait for the hub" in said
+    assert "Spool   0 windows, 0 events and 0 samples wait for the hub" in said
     assert "Models  none yet" in said
 
 

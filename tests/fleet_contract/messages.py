@@ -28,7 +28,7 @@ from fleet_contract.manifest import (
 )
 from fleet_contract.report import Inventory, LaneReport, ModelReport, Phase, Presence, Release, Report, SpoolReport
 from fleet_contract.signing import PrivateKey, sign
-from fleet_contract.telemetry import Ack, Batch, Event, Lane, Window, encode_batch, fingerprint
+from fleet_contract.telemetry import Ack, Batch, Event, Lane, Sample, Window, encode_batch, fingerprint
 from fleet_contract.topics import Address
 from fleet_contract.window import MaintenanceWindow
 
@@ -201,6 +201,31 @@ EVENTS = Batch(
     lane=Lane.EVENTS,
 )
 
+SAMPLES = Batch(
+    device=ADDRESS.device,
+    boot="0011223344556677",
+    after=3,
+    samples=(
+        Sample(4, 1_795_377_601_000, "digits", 3, DIGESTS[0], "random", "a" * 64, 1_204, "7", 0.9921875, 0.984375),
+        Sample(
+            sequence=5,
+            at_ms=1_795_377_602_500,
+            model="digits",
+            version=3,
+            digest=DIGESTS[0],
+            reason="disagreement",
+            capture="0123456789abcdef" * 4,
+            size_bytes=1_208,
+            label="größer",
+            confidence=0.5,
+            margin=0.125,
+            beside="1",
+            beside_version=4,
+        ),
+    ),
+    lane=Lane.SAMPLES,
+)
+
 ACK = Ack(device=ADDRESS.device, boot="0011223344556677", through=14, sent_at=AT)
 REFUSAL = Ack(
     device=ADDRESS.device,
@@ -246,6 +271,7 @@ def written() -> dict[str, bytes]:
         # The compressed form may differ from one zstd to the next; what it holds may not.
         "batch-labelled.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),
         "events.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(EVENTS)),
+        "samples.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(SAMPLES)),
         "ack.json": encode(ACK),
         "refusal.json": encode(REFUSAL),
         "join-token.txt": str(TOKEN).encode(),

@@ -84,6 +84,7 @@ def test_the_golden_batch_is_taken() -> None:
     assert decode_batch(golden("batch-labelled.msgpack.zst")) == messages.BATCH
     assert decode_batch(encode_batch(messages.BATCH)) == messages.BATCH
     assert decode_batch(encode_batch(messages.EVENTS)) == messages.EVENTS
+    assert decode_batch(encode_batch(messages.SAMPLES)) == messages.SAMPLES
 
 
 @pytest.mark.parametrize("name", UNSIGNED)

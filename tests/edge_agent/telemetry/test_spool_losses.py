@@ -10,7 +10,8 @@ import pytest
 from edge_agent.core.drain import Backlog
 from edge_agent.telemetry import queue as queue_module
 from edge_agent.telemetry.loss import TOLD_SECONDS
-from edge_agent.telemetry.spool import MAX_RECORD_BYTES, Spool
+from edge_agent.telemetry.spool import Spool
+from edge_agent.telemetry.unfit import MAX_RECORD_BYTES
 from fleet_contract.bounds import MAX_KEYS
 from fleet_contract.telemetry import Lane
 from tests.fakes.spools import (
