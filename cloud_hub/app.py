@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -64,6 +65,7 @@ from cloud_hub.rollouts.pins import PinService
 from cloud_hub.rollouts.service import RolloutService
 from cloud_hub.settings import LOOPBACK, Settings
 from fleet_contract.join import Broker
+from fleet_contract.topics import Channel
 
 _LINK_SECONDS = 10.0
 
@@ -195,7 +197,14 @@ def build(settings: Settings, folder: DataFolder, url: str, mqtt_port: int) -> H
         stack.callback(ingest.stop)
         stack.callback(changes.close)
         stack.callback(link.stop)
-        link.start(Handlers(on_report=intake.offer, on_telemetry=ingest.offer, on_connected=rollout_clock.connected))
+        link.start(
+            Handlers(
+                on_report=intake.offer,
+                on_telemetry=ingest.offer,
+                on_samples=partial(ingest.offer, channel=Channel.SAMPLES),
+                on_connected=rollout_clock.connected,
+            )
+        )
         link.wait_connected(_LINK_SECONDS)
         rollout_clock.start()
         stack.callback(rollout_clock.stop)

@@ -25,5 +25,6 @@ class Handlers:
 
     on_report: Handler
     on_telemetry: Handler
+    on_samples: Handler
     on_connected: Callable[[], None] = lambda: None
     """The broker is (again) there, and may have forgotten everything: what was retained must be published again."""

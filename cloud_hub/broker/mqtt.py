@@ -171,6 +171,8 @@ class MqttLink:
                 handler = self._handlers.on_report
             case Channel.TELEMETRY:
                 handler = self._handlers.on_telemetry
+            case Channel.SAMPLES:
+                handler = self._handlers.on_samples
             case _:
                 unused = ContractError(f"This hub takes nothing on {channel}.", code="channel-unused")
                 self._refusals.refuse(address, unused)

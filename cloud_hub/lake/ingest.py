@@ -5,7 +5,7 @@ the lake as one fact, then acks go out. A crash anywhere leaves devices without 
 tell what is new. So nothing is acked that is not durable, and nothing in this process has to survive.
 
 Wiring: `Ingest(Location.of(lake_url, TABLE, endpoint_url), database, link, changes, refusals, now)`; `offer` is the
-link's `on_telemetry`.
+link's `on_telemetry`, and with the channel of samples its `on_samples`.
 """
 
 import logging
@@ -28,7 +28,7 @@ from cloud_hub.lake.backpressure import Backpressure, offered
 from cloud_hub.lake.inbox import Delivery, Inbox
 from cloud_hub.lake.lanes import LaneTable, Source, began, lane_tables
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.marks import Boot, Record, plan
+from cloud_hub.lake.marks import Boot, plan
 from cloud_hub.lake.schema import Origin
 from cloud_hub.lake.store import origins
 from cloud_hub.lake.table import LakeContested, LakeUnavailable
@@ -38,7 +38,7 @@ from cloud_hub.refusals import Refusals
 from fleet_contract.because import Because
 from fleet_contract.encoding import encode
 from fleet_contract.errors import ContractError, VedetteError
-from fleet_contract.telemetry import Ack, Lane, Window, fingerprint
+from fleet_contract.telemetry import Ack, Lane, Record, Window, fingerprint
 from fleet_contract.topics import Address, Channel
 
 _log = logging.getLogger(__name__)
@@ -116,9 +116,9 @@ class Ingest:
         self._inbox.close()
         self._thread.join(_STOP_SECONDS)
 
-    def offer(self, address: Address, payload: bytes) -> None:
-        """Takes a message from the device at `address`. Raises `ContractError` when it may not come in; the device is
-        told, for no repeat of it would be any better.
+    def offer(self, address: Address, payload: bytes, channel: Channel = Channel.TELEMETRY) -> None:
+        """Takes a message that the device at `address` sent on `channel`. Raises `ContractError` when it may not come in;
+        the device is told, for no repeat of it would be any better.
 
         With no room left the message is dropped and counted, and the device is told how long to stay away.
         """
@@ -129,7 +129,7 @@ class Ingest:
         found_room = not self._inbox.full
         if found_room:
             try:
-                batch = admit(address, payload)
+                batch = admit(address, payload, channel)
             except ContractError as error:
                 self._refuse(address, name, error)
                 raise

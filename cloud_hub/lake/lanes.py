@@ -9,16 +9,18 @@ import pyarrow as pa
 from cloud_hub.lake.events import EVENTS_SCHEMA, EVENTS_TABLE, EventRow, event_rows
 from cloud_hub.lake.ledger import Ledger
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.marks import Boot, Record
+from cloud_hub.lake.marks import Boot
+from cloud_hub.lake.samples import SAMPLES_SCHEMA, SAMPLES_TABLE, SampleRow, sample_rows
 from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE, Origin, Row, rows_table
 from cloud_hub.lake.table import LakeTable
-from fleet_contract.telemetry import Event, Lane, Window
+from fleet_contract.telemetry import Event, Lane, Record, Sample, Window
 from fleet_contract.topics import Address
 
 #: The name and columns of each lane's table.
 TABLES: Mapping[Lane, tuple[str, pa.Schema]] = {
     Lane.WINDOWS: (TABLE, SCHEMA),
     Lane.EVENTS: (EVENTS_TABLE, EVENTS_SCHEMA),
+    Lane.SAMPLES: (SAMPLES_TABLE, SAMPLES_SCHEMA),
 }
 
 
@@ -41,7 +43,7 @@ class LaneTable:
 
 def lane_tables(windows: Location) -> Mapping[Lane, LaneTable]:
     """All lanes, in order of `Lane`. The other lanes' tables lie beside `windows`."""
-    makers = {Lane.WINDOWS: _windows, Lane.EVENTS: _events}
+    makers = {Lane.WINDOWS: _windows, Lane.EVENTS: _events, Lane.SAMPLES: _samples}
     return {
         lane: LaneTable(Ledger(LakeTable(windows.beside(name), schema, PARTITION)), makers[lane])
         for lane, (name, schema) in TABLES.items()
@@ -64,3 +66,10 @@ def _events(records: Sequence[tuple[Source, Record]], now: datetime) -> pa.Table
         EventRow(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Event)
     ]
     return event_rows(rows, now)
+
+
+def _samples(records: Sequence[tuple[Source, Record]], now: datetime) -> pa.Table:
+    rows = [
+        SampleRow(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Sample)
+    ]
+    return sample_rows(rows, now)

@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fleet_contract.telemetry import Batch, Event, Window
-
-Record = Window | Event
+from fleet_contract.telemetry import Batch, Record
 
 
 class Boot(NamedTuple):
