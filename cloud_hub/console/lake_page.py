@@ -32,6 +32,11 @@ EXAMPLES = (
         "FROM windows WHERE ended_at > now() - INTERVAL 1 HOUR GROUP BY device ORDER BY records DESC LIMIT 20",
     ),
     Example("What do the newest windows look like?", "SELECT * FROM windows ORDER BY started_at DESC LIMIT 20"),
+    Example(
+        "Of which records that devices have kept was a model least sure?",
+        "SELECT device, model, version, label, confidence, margin, capture\n"
+        "FROM samples WHERE margin IS NOT NULL ORDER BY margin LIMIT 20",
+    ),
 )
 
 

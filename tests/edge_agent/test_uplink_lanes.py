@@ -15,6 +15,7 @@ from fleet_contract.report import ModelReport, Phase
 from fleet_contract.telemetry import Ack, Batch, Event, Lane, encode_batch, fingerprint
 from fleet_contract.topics import Channel
 from tests.edge_agent.test_uplink import Bench, bench, until  # noqa: F401  (a fixture)
+from tests.fakes.spools import a_sample
 from tests.fakes.windows import a_window
 
 WRONG = Because("telemetry-wrong", "It has version 0.")
@@ -54,15 +55,44 @@ def test_what_changes_is_kept_while_there_is_no_connection_and_told_when_there_i
     until(lambda: not one.spool.waiting(Lane.EVENTS))
 
 
-def test_an_ack_of_one_lane_says_nothing_of_the_other(bench):  # noqa: F811
+def test_an_ack_of_one_lane_says_nothing_of_the_others(bench):  # noqa: F811
     one = bench()
     one.spool.append(a_window())
+    one.spool.keep(a_sample())
     one.transport.connect()
-    until(lambda: one.transport.events and one.transport.batches)
+    until(lambda: one.transport.events and one.transport.batches and one.transport.samples)
     one.uplink.received(Channel.ACK, encode(Ack("press-1", "b1", 1, "events")))
     one.uplink.received(Channel.ACK, encode(Ack("press-1", "b1", 1, "gossip")))
     until(lambda: not one.spool.waiting(Lane.EVENTS))
+    assert (one.spool.waiting(), one.spool.waiting(Lane.SAMPLES)) == (1, 1)
+    one.uplink.received(Channel.ACK, encode(Ack("press-1", "b1", 1, "samples")))
+    until(lambda: not one.spool.waiting(Lane.SAMPLES))
     assert one.spool.waiting() == 1
+
+
+def test_samples_go_over_their_own_channel_and_all_else_over_that_of_telemetry(bench):  # noqa: F811
+    one = bench()
+    one.spool.append(a_window())
+    for number in (1, 2):
+        one.spool.keep(a_sample(number))
+    one.transport.connect()
+    until(lambda: one.transport.events and one.transport.batches and one.transport.samples)
+    assert [sample.version for sample in one.transport.samples[0].samples] == [1, 2]
+    assert one.transport.astray == []
+
+
+def test_a_hub_that_knows_no_samples_gets_all_else(bench):  # noqa: F811
+    one = bench()
+    one.spool.keep(a_sample())
+    one.transport.connect()
+    for number in range(1, 4):
+        one.spool.append(a_window())
+        one.uplink.wake()
+        until(lambda: len(one.transport.batches) == number)  # noqa: B023
+        one.ack(number)
+        until(lambda: not one.spool.waiting())
+    assert one.spool.waiting(Lane.SAMPLES) == 1
+    assert len(one.transport.samples) == 1, "one in flight, and no storm"
 
 
 def test_a_window_that_the_hub_refuses_is_given_up_and_the_others_arrive(bench):  # noqa: F811

@@ -1,11 +1,11 @@
-"""Windows as devices send them, and rows of the lake made of them."""
+"""Windows and samples as devices send them, and rows of the lake made of them."""
 
 from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from cloud_hub.lake.schema import Origin, Row, rows_table
-from fleet_contract.telemetry import Window
+from fleet_contract.telemetry import Sample, Window
 
 NOW = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)
 DIGEST = "sha256:" + "ab" * 32
@@ -30,6 +30,21 @@ def window(sequence: int = 1, *, started_at: datetime = NOW, **changes: object) 
         "error_codes": {"output-shape": 1},
     }
     return Window(**{**fields, **changes})  # type: ignore[arg-type]  # a test may ask for what no type allows
+
+
+def sample(sequence: int = 1, **changes: object) -> Sample:
+    """A record of the model digits, version 1, that a device has kept, and knows no more of than it must."""
+    fields: dict[str, object] = {
+        "sequence": sequence,
+        "at_ms": int(NOW.timestamp() * 1000),
+        "model": "digits",
+        "version": 1,
+        "digest": DIGEST,
+        "reason": "random",
+        "capture": "cd" * 32,
+        "size_bytes": 1_204,
+    }
+    return Sample(**{**fields, **changes})  # type: ignore[arg-type]  # a test may ask for what no type allows
 
 
 def rows(*sequences: int, device: str = "gateway-1", boot: str = "b0", now: datetime = NOW) -> pa.Table:

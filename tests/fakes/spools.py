@@ -1,18 +1,19 @@
 """Spools as their tests need them: what is put into them, what is in them, and full ones."""
 
 import errno
+import hashlib
 import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 import pytest
 
 from edge_agent.telemetry.spool import Spool
-from fleet_contract.telemetry import Event, Window
+from fleet_contract.telemetry import Event, Lane, Record, Sample, Window
 from tests.fakes.windows import a_window
 
 MEGABYTE = 1024 * 1024
@@ -48,6 +49,38 @@ def an_event(number: int = 1, sentence: str = "It proves itself.") -> Event:
 def a_long_event(number: int) -> Event:
     noise = random.Random(number)
     return an_event(number, "".join(f"{noise.getrandbits(64):x}" for _ in range(50)))
+
+
+def a_sample(number: int = 1, reason: str = "random") -> Sample:
+    """One of some 300 bytes, of which a hash of its own does not compress."""
+    name = hashlib.sha256(str(number).encode()).hexdigest()
+    return Sample(0, 1_000 + number, "digits", number, "sha256:" + "0" * 64, reason, name, 300 + number, "7", 0.5, 0.25)
+
+
+def keep(spool: Spool, record: Record) -> bool:
+    """Keeps `record` in its lane."""
+    match record:
+        case Window():
+            return spool.append(record)
+        case Event():
+            return spool.note(record)
+        case Sample():
+            return spool.keep(record)
+        case _:
+            assert_never(record)
+
+
+def a_record(lane: Lane, number: int = 1) -> Record:
+    """A small one whose version is `number`."""
+    match lane:
+        case Lane.WINDOWS:
+            return a_window(version=number)
+        case Lane.EVENTS:
+            return an_event(number)
+        case Lane.SAMPLES:
+            return a_sample(number)
+        case _:
+            assert_never(lane)
 
 
 def sequences(spool: Spool, boot: str, since: int = 0) -> list[int]:

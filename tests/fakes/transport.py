@@ -6,12 +6,13 @@ from edge_agent.transport.port import Listener
 from fleet_contract.because import Because
 from fleet_contract.encoding import MAX_MESSAGE_BYTES, decode
 from fleet_contract.report import Report
-from fleet_contract.telemetry import Batch, Lane, decode_batch
+from fleet_contract.telemetry import Batch, Lane, channel_of, decode_batch
 from fleet_contract.topics import Channel
 
 
 class FakeTransport:
-    """What was sent while connected is in `reports` and `batches`; `wills` has a last will for each connection."""
+    """What was sent while connected is in `reports`, `batches` (of windows), `events` and `samples`, and in `astray` what
+    went over another lane's channel; `wills` has a last will for each connection."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
@@ -22,6 +23,8 @@ class FakeTransport:
         self.farewell: Report | None = None
         self.up = False
         self.events: list[Batch] = []
+        self.samples: list[Batch] = []
+        self.astray: list[Batch] = []
         self.max_message_bytes = MAX_MESSAGE_BYTES
 
     def start(self, listener: Listener, last_will: Callable[[], bytes]) -> None:
@@ -36,7 +39,8 @@ class FakeTransport:
         else:
             self.telemetry_sizes.append(len(payload))
             batch = decode_batch(payload)
-            (self.batches if batch.lane is Lane.WINDOWS else self.events).append(batch)
+            kept = {Lane.WINDOWS: self.batches, Lane.EVENTS: self.events, Lane.SAMPLES: self.samples}
+            (kept[batch.lane] if channel is channel_of(batch.lane) else self.astray).append(batch)
         return True
 
     def close(self, farewell: bytes, timeout_seconds: float) -> None:

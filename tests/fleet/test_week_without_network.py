@@ -1,5 +1,6 @@
 """A week without a network, and then a hub: nothing that fitted is lost, and what did not fit was counted."""
 
+import hashlib
 import itertools
 import random
 import time
@@ -14,10 +15,10 @@ import pytest
 
 from cloud_hub.changes import Changes
 from cloud_hub.database import Database
-from cloud_hub.lake.events import EVENTS_SCHEMA
 from cloud_hub.lake.ingest import Ingest, Pace
+from cloud_hub.lake.lanes import TABLES
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE
+from cloud_hub.lake.schema import PARTITION, TABLE
 from cloud_hub.lake.table import LakeTable
 from cloud_hub.refusals import Refusals
 from edge_agent.core.drain import Drain, Send, acked, connected, following, sent, turned_down
@@ -25,7 +26,7 @@ from edge_agent.telemetry.spool import Spool
 from edge_agent.uplink import BATCH_BYTES
 from fleet_contract.encoding import decode
 from fleet_contract.report import SpoolReport
-from fleet_contract.telemetry import Ack, Event, Lane, Window, batch_of, encode_batch, fingerprint
+from fleet_contract.telemetry import Ack, Event, Lane, Sample, Window, batch_of, channel_of, encode_batch, fingerprint
 from fleet_contract.topics import Address, Channel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -33,6 +34,7 @@ ADDRESS = Address("default", "press-1")
 START_MS = 1_795_377_600_000
 WEEK = 7 * 8640
 EVENTS_EVERY = 360
+SAMPLES_EVERY = 60
 
 
 def windows(count: int) -> Iterator[Window]:
@@ -53,6 +55,12 @@ def windows(count: int) -> Iterator[Window]:
             predictions={str(label): 10 + (number * label) % 5 for label in range(10)},
             confidence=tuple(chance.getrandbits(5) for _ in range(20)),
         )
+
+
+def sample(number: int, at_ms: int) -> Sample:
+    capture = hashlib.sha256(str(number).encode()).hexdigest()
+    digest = "sha256:" + "0" * 64
+    return Sample(0, at_ms, "digits", 1, digest, "low-margin", capture, 1_204, "7", 0.5, number % 64 / 256)
 
 
 class Device:
@@ -77,6 +85,8 @@ class Device:
             if number % EVENTS_EVERY == 0:
                 event = Event(0, window.ended_at_ms, "trouble", "hot", f"It is {number % 90} degrees.")
                 assert self.spool.note(event)
+            if number % SAMPLES_EVERY == 0:
+                assert self.spool.keep(sample(number, window.ended_at_ms))
             if number % 8640 == 0 and number < WEEK:
                 self.starts()
 
@@ -106,7 +116,7 @@ def drain(device: Device, ingest: Ingest, net: Net, advance: Callable[[], float]
                 drains[lane] = sent(drains[lane], step, records[-1].sequence, now, len(records), fingerprint(payload))
                 number = next(messages)
                 if number % 10:
-                    ingest.offer(ADDRESS, payload)
+                    ingest.offer(ADDRESS, payload, channel_of(lane))
         while net.said:
             ack = net.said.pop(0)
             for lane in Lane:
@@ -147,7 +157,7 @@ def arrives(device: Device, folder: Path) -> dict[str, list[tuple[str, int]]]:
         ingest.stop()
         database.dispose()
     found = {}
-    for name, schema in ((TABLE, SCHEMA), ("events", EVENTS_SCHEMA)):
+    for name, schema in TABLES.values():
         table = LakeTable(location.beside(name), schema, PARTITION).dataset().to_table(columns=["boot", "sequence"])
         found[name] = sorted((row["boot"], row["sequence"]) for row in table.to_pylist())
     return found
@@ -165,9 +175,11 @@ def test_a_week_that_fits_arrives_whole_and_once(tmp_path: Path, no_syncs: None)
     before = device.spool.report()
     assert (before.records, before.dropped) == (WEEK, 0)
     assert before.lanes["events"].records == WEEK // EVENTS_EVERY
+    assert before.lanes["samples"].records == WEEK // SAMPLES_EVERY
     found = arrives(device, tmp_path)
     assert found[TABLE] == sorted((boot, one) for boot, made in device.made.items() for one in range(1, made + 1))
     assert len(found["events"]) == len(set(found["events"])) == WEEK // EVENTS_EVERY
+    assert len(found["samples"]) == len(set(found["samples"])) == WEEK // SAMPLES_EVERY
     assert device.spool.report().dropped == 0
 
 
@@ -183,3 +195,5 @@ def test_of_a_week_that_does_not_fit_the_newest_arrive_and_the_rest_is_counted(t
     made: list[Any] = [(boot, one) for boot, count in device.made.items() for one in range(1, count + 1)]
     assert found[TABLE] == sorted(made[before.dropped :])
     assert msgspec.to_builtins(device.spool.report().lanes["windows"].dropped) == {"spool-full": before.dropped}
+    told = device.spool.report().lanes["samples"].dropped["spool-full"]
+    assert 0 < len(found["samples"]) == len(set(found["samples"])) == WEEK // SAMPLES_EVERY - told

@@ -127,6 +127,15 @@ def test_a_device_of_tomorrow_may_add_columns_to_a_batch() -> None:
     assert decode_batch(messages.repacked(opened)) == messages.BATCH
 
 
+def test_a_sample_needs_nothing_that_not_every_model_has() -> None:
+    opened = messages.unpacked(encode_batch(messages.SAMPLES))
+    for name in ("label", "confidence", "margin", "beside", "beside_version"):
+        del opened["columns"][name]
+    first, second = decode_batch(messages.repacked(opened)).samples
+    assert (first.capture, first.label, first.margin) == ("a" * 64, "", 0.0)
+    assert (second.reason, second.beside, second.beside_version) == ("disagreement", "", 0)
+
+
 def test_a_device_of_yesterday_may_lack_the_optional_columns() -> None:
     opened = messages.unpacked(encode_batch(messages.BATCH))
     del opened["columns"]["features"], opened["columns"]["error_codes"]

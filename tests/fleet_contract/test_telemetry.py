@@ -16,12 +16,16 @@ from fleet_contract.telemetry import (
     Batch,
     Event,
     Lane,
+    Sample,
     Window,
+    channel_of,
     check_record,
     decode_batch,
     encode_batch,
 )
+from fleet_contract.topics import Channel
 from tests.fleet_contract.messages import BATCH, repacked, unpacked
+from tests.fleet_contract.messages import SAMPLES as SAMPLES_BATCH
 
 COUNTS = st.integers(0, 2**31 - 1)
 NUMBERS = st.integers(0, 2**53 - 1)
@@ -77,6 +81,33 @@ def test_events_arrive_as_they_were_sent(events: list[Event]) -> None:
     assert decode_batch(encode_batch(batch)) == batch
 
 
+SHARES = st.floats(0, 1)
+SAMPLES = st.builds(
+    Sample,
+    sequence=st.just(0),
+    at_ms=NUMBERS,
+    model=NAMES,
+    version=COUNTS,
+    digest=NAMES,
+    reason=NAMES,
+    capture=NAMES,
+    size_bytes=NUMBERS,
+    label=NAMES,
+    confidence=SHARES,
+    margin=SHARES,
+    beside=NAMES,
+    beside_version=COUNTS,
+)
+
+
+@given(st.lists(SAMPLES, max_size=5))
+def test_samples_arrive_as_they_were_sent(samples: list[Sample]) -> None:
+    numbered = tuple(msgspec.structs.replace(one, sequence=number) for number, one in enumerate(samples, 1))
+    batch = Batch("gw-1", "b", 0, samples=numbered, lane=Lane.SAMPLES)
+    assert decode_batch(encode_batch(batch)) == batch
+    assert batch.records == numbered
+
+
 def test_a_batch_of_windows_is_written_as_before_there_were_lanes() -> None:
     assert "lane" not in unpacked(encode_batch(BATCH))
 
@@ -109,6 +140,43 @@ def test_a_record_that_no_batch_could_hold_does_not(wrong: dict[str, Any]) -> No
         check_record(Lane.WINDOWS, msgspec.msgpack.encode(window))
     with pytest.raises(Undecodable):
         decode_batch(encode_batch(Batch("gw-1", "b", 0, (window,))))
+
+
+@given(SAMPLES)
+def test_a_sample_that_keeps_the_contract_passes_the_check(sample: Sample) -> None:
+    check_record(Lane.SAMPLES, msgspec.msgpack.encode(sample))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": "nul\0"},
+        {"beside": "a\nb"},
+        {"capture": "x" * 300},
+        {"reason": "\x7f"},
+        {"confidence": 1.01},
+        {"confidence": float("nan")},
+        {"margin": -0.01},
+        {"margin": float("inf")},
+        {"size_bytes": -1},
+        {"size_bytes": 2**53},
+        {"beside_version": 2**31},
+    ],
+)
+def test_a_sample_that_no_batch_could_hold_does_not(wrong: dict[str, Any]) -> None:
+    sample = msgspec.structs.replace(SAMPLES_BATCH.samples[0], **wrong)
+    with pytest.raises(Undecodable):
+        check_record(Lane.SAMPLES, msgspec.msgpack.encode(sample))
+    with pytest.raises(Undecodable):
+        decode_batch(encode_batch(Batch("gw-1", "b", 0, samples=(sample,), lane=Lane.SAMPLES)))
+
+
+def test_samples_go_over_a_channel_of_their_own() -> None:
+    assert {lane: channel_of(lane) for lane in Lane} == {
+        Lane.WINDOWS: Channel.TELEMETRY,
+        Lane.EVENTS: Channel.TELEMETRY,
+        Lane.SAMPLES: Channel.SAMPLES,
+    }
 
 
 def changed(**columns: Any) -> bytes:
@@ -186,6 +254,7 @@ HOSTILE: dict[str, bytes] = {
     "NUL in the boot": changed(boot="\0"),
     "a lane that nobody knows": changed(lane="gossip"),
     "the columns of another lane": changed(lane="events"),
+    "the columns of windows for samples": changed(lane="samples"),
     "a lane that is a number": changed(lane=7),
     "a boot of a megabyte": changed(boot="b" * 1_000_000),
     "a label of a megabyte": changed(predictions=[{"l" * 1_000_000: 5}, {}]),

@@ -33,10 +33,16 @@ class Received:
     def __init__(self) -> None:
         self.reports: list[tuple[Address, bytes]] = []
         self.telemetry: list[tuple[Address, bytes]] = []
+        self.samples: list[tuple[Address, bytes]] = []
         self.connected = 0
 
     def handlers(self) -> Handlers:
-        return Handlers(self._report, lambda address, payload: self.telemetry.append((address, payload)), self._connect)
+        return Handlers(
+            on_report=self._report,
+            on_telemetry=lambda address, payload: self.telemetry.append((address, payload)),
+            on_samples=lambda address, payload: self.samples.append((address, payload)),
+            on_connected=self._connect,
+        )
 
     def _report(self, address: Address, payload: bytes) -> None:
         if payload == b"crash":
@@ -113,9 +119,11 @@ def gateway(broker: EmbeddedBroker, link: MqttLink) -> Iterator[Gateway]:
 def test_what_devices_say_arrives_with_their_address(gateway: Gateway, received: Received) -> None:
     gateway.say(Channel.REPORT, b"hello")
     gateway.say(Channel.TELEMETRY, b"numbers")
-    until(lambda: received.reports and received.telemetry)
+    gateway.say(Channel.SAMPLES, b"what was kept")
+    until(lambda: received.reports and received.telemetry and received.samples)
     assert received.reports == [(DEVICE, b"hello")]
     assert received.telemetry == [(DEVICE, b"numbers")]
+    assert received.samples == [(DEVICE, b"what was kept")]
 
 
 def test_a_message_of_the_largest_size_passes_both_ways(link: MqttLink, gateway: Gateway, received: Received) -> None:
@@ -152,15 +160,14 @@ def test_bad_messages_are_counted_and_the_next_one_is_taken(
 ) -> None:
     gateway.publish("v1/default/99/gw-1/up/report", b"a shard of its own choosing")
     gateway.publish("v1/default/0/NOT-AN-ID/up/report", b"")
-    gateway.say(Channel.SAMPLES, b"nobody takes these yet")
+    gateway.publish(topic(DEVICE, Channel.SAMPLES) + "-of-tomorrow", b"nobody takes these yet")
     gateway.say(Channel.REPORT, b"crash")
     gateway.say(Channel.REPORT, b"refuse")
     gateway.say(Channel.REPORT, b"good")
     until(lambda: received.reports == [(DEVICE, b"good")])
     assert refusals.counts == {
-        "topic-wrong": 1,
+        "topic-wrong": 2,
         "id-wrong": 1,
-        "channel-unused": 1,
         "message-unusable": 1,
         "refused-here": 1,
     }

@@ -16,18 +16,17 @@ from cloud_hub.changes import Changes
 from cloud_hub.database import Database
 from cloud_hub.devices.tables import Device, DeviceLabel
 from cloud_hub.lake import lanes
-from cloud_hub.lake.events import EVENTS_SCHEMA
 from cloud_hub.lake.ingest import Ingest, Pace
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.table import MARKS_KEPT, LakeTable, LakeUnavailable
 from cloud_hub.monitoring import store
 from cloud_hub.monitoring.tables import TelemetryWindow
 from cloud_hub.refusals import Refusals
-from fleet_contract.errors import DeviceWrong, Undecodable
-from fleet_contract.telemetry import Ack, Batch, Event, Lane, encode_batch, fingerprint
-from fleet_contract.topics import Address
+from fleet_contract.errors import ContractError, DeviceWrong, Undecodable
+from fleet_contract.telemetry import Ack, Batch, Event, Lane, batch_of, channel_of, encode_batch, fingerprint
+from fleet_contract.topics import Address, Channel
 from tests.fakes.clock import StoppedClock
-from tests.fakes.lake import NOW, rows, window
+from tests.fakes.lake import NOW, rows, sample, window
 from tests.fakes.link import RecordingLink
 
 ADDRESS = Address("default", "gateway-1")
@@ -197,38 +196,123 @@ def test_rubbish_is_refused_where_it_comes_in_and_its_sender_is_told(hub: Hub) -
     assert answer.refused.code == "undecodable"
 
 
-def test_events_are_in_their_own_table_once_and_acked_in_their_own_lane(hub: Hub, open_table: Open) -> None:
-    at = int(NOW.timestamp() * 1000)
-    events = (
-        Event(1, at, "started", "started", "Agent 0.1.0 started."),
-        Event(2, at, "phase", "on-trial", "It proves itself.", "digits", "default", 3, "trial", "r-1"),
-    )
+AT_MS = int(NOW.timestamp() * 1000)
+#: What devices send in each lane, and what of it is in the lane's table then.
+SENT = {
+    Lane.WINDOWS: (
+        (window(1), window(2, version=2)),
+        [{"model": "digits", "version": 1, "started_at": NOW}, {"model": "digits", "version": 2, "started_at": NOW}],
+    ),
+    Lane.EVENTS: (
+        (
+            Event(1, AT_MS, "started", "started", "Agent 0.1.0 started."),
+            Event(2, AT_MS, "phase", "on-trial", "It proves itself.", "digits", "default", 3, "trial", "r-1"),
+        ),
+        [
+            {"kind": "started", "model": None, "version": None, "at": NOW},
+            {"kind": "phase", "model": "digits", "version": 3, "at": NOW},
+        ],
+    ),
+    Lane.SAMPLES: (
+        (
+            sample(1),
+            sample(2, reason="disagreement", label="7", confidence=0.5, margin=0.25, beside="1", beside_version=2),
+        ),
+        [
+            {"reason": "random", "capture": "cd" * 32, "size_bytes": 1_204, "at": NOW, "version": 1}
+            | dict.fromkeys(("label", "confidence", "margin", "beside", "beside_version")),
+            {"reason": "disagreement", "label": "7", "confidence": 0.5, "margin": 0.25}
+            | {"beside": "1", "beside_version": 2},
+        ],
+    ),
+}
+
+
+def offer(ingest: Ingest, lane: Lane, after: int = 0) -> bytes:
+    """Sends the lane's records after sequence `after`, as a device does."""
+    records = tuple(one for one in SENT[lane][0] if one.sequence > after)
+    payload = encode_batch(batch_of("gateway-1", "b0", after, lane, records))
+    ingest.offer(ADDRESS, payload, channel_of(lane))
+    return payload
+
+
+def in_lake(hub: Hub, lane: Lane) -> list[dict[str, Any]]:
+    """The rows of the lane's table, as another process would read them."""
+    name, schema = lanes.TABLES[lane]
+    table = LakeTable(hub.location.beside(name), schema, "day").dataset().to_table()
+    return sorted(table.to_pylist(), key=lambda row: row["sequence"])
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_lanes_records_are_in_its_table_once_and_acked_in_the_lane_though_a_hub_ends(hub: Hub, lane: Lane) -> None:
     ingest = hub.start()
-    ingest.offer(ADDRESS, message(0, 1, 2, 3))
-    for count in (2, 3):
-        ingest.offer(ADDRESS, encode_batch(Batch("gateway-1", "b0", 0, events=events, lane=Lane.EVENTS)))
-        acks = hub.link.wait_for_acks(count)
+    for other in Lane:
+        offer(ingest, other)
+    hub.link.wait_for_acks(3)
+    offer(ingest, lane)
+    hub.link.wait_for_acks(4)
     _wait_for(lambda: ingest.counts.repeats == 1)
-    assert Ack("gateway-1", "b0", 3, "windows") in acks
-    assert Ack("gateway-1", "b0", 2, "events") in acks
-    table = LakeTable(hub.location.beside("events"), EVENTS_SCHEMA, "day").dataset().to_table()
-    rows = sorted(table.to_pylist(), key=lambda row: row["sequence"])
-    assert [(row["kind"], row["model"], row["version"], row["at"]) for row in rows] == [
-        ("started", None, None, NOW),
-        ("phase", "digits", 3, NOW),
+    ingest.stop()
+    # A new process knows what the lake has only from the lake.
+    offer(hub.start(), lane, after=1)
+    assert hub.link.wait_for_acks(5)[-1] == Ack("gateway-1", "b0", 2, lane)
+    found = in_lake(hub, lane)
+    assert [(row["device"], row["boot"], row["sequence"], row["fleet"]) for row in found] == [
+        ("gateway-1", "b0", sequence, "default") for sequence in (1, 2)
     ]
-    assert len(lake(hub, open_table)) == 3
+    for row, expected in zip(found, SENT[lane][1], strict=True):
+        assert {name: row[name] for name in expected} == expected
 
 
-def test_events_that_cannot_be_stored_hold_up_no_windows(hub: Hub, open_table: Open, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("lane", Lane)
+def test_a_lanes_marks_say_nothing_of_another_lane(hub: Hub, lane: Lane) -> None:
+    ingest = hub.start()
+    for other in Lane:
+        if other is not lane:
+            offer(ingest, other)
+    hub.link.wait_for_acks(2)
+    offer(ingest, lane, after=1)
+    assert hub.link.wait_for_acks(3)[-1] == Ack("gateway-1", "b0", 0, lane), "the first is missing"
+    assert in_lake(hub, lane) == []
+
+
+def test_samples_on_the_channel_of_windows_are_refused_and_their_sender_is_told(hub: Hub) -> None:
+    payload = encode_batch(batch_of("gateway-1", "b0", 0, Lane.SAMPLES, SENT[Lane.SAMPLES][0]))
+    with pytest.raises(ContractError, match="samples on up/telemetry"):
+        hub.start().offer(ADDRESS, payload, Channel.TELEMETRY)
+    (answer,) = hub.link.turned_down()
+    assert answer.batch == fingerprint(payload)
+    assert answer.refused is not None
+    assert answer.refused.code == "telemetry-wrong"
+
+
+def test_samples_are_no_evidence_and_no_windows_of_the_database(hub: Hub) -> None:
+    offer(hub.start(), Lane.SAMPLES)
+    hub.link.wait_for_acks(1)
+    assert hub.windows_in_database() == 0
+
+
+def test_upkeep_merges_the_files_of_samples_too(hub: Hub) -> None:
+    ingest = hub.start(Pace(linger_seconds=0, compact_seconds=0.5))
+    for after in range(6):
+        batch = Batch("gateway-1", "b0", after, samples=(sample(after + 1),), lane=Lane.SAMPLES)
+        ingest.offer(ADDRESS, encode_batch(batch), Channel.SAMPLES)
+        hub.link.wait_for_acks(after + 1)
+    name, schema = lanes.TABLES[Lane.SAMPLES]
+    _wait_for(lambda: LakeTable(hub.location.beside(name), schema, "day").size().files == 1)
+    assert [row["sequence"] for row in in_lake(hub, Lane.SAMPLES)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(("lane", "rows_of"), [(Lane.EVENTS, "event_rows"), (Lane.SAMPLES, "sample_rows")])
+def test_records_that_cannot_be_stored_hold_up_no_windows(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, lane: Lane, rows_of: str
+) -> None:
     def broken(*_: object) -> pa.Table:
         raise ValueError("poison")
 
-    monkeypatch.setattr(lanes, "event_rows", broken)
+    monkeypatch.setattr(lanes, rows_of, broken)
     ingest = hub.start(Pace(linger_seconds=0.2))
-    event = (Event(1, 0, "started", "started", "Agent 0.1.0 started."),)
-    payload = encode_batch(Batch("gateway-1", "b0", 0, events=event, lane=Lane.EVENTS))
-    ingest.offer(ADDRESS, payload)
+    payload = offer(ingest, lane)
     ingest.offer(ADDRESS, message(0, 1))
     assert hub.link.wait_for_acks(1)[0] == Ack("gateway-1", "b0", 1)
     _wait_for(hub.link.turned_down)

@@ -197,7 +197,7 @@ def test_queries_see_what_ingest_has_written_since(folder: Location, open_table:
 
 def test_the_table_is_described_for_other_readers(location: Location, open_table: Open) -> None:
     fill(open_table(location))
-    table, events = LakeService(location).tables()
+    table, events, samples = LakeService(location).tables()
     assert (table.name, table.location, table.version, table.rows, table.files) == ("windows", location.uri, 2, 5, 2)
     assert table.size_bytes > 0
     assert table.partitioned_by == ["day"]
@@ -207,6 +207,8 @@ def test_the_table_is_described_for_other_readers(location: Location, open_table
     assert types["started_at"] == "TIMESTAMP WITH TIME ZONE"
     assert (events.name, events.rows) == ("events", 0)
     assert "sentence" in {column.name for column in events.columns}
+    assert (samples.name, samples.rows) == ("samples", 0)
+    assert {"reason", "capture", "margin"} <= {column.name for column in samples.columns}
 
 
 class TestOverHttp:

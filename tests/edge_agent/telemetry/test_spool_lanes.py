@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -14,8 +15,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edge_agent.core.drain import Backlog
 from edge_agent.telemetry.aside import PATIENCE_SECONDS
 from edge_agent.telemetry.spool import Spool, look
-from fleet_contract.telemetry import Lane
-from tests.fakes.spools import MEGABYTE, OWNER, Clock, a_large_window, a_long_event, an_event, sequences
+from fleet_contract.telemetry import Lane, Record
+from tests.fakes.spools import (
+    MEGABYTE,
+    OWNER,
+    Clock,
+    a_large_window,
+    a_long_event,
+    a_record,
+    a_sample,
+    an_event,
+    keep,
+    sequences,
+)
 from tests.fakes.windows import a_window
 
 
@@ -87,16 +99,83 @@ def test_an_old_ack_changes_nothing(tmp_path):
 def test_lanes_have_sequences_marks_and_counts_of_their_own(tmp_path):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     for number in (1, 2, 3):
-        spool.append(a_window())
-        spool.note(an_event(number))
+        for lane in Lane:
+            assert keep(spool, a_record(lane, number))
     spool.forget("b1", 3)
+    spool.forget("b1", 1, Lane.SAMPLES)
     assert spool.backlog() is None
     assert spool.backlog(Lane.EVENTS) == Backlog("b1", 0, 3)
+    assert spool.backlog(Lane.SAMPLES) == Backlog("b1", 1, 3)
     again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
-    assert [one.version for one in again.read("b1", 1, MEGABYTE, lane=Lane.EVENTS)] == [2, 3]
+    for lane in (Lane.EVENTS, Lane.SAMPLES):
+        assert [one.version for one in again.read("b1", 1, MEGABYTE, lane=lane)] == [2, 3]
     report = again.report()
-    assert (report.records, report.lanes["events"].records) == (0, 3)
+    assert (report.records, report.lanes["events"].records, report.lanes["samples"].records) == (0, 3, 2)
     assert look(tmp_path) == report
+
+
+def test_a_spool_of_an_agent_that_knew_no_samples_opens_as_before(tmp_path):
+    first = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    first.append(a_window())
+    first.note(an_event())
+    first.close()
+    shutil.rmtree(tmp_path / "samples")
+    assert look(tmp_path).lanes["samples"].records == 0
+    spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
+    assert spool.troubles() == []
+    assert spool.backlog() == Backlog("b1", 0, 1)
+    assert spool.keep(a_sample())
+    assert spool.backlog(Lane.SAMPLES) == Backlog("b2", 0, 1)
+
+
+def fill_but_for(spool: Spool, size_bytes: int) -> None:
+    """Fills it with windows but for about so many bytes."""
+    number = 0
+    while spool.report().size_bytes < spool.max_bytes - size_bytes:
+        assert spool.append(a_large_window(number))
+        number += 1
+
+
+def test_samples_make_room_for_events_and_both_for_windows(tmp_path):
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    for number in range(1, 1001):
+        assert spool.keep(a_sample(number))
+    for number in range(200):
+        assert spool.note(a_long_event(number))
+    fill_but_for(spool, 8_000)
+    before = spool.report()
+    assert before.lanes["samples"].dropped == before.lanes["events"].dropped == {}
+    assert before.lanes["samples"].size_bytes > 32 * 1024
+    while not spool.report().lanes["samples"].dropped:
+        assert spool.note(a_long_event(7))
+    assert spool.report().lanes["events"].dropped == {}
+    number = 0
+    while spool.report().dropped == 0:
+        assert spool.append(a_large_window(number))
+        number += 1
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*.*")) <= MEGABYTE
+    report = spool.report()
+    assert report.lanes["events"].dropped["spool-full"] > 0, "before a window went"
+    # The newest samples are still there: those in the file that is written.
+    assert 0 < report.lanes["samples"].size_bytes <= 16 * 1024
+    found = [one.sequence for one in spool.read("b1", 0, 100 * MEGABYTE, lane=Lane.SAMPLES)]
+    assert found == list(range(report.lanes["samples"].dropped["spool-full"] + 1, 1001))
+
+
+def test_a_flood_of_samples_costs_no_window_and_no_event(tmp_path):
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    for number in range(300):
+        spool.note(an_event(number))
+    fill_but_for(spool, 40_000)
+    for number in range(1, 2_001):
+        assert spool.keep(a_sample(number))
+    report = spool.report()
+    assert report.dropped == 0
+    assert report.lanes["events"].dropped == {}
+    assert report.lanes["samples"].dropped["spool-full"] > 0
+    assert report.size_bytes <= MEGABYTE
+    (told,) = spool.troubles()
+    assert f"bytes; {report.lanes['samples'].dropped['spool-full']} samples were dropped" in told.sentence
 
 
 def test_events_make_room_for_windows_and_keep_a_little_of_their_own(tmp_path):
@@ -136,14 +215,13 @@ def test_a_flood_of_events_costs_no_window_beyond_their_own_room(tmp_path):
 def test_what_was_recorded_under_another_name_is_not_sent_under_this_one(tmp_path):
     first = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     for _ in range(3):
-        first.append(a_window())
-        first.note(an_event())
+        for lane in Lane:
+            assert keep(first, a_record(lane))
     first.forget("b1", 1)
     spool = Spool(tmp_path, "default.press-2", "b2", MEGABYTE)
-    assert spool.backlog() is None
-    assert spool.backlog(Lane.EVENTS) is None
-    assert spool.report().lanes["windows"].dropped == {"other-device": 2}
-    assert spool.report().lanes["events"].dropped == {"other-device": 3}
+    assert all(spool.backlog(lane) is None for lane in Lane)
+    dropped = {lane: one.dropped["other-device"] for lane, one in spool.report().lanes.items()}
+    assert dropped == {"windows": 2, "events": 3, "samples": 3}
     spool.append(a_window())
     back = Spool(tmp_path, OWNER, "b3", MEGABYTE)
     assert back.backlog() is None
@@ -151,6 +229,14 @@ def test_what_was_recorded_under_another_name_is_not_sent_under_this_one(tmp_pat
 
 
 LARGE = [a_large_window(number) for number in range(40)]
+#: What comes, by name: its lane, and how the record that is the `number`th of its boot is made.
+COMES: dict[str, tuple[Lane, Callable[[int], Record]]] = {
+    "small windows": (Lane.WINDOWS, lambda _: a_window()),
+    "large windows": (Lane.WINDOWS, lambda number: LARGE[number % len(LARGE)]),
+    "events": (Lane.EVENTS, a_long_event),
+    "samples": (Lane.SAMPLES, a_sample),
+}
+QUOTA_BYTES = 250_000
 
 
 class Kept(RuleBasedStateMachine):
@@ -160,8 +246,8 @@ class Kept(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.boots = 0
-        self.made: dict[str, int] = {}
-        self.acked = 0
+        self.made: dict[tuple[Lane, str], int] = {}
+        self.acked = dict.fromkeys(Lane, 0)
 
     @initialize()
     def starts_first(self) -> None:
@@ -171,38 +257,47 @@ class Kept(RuleBasedStateMachine):
     def starts(self) -> None:
         self.boots += 1
         self.boot = f"b{self.boots}"
-        self.made[self.boot] = 0
-        self.spool = Spool(self.folder, OWNER, self.boot, 100_000)
+        self.made |= {(lane, self.boot): 0 for lane in Lane}
+        self.spool = Spool(self.folder, OWNER, self.boot, QUOTA_BYTES)
 
-    @rule(count=st.integers(1, 30), labels=st.sampled_from([3, 300]))
-    def windows_close(self, count: int, labels: int) -> None:
+    @rule(count=st.integers(1, 60), what=st.sampled_from(sorted(COMES)))
+    def records_come(self, count: int, what: str) -> None:
+        lane, make = COMES[what]
+        before = {one: self.dropped(one) for one in Lane}
         for _ in range(count):
-            window = LARGE[self.made[self.boot] % len(LARGE)] if labels == 300 else a_window()
-            assert self.spool.append(window)
-            self.made[self.boot] += 1
+            assert keep(self.spool, make(self.made[lane, self.boot]))
+            self.made[lane, self.boot] += 1
+        if self.dropped(Lane.WINDOWS) > before[Lane.WINDOWS]:
+            # Windows went only when there was nothing else: of samples none but in the file that is written.
+            assert self.spool.report().lanes["samples"].size_bytes <= 16 * 1024
 
-    @rule(share=st.floats(0, 1))
-    def hub_acks(self, share: float) -> None:
-        if backlog := self.spool.backlog():
-            found = [one.sequence for one in self.spool.read(backlog.boot, backlog.mark, 1 << 30)]
+    @rule(share=st.floats(0, 1), lane=st.sampled_from(Lane))
+    def hub_acks(self, share: float, lane: Lane) -> None:
+        if backlog := self.spool.backlog(lane):
+            found = [one.sequence for one in self.spool.read(backlog.boot, backlog.mark, 1 << 30, lane=lane)]
             if acked := found[: int(len(found) * share)]:
-                self.spool.forget(backlog.boot, acked[-1])
-                self.acked += len(acked)
+                self.spool.forget(backlog.boot, acked[-1], lane)
+                self.acked[lane] += len(acked)
+
+    def dropped(self, lane: Lane) -> int:
+        return sum(self.spool.report().lanes[lane].dropped.values())
 
     @invariant()
     def what_waits_can_be_read_in_order_and_is_the_newest(self) -> None:
         if not self.boots:
             return
         report = self.spool.report()
-        assert report.size_bytes <= 100_000
-        waiting = 0
-        for boot, made in self.made.items():
-            found = [one.sequence for one in self.spool.read(boot, self.spool.mark(boot), 1 << 30)]
-            waiting += len(found)
+        assert report.size_bytes <= QUOTA_BYTES
+        waiting = dict.fromkeys(Lane, 0)
+        for (lane, boot), made in self.made.items():
+            found = [one.sequence for one in self.spool.read(boot, self.spool.mark(boot, lane), 1 << 30, lane=lane)]
+            waiting[lane] += len(found)
             if found:
                 assert found == list(range(found[0], made + 1))
-        assert waiting == report.records
-        assert waiting + report.dropped + self.acked == sum(self.made.values())
+        for lane in Lane:
+            assert waiting[lane] == report.lanes[lane].records
+            made = sum(count for (of, _), count in self.made.items() if of is lane)
+            assert waiting[lane] + self.dropped(lane) + self.acked[lane] == made
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -290,7 +385,8 @@ def test_a_lane_that_cannot_be_read_now_costs_only_what_comes_meanwhile_and_come
         assert not spool.append(a_window())
         assert spool.backlog() is None
         assert [one.code for one in spool.troubles()] == ["spool-unreadable"]
-        assert spool.note(an_event()), "the other lane is none the worse"
+        assert spool.note(an_event()), "the other lanes are none the worse"
+        assert spool.keep(a_sample())
     assert not (tmp_path / "windows.unreadable").exists()
     assert spool.backlog() == Backlog("b1", 1, 2), "whoever asks has it looked for again"
     assert spool.troubles() == []

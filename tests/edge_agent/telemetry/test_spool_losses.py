@@ -19,10 +19,12 @@ from tests.fakes.spools import (
     OWNER,
     Clock,
     a_large_window,
+    a_sample,
     a_very_large_window,
     an_event,
     codes,
     files,
+    keep,
     sequences,
 )
 from tests.fakes.windows import a_window
@@ -80,12 +82,22 @@ def test_what_the_hub_refuses_is_dropped_counted_and_said(tmp_path):
     assert again.report().lanes["windows"].dropped == {"refused": 1}
 
 
-def test_an_event_that_no_hub_could_take_holds_up_no_other(tmp_path):
+@pytest.mark.parametrize(
+    ("wrong", "good", "lane", "code"),
+    [
+        (an_event(sentence="nul\0"), an_event(), "events", "event-wrong"),
+        (msgspec.structs.replace(a_sample(), label="nul\0"), a_sample(), "samples", "sample-wrong"),
+        (msgspec.structs.replace(a_sample(), margin=float("nan")), a_sample(), "samples", "sample-wrong"),
+        (msgspec.structs.replace(a_sample(), confidence=1.5), a_sample(), "samples", "sample-wrong"),
+    ],
+)
+def test_an_event_or_a_sample_that_no_hub_could_take_holds_up_no_other(tmp_path, wrong, good, lane, code):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
-    assert not spool.note(an_event(sentence="nul\0"))
-    assert spool.trouble.code == "event-wrong"
-    assert spool.note(an_event())
-    assert spool.report().lanes["events"].dropped == {"event-wrong": 1}
+    assert not keep(spool, wrong)
+    assert spool.trouble.code == code
+    assert keep(spool, good)
+    assert spool.trouble is None
+    assert spool.report().lanes[lane].dropped == {code: 1}
 
 
 def damaged(folder: Path, clock: Clock) -> Spool:
