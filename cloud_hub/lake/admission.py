@@ -36,9 +36,10 @@ def admit(address: Address, payload: bytes, channel: Channel = Channel.TELEMETRY
         raise DeviceWrong(f"Device {address.device} sent a batch of telemetry that claims to be {batch.device}'s.")
     if not _BOOT.fullmatch(batch.boot):
         raise TelemetryWrong(f"Device {batch.device} names its boot {batch.boot[:80]!r}.")
-    for model in {one.model for one in (*batch.windows, *batch.samples)}:
+    of_models: tuple[Window | Sample, ...] = (*batch.windows, *batch.samples)
+    for model in {one.model for one in of_models}:
         check_id(model, "model name")
-    for digest in {one.digest for one in (*batch.windows, *batch.samples)}:
+    for digest in {one.digest for one in of_models}:
         if not _DIGEST.fullmatch(digest):
             raise TelemetryWrong(f"Device {batch.device} sent {batch.lane} of an artifact {digest[:80]!r}.")
     for window in batch.windows:
