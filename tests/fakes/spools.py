@@ -83,13 +83,13 @@ def a_record(lane: Lane, number: int = 1) -> Record:
             assert_never(lane)
 
 
-def sequences(spool: Spool, boot: str, since: int = 0) -> list[int]:
-    return [window.sequence for window in spool.read(boot, since, 100 * MEGABYTE)]
+def sequences(spool: Spool, boot: str, since: int = 0, lane: Lane = Lane.WINDOWS) -> list[int]:
+    return [record.sequence for record in spool.read(boot, since, 100 * MEGABYTE, lane=lane)]
 
 
-def files(folder: Path) -> list[Path]:
-    """The files of the lane of windows."""
-    return sorted(path for path in (folder / "windows").iterdir())
+def files(folder: Path, lane: Lane = Lane.WINDOWS) -> list[Path]:
+    """The files of the lane."""
+    return sorted((folder / lane).iterdir())
 
 
 def sealed(folder: Path, count: int = 400, clock: Callable[[], float] = monotonic) -> tuple[Spool, list[Path]]:

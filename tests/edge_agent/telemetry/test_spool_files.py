@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge_agent.core.drain import Backlog
@@ -16,7 +17,8 @@ from edge_agent.telemetry import sealed as sealed_module
 from edge_agent.telemetry import spool as spool_module
 from edge_agent.telemetry.log import packed_bytes
 from edge_agent.telemetry.spool import Spool, look
-from tests.fakes.spools import MEGABYTE, OWNER, files, sealed, sequences
+from fleet_contract.telemetry import Lane
+from tests.fakes.spools import MEGABYTE, OWNER, a_record, a_sample, files, keep, sealed, sequences
 from tests.fakes.windows import a_window
 
 
@@ -45,29 +47,31 @@ def test_a_read_stops_before_it_is_too_large_but_gives_at_least_one(tmp_path):
     assert [w.sequence for w in spool.read("b1", 2, 1)] == [3]
 
 
+@pytest.mark.parametrize("lane", Lane)
 @pytest.mark.parametrize("how", ["cut", "flipped"])
-def test_a_torn_end_costs_only_what_was_torn(tmp_path, how):
+def test_a_torn_end_costs_only_what_was_torn(tmp_path, how, lane):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     for _ in range(3):
-        spool.append(a_window())
-    (path,) = files(tmp_path)
+        keep(spool, a_record(lane))
+    (path,) = files(tmp_path, lane)
     whole = path.read_bytes()
-    last = len(whole) - packed_bytes(spool_module._encoder.encode(a_window()))
+    last = len(whole) - packed_bytes(spool_module._encoder.encode(a_record(lane)))
     for at in range(last, len(whole), 5):
         torn = whole[:at] if how == "cut" else whole[:at] + bytes((whole[at] ^ 0x40,)) + whole[at + 1 :]
         path.write_bytes(torn)
-        for other in files(tmp_path):
+        for other in files(tmp_path, lane):
             if other != path:
                 other.unlink()
         spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
-        assert sequences(spool, "b1") == [1, 2], at
-        assert spool.append(a_window())
-        assert sequences(spool, "b2") == [1]
+        assert sequences(spool, "b1", lane=lane) == [1, 2], at
+        assert keep(spool, a_record(lane))
+        assert sequences(spool, "b2", lane=lane) == [1]
 
 
-def test_a_full_disk_is_a_trouble_that_ends_when_there_is_room_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("lane", Lane)
+def test_a_full_disk_is_a_trouble_that_ends_when_there_is_room_again(tmp_path, monkeypatch, lane):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
-    spool.append(a_window())
+    keep(spool, a_record(lane))
     real = os.write
 
     def half(descriptor: int, data: bytes) -> int:
@@ -78,16 +82,16 @@ def test_a_full_disk_is_a_trouble_that_ends_when_there_is_room_again(tmp_path, m
 
     monkeypatch.setattr(queue_module.os, "write", half)
     for _ in range(5):
-        assert not spool.append(a_window())
+        assert not keep(spool, a_record(lane))
     assert spool.trouble.code == "disk-full"
-    assert len(files(tmp_path)) == 1
+    assert len(files(tmp_path, lane)) == 1
     monkeypatch.undo()
-    assert spool.append(a_window())
+    assert keep(spool, a_record(lane))
     assert spool.trouble is None
-    assert spool.report().dropped == 5
+    assert spool.report().lanes[lane].dropped == {"disk": 5}
     # Of number 2 a part is on disk; the others never got so far.
-    assert sequences(spool, "b1") == [1, 3]
-    assert sequences(Spool(tmp_path, OWNER, "b2", MEGABYTE), "b1") == [1, 3]
+    assert sequences(spool, "b1", lane=lane) == [1, 3]
+    assert sequences(Spool(tmp_path, OWNER, "b2", MEGABYTE), "b1", lane=lane) == [1, 3]
 
 
 def test_a_disk_that_is_full_at_the_start_does_not_stop_the_agent(tmp_path, monkeypatch):
@@ -106,23 +110,24 @@ def test_a_disk_that_is_full_at_the_start_does_not_stop_the_agent(tmp_path, monk
     assert sequences(spool, "b2") == [1]
 
 
-def test_a_window_whose_sync_failed_is_counted_once_and_holds_up_no_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("lane", Lane)
+def test_a_record_whose_sync_failed_is_counted_once_and_holds_up_no_other(tmp_path, monkeypatch, lane):
     def fail(_descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
-    assert spool.append(a_window())
+    assert keep(spool, a_record(lane))
     with monkeypatch.context() as patched:
         patched.setattr(queue_module.os, "fdatasync", fail)
-        assert not spool.append(a_window())
+        assert not keep(spool, a_record(lane))
     # All of number 2 is in the file, and it was counted: it must not come after all.
-    assert sequences(spool, "b1") == [1]
-    assert spool.append(a_window())
-    assert sequences(spool, "b1") == [1, 3]
-    assert spool.report().lanes["windows"].dropped == {"disk": 1}
+    assert sequences(spool, "b1", lane=lane) == [1]
+    assert keep(spool, a_record(lane))
+    assert sequences(spool, "b1", lane=lane) == [1, 3]
+    assert spool.report().lanes[lane].dropped == {"disk": 1}
     again = Spool(tmp_path, OWNER, "b2", MEGABYTE)
-    assert sequences(again, "b1") == [1, 3]
-    assert again.report().lanes["windows"].dropped == {"disk": 1}
+    assert sequences(again, "b1", lane=lane) == [1, 3]
+    assert again.report().lanes[lane].dropped == {"disk": 1}
 
 
 @pytest.mark.parametrize(("place", "call"), [(os, "listdir"), (Path, "stat"), (Path, "open"), (Path, "read_bytes")])
@@ -146,26 +151,27 @@ def test_a_disk_that_fails_to_read_once_costs_nothing(tmp_path, monkeypatch, pla
     assert failed
 
 
-def test_what_rots_in_a_log_costs_only_the_windows_that_it_hit_and_is_counted_once(tmp_path):
+@pytest.mark.parametrize("lane", Lane)
+def test_what_rots_in_a_log_costs_only_the_records_that_it_hit_and_is_counted_once(tmp_path, lane):
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
     for _ in range(9):
-        spool.append(a_window())
-    (path,) = files(tmp_path)
+        keep(spool, a_record(lane))
+    (path,) = files(tmp_path, lane)
     whole = bytearray(path.read_bytes())
     whole[len(whole) // 2] ^= 1
     path.write_bytes(whole)
-    found = sequences(spool, "b1")
+    found = sequences(spool, "b1", lane=lane)
     assert len(found) == 8
     assert found[-1] == 9
-    assert spool.report().lanes["windows"].dropped == {"damaged": 1}
+    assert spool.report().lanes[lane].dropped == {"damaged": 1}
     assert [one.code for one in spool.troubles()] == ["spool-damaged"]
     for boot in ("b2", "b3", "b4"):
         again = Spool(tmp_path, OWNER, boot, MEGABYTE)
-        assert sequences(again, "b1") == found
+        assert sequences(again, "b1", lane=lane) == found
         assert again.troubles() == [], "what an earlier start has counted is no news"
-        assert again.report().lanes["windows"].dropped == {"damaged": 1}
-    again.forget("b1", 9)
-    assert again.backlog() is None
+        assert again.report().lanes[lane].dropped == {"damaged": 1}
+    again.forget("b1", 9, lane)
+    assert again.backlog(lane) is None
 
 
 def test_what_rotted_while_no_agent_ran_is_found_at_the_next_start(tmp_path):
@@ -194,6 +200,17 @@ def test_full_segments_are_sealed_and_come_back_as_they_were(tmp_path):
         assert spool.report().records == 400
         spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
     assert sum(path.stat().st_size for path in paths) * 10 < 400 * len(spool_module._encoder.encode(windows[0]))
+
+
+def test_samples_are_sealed_and_come_back_as_they_were(tmp_path):
+    spool = Spool(tmp_path, OWNER, "b1", MEGABYTE)
+    kept = [a_sample(number) for number in range(1, 201)]
+    assert all(spool.keep(one) for one in kept)
+    assert len([path for path in files(tmp_path, Lane.SAMPLES) if path.suffix == ".sealed"]) >= 2
+    for boot in ("b1", "b2"):
+        found = spool.read("b1", 0, 100 * MEGABYTE, lane=Lane.SAMPLES)
+        assert found == tuple(msgspec.structs.replace(one, sequence=number) for number, one in enumerate(kept, 1)), boot
+        spool = Spool(tmp_path, OWNER, "b2", MEGABYTE)
 
 
 def test_reading_goes_on_within_a_sealed_segment(tmp_path):

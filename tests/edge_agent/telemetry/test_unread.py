@@ -19,7 +19,19 @@ from edge_agent.telemetry.loss import TOLD_SECONDS
 from edge_agent.telemetry.spool import Spool, look
 from edge_agent.telemetry.unread import PATIENCE_SECONDS, REST_SECONDS
 from fleet_contract.telemetry import Lane
-from tests.fakes.spools import MEGABYTE, OWNER, Clock, a_large_window, an_event, codes, files, ill, sealed, sequences
+from tests.fakes.spools import (
+    MEGABYTE,
+    OWNER,
+    Clock,
+    a_large_window,
+    a_record,
+    codes,
+    files,
+    ill,
+    keep,
+    sealed,
+    sequences,
+)
 from tests.fakes.windows import a_window
 
 
@@ -302,16 +314,17 @@ def test_what_was_counted_in_a_log_that_a_start_could_not_read_counts_once_it_ca
     assert dropped(Spool(tmp_path, OWNER, "b3", MEGABYTE, clock)) == {"refused": 4}
 
 
-def test_a_file_of_events_that_cannot_be_read_holds_up_no_window(tmp_path, monkeypatch):
+@pytest.mark.parametrize("lane", [Lane.EVENTS, Lane.SAMPLES])
+def test_a_file_of_events_or_samples_that_cannot_be_read_holds_up_no_window(tmp_path, monkeypatch, lane):
     clock = Clock()
     spool = Spool(tmp_path, OWNER, "b1", MEGABYTE, clock)
     spool.append(a_window())
-    spool.note(an_event())
-    ill(monkeypatch).update((tmp_path / "events").iterdir())
+    keep(spool, a_record(lane))
+    ill(monkeypatch).update((tmp_path / lane).iterdir())
     with pytest.raises(OSError, match="Input/output error"):
-        spool.read("b1", 0, MEGABYTE, lane=Lane.EVENTS)
+        spool.read("b1", 0, MEGABYTE, lane=lane)
     assert drained(spool) == [("b1", 1)]
-    assert str(tmp_path / "events") in spool.troubles()[0].sentence
+    assert str(tmp_path / lane) in spool.troubles()[0].sentence
 
 
 def test_who_looks_at_a_spool_is_told_of_what_can_be_read_of_it(tmp_path, monkeypatch):
