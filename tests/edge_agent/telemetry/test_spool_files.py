@@ -344,21 +344,24 @@ def test_looking_at_a_spool_changes_nothing(tmp_path):
     assert look(tmp_path / "none").records == 0
 
 
-def test_no_window_that_was_taken_is_lost_to_sigkill(tmp_path):
+@pytest.mark.parametrize("lane", Lane)
+def test_no_record_that_was_taken_is_lost_to_sigkill(tmp_path, lane):
     program = (
         "import sys; from pathlib import Path\n"
         "from edge_agent.telemetry.spool import Spool\n"
-        "from tests.fakes.windows import a_window\n"
+        "from fleet_contract.telemetry import Lane\n"
+        "from tests.fakes.spools import a_record, keep\n"
         "spool = Spool(Path(sys.argv[1]), 'default.press-1', sys.argv[2], 1 << 24)\n"
         "number = 0\n"
         "while True:\n"
         "    number += 1\n"
-        "    spool.append(a_window(labels=40))\n"
+        "    keep(spool, a_record(Lane(sys.argv[3]), number))\n"
         "    print(number, flush=True)\n"
     )
     promised = {}
     for boot in ("b1", "b2", "b3"):
-        process = subprocess.Popen([sys.executable, "-c", program, tmp_path, boot], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", program, tmp_path, boot, lane.value]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         while int(process.stdout.readline()) < 50:
             pass
         process.send_signal(signal.SIGKILL)
@@ -367,4 +370,4 @@ def test_no_window_that_was_taken_is_lost_to_sigkill(tmp_path):
         process.wait()
     spool = Spool(tmp_path, OWNER, "last", 1 << 24)
     for boot, number in promised.items():
-        assert sequences(spool, boot)[:number] == list(range(1, number + 1))
+        assert sequences(spool, boot, lane=lane)[:number] == list(range(1, number + 1))
