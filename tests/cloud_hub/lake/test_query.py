@@ -233,7 +233,7 @@ class TestOverHttp:
         assert client.post("/api/v1/lake/query", json={"sql": "SELECT 1", "limit": 0}).status_code == 422
 
     def test_tables_are_listed(self, client: TestClient) -> None:
-        table, _ = client.get("/api/v1/lake/tables").json()
+        table, *_ = client.get("/api/v1/lake/tables").json()
         assert (table["name"], table["rows"]) == ("windows", 5)
 
     def test_a_lake_that_is_away_is_503(self, tmp_path: Path) -> None:
