@@ -117,8 +117,8 @@ class Ingest:
         self._thread.join(_STOP_SECONDS)
 
     def offer(self, address: Address, payload: bytes, channel: Channel = Channel.TELEMETRY) -> None:
-        """Takes a message that the device at `address` sent on `channel`. Raises `ContractError` when it may not come in;
-        the device is told, for no repeat of it would be any better.
+        """Takes a message that the device at `address` sent on `channel`. Raises `ContractError` when it may not come
+        in; the device is told, for no repeat of it would be any better.
 
         With no room left the message is dropped and counted, and the device is told how long to stay away.
         """

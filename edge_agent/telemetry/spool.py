@@ -325,4 +325,3 @@ def _report(lanes: Mapping[Lane, LaneReport]) -> SpoolReport:
         dropped=sum(windows.dropped.values()),
         lanes={lane.value: one for lane, one in lanes.items()},
     )
-

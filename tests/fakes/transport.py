@@ -11,8 +11,8 @@ from fleet_contract.topics import Channel
 
 
 class FakeTransport:
-    """What was sent while connected is in `reports`, `batches` (of windows), `events` and `samples`, and in `astray` what
-    went over another lane's channel; `wills` has a last will for each connection."""
+    """What was sent while connected is in `reports`, `batches` (of windows), `events` and `samples`, and in `astray`
+    what went over another lane's channel; `wills` has a last will for each connection."""
 
     def __init__(self) -> None:
         self.reports: list[Report] = []

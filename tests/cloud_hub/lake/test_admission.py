@@ -187,8 +187,6 @@ def test_all_samples_that_come_in_can_be_written(one: Sample) -> None:
         batch = admit(ADDRESS, kept(one), Channel.SAMPLES)
     except ContractError:
         return
-    (row,) = sample_rows(
-        [SampleRow("default", "gateway-1", batch.boot, Origin(), batch.samples[0])], NOW
-    ).to_pylist()
+    (row,) = sample_rows([SampleRow("default", "gateway-1", batch.boot, Origin(), batch.samples[0])], NOW).to_pylist()
     assert (row["sequence"], row["size_bytes"], row["capture"]) == (one.sequence, one.size_bytes, one.capture)
     assert (row["confidence"] is None) == (one.label == "")
