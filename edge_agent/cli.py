@@ -103,6 +103,16 @@ def _status(options: SimpleNamespace) -> None:
     sys.stdout.write(describe(configuration.load(options.config)))
 
 
+def _captures(options: SimpleNamespace) -> None:
+    from edge_agent.capture.copying import copy_all
+    from edge_agent.capture.listing import look, told
+    from edge_agent.state import StateFolder
+
+    folder = StateFolder(configuration.load(options.config).state_dir).captures
+    captures = look(folder)
+    sys.stdout.write(str(copy_all(captures, options.copy)) if options.copy else told(folder, captures))
+
+
 def _doctor(options: SimpleNamespace) -> int:
     from edge_agent.doctor.examination import become_owner, examine, healthy
     from edge_agent.doctor.finding import told
@@ -116,5 +126,6 @@ _COMMANDS: dict[str, Callable[[SimpleNamespace], int | None]] = {
     "join": _join,
     "run": _run,
     "status": _status,
+    "captures": _captures,
     "doctor": _doctor,
 }

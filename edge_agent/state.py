@@ -17,6 +17,7 @@ class StateFolder:
         self.identity = path / "identity.json"
         self.device_key = path / "device.key"
         self.spool = path / "spool"
+        self.captures = path / "captures"
         self.models = path / "models"
         """The updater's own folder."""
         self.journals = self.models / "journals"

@@ -96,6 +96,18 @@ class SpoolReport(msgspec.Struct, frozen=True):
     lanes: dict[str, LaneReport] = {}
 
 
+class CaptureReport(msgspec.Struct, frozen=True):
+    """The captures on the device: inputs of records that it keeps. They take `size_bytes` of its disk.
+
+    `dropped` is by reason ("quota": kept, until newer ones needed the room; "disk", "behind", "too-large"), since the
+    agent started.
+    """
+
+    files: Number
+    size_bytes: Number
+    dropped: dict[str, Number] = {}
+
+
 class Report(msgspec.Struct, frozen=True):
     """`boot` names this start of the agent, `number` rises with every report of that boot: the newest wins."""
 
@@ -116,3 +128,5 @@ class Report(msgspec.Struct, frozen=True):
     spool: SpoolReport | None = None
     troubles: tuple[Because, ...] = ()
     """What is wrong on the device now: a full disk, a source that fails."""
+    captures: CaptureReport | None = None
+    """None where nothing is captured, as by default."""

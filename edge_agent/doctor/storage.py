@@ -22,9 +22,13 @@ _NAMED = 3
 
 
 def storage(
-    state: StateFolder, spool_max_bytes: int, artifacts_max_bytes: int = 0, mounts: Path = Path("/proc/self/mounts")
+    state: StateFolder,
+    spool_max_bytes: int,
+    artifacts_max_bytes: int = 0,
+    captures_max_bytes: int = 0,
+    mounts: Path = Path("/proc/self/mounts"),
 ) -> Iterator[Finding]:
-    """The state folder, with what telemetry and models may come to take of it; 0 for models: no bound."""
+    """The state folder, with what telemetry, models and captures may come to take of it; 0 for models: no bound."""
     try:
         status = state.path.stat()
     except FileNotFoundError:
@@ -38,7 +42,11 @@ def storage(
         yield unknown("state", f"{state.path} cannot be looked at: {error.strerror}.", "Run as root or as its owner.")
         return
     yield from _rights(state, status)
-    shares = ((state.spool, spool_max_bytes), (state.artifacts, artifacts_max_bytes or _MODELS_BYTES))
+    shares = (
+        (state.spool, spool_max_bytes),
+        (state.artifacts, artifacts_max_bytes or _MODELS_BYTES),
+        (state.captures, captures_max_bytes),
+    )
     yield from _room(state.path, sum(max(0, most - _taken(folder)) for folder, most in shares), mounts)
 
 
