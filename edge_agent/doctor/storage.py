@@ -64,7 +64,11 @@ def _rights(state: StateFolder, status: os.stat_result) -> Iterator[Finding]:
     try:
         for folder, _, names in os.walk(state.path, onerror=_raise):
             for path in (Path(folder), *(Path(folder, name) for name in names)):
-                mine = path.lstat()
+                try:
+                    mine = path.lstat()
+                except FileNotFoundError:
+                    # A running agent writes, and lets go.
+                    continue
                 if mine.st_uid != status.st_uid:
                     strange.append(path)
                 if path.suffix == ".key" and mine.st_mode & 0o077:

@@ -26,7 +26,17 @@ from fleet_contract.manifest import (
     Tensor,
     sign_manifest,
 )
-from fleet_contract.report import Inventory, LaneReport, ModelReport, Phase, Presence, Release, Report, SpoolReport
+from fleet_contract.report import (
+    CaptureReport,
+    Inventory,
+    LaneReport,
+    ModelReport,
+    Phase,
+    Presence,
+    Release,
+    Report,
+    SpoolReport,
+)
 from fleet_contract.signing import PrivateKey, sign
 from fleet_contract.telemetry import Ack, Batch, Event, Lane, Sample, Window, encode_batch, fingerprint
 from fleet_contract.topics import Address
@@ -141,7 +151,10 @@ REPORT = Report(
         },
     ),
     troubles=(Because("disk-low", "1.2 GB are free, and 2 GB are kept free."),),
+    captures=CaptureReport(files=12, size_bytes=49_152, dropped={"quota": 3, "behind": 1}),
 )
+#: Of an agent that captured nothing.
+REPORT_BEFORE_CAPTURES = msgspec.structs.replace(REPORT, captures=None)
 
 BATCH = Batch(
     device=ADDRESS.device,
@@ -259,7 +272,7 @@ IDENTITY = Identity(
 
 
 #: What earlier code wrote and today's, whose messages have more fields, does not: it is read for ever.
-EARLIER = ("desired.json", "batch.msgpack", "batch.msgpack.zst")
+EARLIER = ("desired.json", "report.json", "batch.msgpack", "batch.msgpack.zst")
 
 
 def written() -> dict[str, bytes]:
@@ -267,7 +280,7 @@ def written() -> dict[str, bytes]:
     return {
         "manifest.json": encode(sign_manifest(MANIFEST, RELEASE)),
         "desired-window.json": encode(sign_desired(DESIRED, HUB)),
-        "report.json": encode(REPORT),
+        "report-captures.json": encode(REPORT),
         # The compressed form may differ from one zstd to the next; what it holds may not.
         "batch-labelled.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(BATCH)),
         "events.msgpack": zstandard.ZstdDecompressor().decompress(encode_batch(EVENTS)),
