@@ -70,7 +70,8 @@ def put_device(session: Session, device: Device, labels: Mapping[str, str], sent
             session.execute(delete(DeviceModel).where(col(DeviceModel.device) == device.id))
             known.presence, known.last_heard_at, known.generation = "never", None, 0
             known.boot, known.boot_before, known.boot_started_at, known.number = None, known.boot, None, 0
-            known.refused, known.spool, known.troubles, known.troubled = None, None, [], False
+            known.refused, known.spool, known.captures = None, None, None
+            known.troubles, known.troubled = [], False
         known.key, known.target, known.joined_at = device.key, device.target, device.joined_at
         known.hostname, known.inventory = device.hostname, device.inventory
         known.agent_version, known.agent_order = device.agent_version, device.agent_order

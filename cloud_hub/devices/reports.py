@@ -158,6 +158,7 @@ def _device_row(report: Report, known: Known, now: datetime) -> dict[str, Any]:
         "target": report.target,
         "refused": msgspec.to_builtins(report.refused),
         "spool": msgspec.to_builtins(report.spool),
+        "captures": msgspec.to_builtins(report.captures),
         "troubles": msgspec.to_builtins(list(report.troubles)),
         "troubled": bool(report.refused or report.troubles),
     }

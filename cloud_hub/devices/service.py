@@ -19,6 +19,7 @@ from cloud_hub.devices.store import DeviceFilter
 from cloud_hub.devices.tables import Device, DeviceEvent, DeviceModel
 from cloud_hub.devices.views import (
     PRESENCES,
+    CaptureView,
     DeviceEventView,
     DeviceModelView,
     DeviceView,
@@ -177,6 +178,7 @@ class DeviceService:
             models=[_model_view(model) for model in models],
             refused=BecauseView.stored(device.refused),
             spool=None if device.spool is None else SpoolView.model_validate(device.spool),
+            captures=None if device.captures is None else CaptureView.model_validate(device.captures),
             troubles=[BecauseView(**trouble) for trouble in device.troubles],
             inventory=device.inventory,
         )

@@ -41,6 +41,7 @@ class Device(SQLModel, table=True):
     """The generation of the desired state that the device says it follows; 0 for none."""
     refused: dict[str, Any] | None = Field(default=None, sa_type=_Json)
     spool: dict[str, Any] | None = Field(default=None, sa_type=_Json)
+    captures: dict[str, Any] | None = Field(default=None, sa_type=_Json)
     troubles: list[dict[str, Any]] = Field(default_factory=list, sa_type=_Json)
     troubled: bool = Field(default=False, index=True)
     """Whether `refused` or `troubles` say something."""

@@ -56,6 +56,14 @@ class SpoolView(View):
     lanes: dict[str, LaneView] = {}
 
 
+class CaptureView(View):
+    """The inputs that a device keeps for the next version, and how many it dropped, by reason, since its agent started."""
+
+    files: int
+    size_bytes: int
+    dropped: dict[str, int] = {}
+
+
 class DeviceView(View):
     """One device. `last_heard_at` is when it was last proven to live, by the hub's clock."""
 
@@ -74,6 +82,7 @@ class DeviceView(View):
     models: list[DeviceModelView]
     refused: BecauseView | None
     spool: SpoolView | None
+    captures: CaptureView | None = None
     troubles: list[BecauseView]
     inventory: dict[str, Any] | None
 

@@ -389,6 +389,7 @@ def _facts(device: Device) -> list[tuple[str, str]]:
         ("joined", f"{device.joined_at:%Y-%m-%d %H:%M} UTC"),
         ("generation", f"{device.generation_reported} followed, {device.generation_wanted} wanted"),
         ("spool", _spool(device)),
+        ("captures", _captures(device)),
         ("refused", str(device.refused) if device.refused else ""),
         *(("trouble", str(trouble)) for trouble in device.troubles),
     ]  # fmt: skip
@@ -399,6 +400,14 @@ def _spool(device: Device) -> str:
         return ""
     waiting, dropped = device.spool.records, device.spool.dropped
     return f"{waiting} windows wait ({size(device.spool.size_bytes)}), {dropped} were dropped for want of room"
+
+
+def _captures(device: Device) -> str:
+    if device.captures is None:
+        return ""
+    kept = f"{device.captures.files} inputs are kept ({size(device.captures.size_bytes)})"
+    dropped = ", ".join(f"{count} dropped ({reason})" for reason, count in device.captures.dropped.items())
+    return f"{kept}; {dropped}" if dropped else kept
 
 
 def _name(model: DeviceModel) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from fleet_contract.because import Because
-from fleet_contract.report import Release, SpoolReport
+from fleet_contract.report import CaptureReport, Release, SpoolReport
 
 
 class DeviceModel(msgspec.Struct, frozen=True):
@@ -41,6 +41,7 @@ class Device(msgspec.Struct, frozen=True):
     models: tuple[DeviceModel, ...] = ()
     refused: Because | None = None
     spool: SpoolReport | None = None
+    captures: CaptureReport | None = None
     troubles: tuple[Because, ...] = ()
     inventory: dict[str, Any] | None = None
 

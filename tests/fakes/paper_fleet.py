@@ -7,7 +7,7 @@ from typing import Any
 
 from cloud_hub.access.views import AuditView
 from cloud_hub.changes import Changes
-from cloud_hub.devices.views import CohortIn, DeviceModelView, DeviceView, ReleaseView, SpoolView
+from cloud_hub.devices.views import CaptureView, CohortIn, DeviceModelView, DeviceView, ReleaseView, SpoolView
 from cloud_hub.releases.views import ArtifactView, VersionView
 from cloud_hub.rollouts.policy import Approval, Policy
 from cloud_hub.rollouts.views import (
@@ -143,6 +143,7 @@ def device(index: int, now: datetime) -> DeviceView:
             size_bytes=5210 * (index % 3),
             dropped=120 if index == 17 else 0,
         ),
+        captures=CaptureView(files=12, size_bytes=49_152, dropped={"quota": 3}) if index == 0 else None,
         troubles=troubles,
         inventory={
             "hostname": f"gw-{index:03d}",

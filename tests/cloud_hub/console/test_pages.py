@@ -145,6 +145,13 @@ def test_the_fleet_is_told_without_javascript(browser: TestClient) -> None:
     assert re.search(r"Now p95 [\d.]+ (ms|µs)", text)
 
 
+def test_a_device_page_tells_what_was_captured_where_something_was(browser: TestClient) -> None:
+    text = read(browser, "/devices/lyon-line1-00").text
+    assert "Captures Kept 12 inputs, " in text
+    assert "Dropped: quota 3 since its agent started" in text
+    assert "Captures" not in read(browser, "/devices/gdansk-line1-08").text
+
+
 def test_what_is_wrong_with_the_hub_itself_stands_first(browser: TestClient, hub: FakeHub) -> None:
     hub.troubles.append(BecauseView(code="lake-unavailable", sentence="The lake cannot be written: no space left."))
     assert "3 troubles The lake cannot be written: no space left." in read(browser, "/").text

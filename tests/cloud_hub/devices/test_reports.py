@@ -7,7 +7,7 @@ from cloud_hub.devices.reports import Taken, take
 from cloud_hub.devices.service import DeviceService
 from cloud_hub.page import PageRequest
 from fleet_contract.because import Because
-from fleet_contract.report import Phase, Presence, Release, Report, SpoolReport
+from fleet_contract.report import CaptureReport, Phase, Presence, Release, Report, SpoolReport
 from tests.cloud_hub.devices.conftest import Join
 from tests.fakes.clock import StoppedClock
 from tests.fakes.reports import DIGEST, INVENTORY, model_report, report
@@ -34,6 +34,7 @@ def test_all_that_a_report_says_is_shown(
         refused=Because("expired", "Too old."),
         inventory=INVENTORY,
         spool=SpoolReport(3, 400, 1),
+        captures=CaptureReport(2, 8192, {"quota": 1}),
         troubles=(Because("disk-full", "No room."),),
     )
     taken = take_in(database, clock, full)
@@ -43,6 +44,7 @@ def test_all_that_a_report_says_is_shown(
     assert (shown.hostname, shown.inventory and shown.inventory["cores"]) == ("gateway-7", 2)
     assert shown.refused and shown.refused.code == "expired"
     assert shown.spool and shown.spool.records == 3
+    assert shown.captures and (shown.captures.files, shown.captures.dropped) == (2, {"quota": 1})
     assert [trouble.code for trouble in shown.troubles] == ["disk-full"]
     (model,) = shown.models
     assert (model.model, model.phase, model.rollout) == ("digits", "settled", "r-1")
@@ -59,6 +61,7 @@ def test_what_a_later_report_no_longer_says_is_gone(
         models=(model_report("digits"), model_report("cats")),
         refused=Because("expired", ""),
         troubles=(Because("disk-full", ""),),
+        captures=CaptureReport(2, 8192),
         inventory=INVENTORY,
     )
     take_in(database, clock, troubled)
@@ -67,6 +70,7 @@ def test_what_a_later_report_no_longer_says_is_gone(
     assert [model.model for model in shown.models] == ["cats"]
     assert shown.refused is None
     assert shown.troubles == []
+    assert shown.captures is None
     assert shown.inventory is not None, "an inventory is sent only when it changes"
     assert devices.summary().troubled == 0
 

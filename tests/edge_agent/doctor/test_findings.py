@@ -102,6 +102,10 @@ def test_the_room_that_the_agent_may_still_take_is_what_the_config_allows_withou
         (folder / "1").write_bytes(b"x" * mebibyte)
     assert "may use 62 MiB more" in says(32 * mebibyte, 32 * mebibyte)
     assert "may use 31 MiB more" in says(32 * mebibyte, 1)
+    assert "may use 95 MiB more" in says(32 * mebibyte, 1, 64 * mebibyte)
+    state.captures.mkdir()
+    (state.captures / "1").write_bytes(b"x" * mebibyte)
+    assert "may use 94 MiB more" in says(32 * mebibyte, 1, 64 * mebibyte)
     assert the(storage.storage(state, 0, 1 << 50), Verdict.WARNING).about == "disk"
 
 

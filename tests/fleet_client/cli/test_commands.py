@@ -86,6 +86,18 @@ def test_one_device_is_shown_with_its_reasons(hub: FakeHub, capsys: Captured) ->
     assert "2 windows wait" in out
 
 
+def test_what_a_device_has_captured_is_told_where_it_captures(hub: FakeHub, capsys: Captured) -> None:
+    hub.on("GET /api/v1/devices/press-07", device())
+    assert main(["devices", "show", "press-07"]) == 0
+    assert "captures" not in capsys.readouterr().out
+    captures = {"files": 12, "size_bytes": 49_152, "dropped": {"quota": 3, "behind": 1}}
+    hub.on("GET /api/v1/devices/press-08", device("press-08", captures=captures))
+    assert main(["devices", "show", "press-08"]) == 0
+    out = capsys.readouterr().out
+    assert "12 inputs are kept" in out
+    assert "3 dropped (quota), 1 dropped (behind)" in out
+
+
 def test_a_token_alone_is_printed_when_piped(hub: FakeHub, capsys: Captured) -> None:
     hub.on("POST /api/v1/devices/tokens", Answer({"token": "vdt1.abc", "expires_at": AT}, 201))
     assert main(["devices", "token", "press-07", "-l", "site=lyon", "--target", "cpu-vnni", "--expires-in", "0.5"]) == 0
