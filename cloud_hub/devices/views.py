@@ -57,7 +57,7 @@ class SpoolView(View):
 
 
 class CaptureView(View):
-    """The inputs that a device keeps for the next version, and how many it dropped, by reason, since its agent started."""
+    """The inputs that a device keeps for the next version; `dropped` is by reason, since its agent started."""
 
     files: int
     size_bytes: int

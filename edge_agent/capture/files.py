@@ -1,6 +1,6 @@
 """How the files of captures are called, and what they take of a disk.
 
-A name begins with a number that rises, for a device's clock may be wrong when the oldest is looked for, and goes on with
+A name begins with a number that rises, for a device's clock may be wrong when the oldest is looked for, and ends with
 the SHA-256 of what is in the file, by which the hub knows it.
 """
 

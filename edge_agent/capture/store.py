@@ -1,7 +1,7 @@
 """The captures of a device on its disk: one file a record, under a quota, the oldest dropped first, every drop counted.
 
-They are the least precious that the agent keeps: they leave room on the disk to all others, and where it fails they stop
-and nothing else does.
+They are the least precious that the agent keeps: they leave room on the disk to all others, and where it fails, they
+stop and nothing else does.
 """
 
 import contextlib

@@ -8,9 +8,14 @@ from edge_agent.runtimes.session import Array
 DIGEST = "sha256:" + "0" * 64
 
 
-def an_about(at_ms: int = 1_795_377_600_000, **changes: object) -> About:
-    known = {"label": "7", "confidence": 0.512, "margin": 0.02, **changes}
-    return About(at_ms=at_ms, model="digits", version=3, digest=DIGEST, reason="low-margin", **known)  # type: ignore[arg-type]
+def an_about(
+    at_ms: int = 1_795_377_600_000,
+    label: str = "7",
+    confidence: float = 0.512,
+    beside: str = "",
+    beside_version: int = 0,
+) -> About:
+    return About(at_ms, "digits", 3, DIGEST, "low-margin", label, confidence, 0.02, beside, beside_version)
 
 
 def noise(size_bytes: int = 256, seed: int = 0) -> dict[str, Array]:
