@@ -39,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         help="list the inputs that this device has kept for the next version, or copy them off",
         description="List the inputs that this device has kept, the oldest first: what the model said of each, and why "
         "it was kept. The agent need not run.",
-        epilog="Each is a file that numpy.load reads: the arrays inputs/NAME have one row each, as in a golden set, and "
-        "about.json tells what the list does. They stay on this device until newer ones need their room ([capture] "
-        "max_bytes in the config); remove what you like, also while the agent runs.",
+        epilog="Each is a file that numpy.load reads: the arrays inputs/NAME have one row each, as in a golden set, "
+        "and about.json tells what the list does. They stay on this device until newer ones need their room "
+        "([capture] max_bytes in the config); remove what you like, also while the agent runs.",
     )
     captures.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: %(default)s")
     captures.add_argument(

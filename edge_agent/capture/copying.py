@@ -74,7 +74,7 @@ def _write(to: Path, data: bytes) -> None:
     unfinished = to.with_name(to.name + ".part")
     try:
         # Inputs may be private. The mode is not set afterwards: file systems of sticks have none, and some say so.
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)
             file.flush()
             # A stick is often pulled at once.

@@ -1,5 +1,6 @@
 """The captures on a device's disk, told to a person: no agent need run."""
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -77,16 +78,16 @@ def read_about(path: Path) -> About:
 
 def _looked_at(folder: Path) -> Iterator[Capture]:
     for name, path in listed(folder):
-        about = None
-        try:
-            size = path.stat().st_size
-            about = read_about(path)
-        except CaptureDamaged:
-            pass
-        except FileNotFoundError:
-            # A running agent lets the oldest go.
-            continue
-        yield Capture(name, path, size, about)
+        # A running agent lets the oldest go.
+        with contextlib.suppress(FileNotFoundError):
+            yield Capture(name, path, path.stat().st_size, _about_or_none(path))
+
+
+def _about_or_none(path: Path) -> About | None:
+    try:
+        return read_about(path)
+    except CaptureDamaged:
+        return None
 
 
 def _line(one: Capture) -> tuple[str, ...]:

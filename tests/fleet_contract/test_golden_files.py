@@ -19,7 +19,8 @@ from tests.fleet_contract.messages import ADDRESS, AT, GOLDEN, HUB, RELEASE
 
 WRITTEN = messages.written()
 UNSIGNED: dict[str, tuple[type[msgspec.Struct], msgspec.Struct]] = {
-    "report.json": (Report, messages.REPORT),
+    "report.json": (Report, messages.REPORT_BEFORE_CAPTURES),
+    "report-captures.json": (Report, messages.REPORT),
     "ack.json": (Ack, messages.ACK),
     "refusal.json": (Ack, messages.REFUSAL),
     "join-request.json": (JoinRequest, messages.REQUEST),

@@ -149,6 +149,13 @@ def test_what_the_others_do_not_need_is_no_loss() -> None:
     assert kept == pytest.approx(10 * 36_000 - 2 * 12_000, abs=200)
 
 
+def test_what_fills_a_share_on_the_way_flows_over_at_once() -> None:
+    # 12,000 each may have; 1,200 come in two minutes, 400 each, and the first has room for 100.
+    saved = {Reason.RANDOM: 11_900.0, Reason.LOW_MARGIN: 0.0, Reason.DISAGREEMENT: 0.0}
+    budget, _ = choose(ALL, Budget(saved, 0.0), Candidate(0, random=1.0), 120.0)
+    assert budget.saved == {Reason.RANDOM: 12_000, Reason.LOW_MARGIN: 550, Reason.DISAGREEMENT: 550}
+
+
 @given(rules, calls, candidates, st.none() | st.floats(0, 1), st.booleans())
 def test_chance_does_not_look_at_what_it_picks(
     rules: Rules, calls: list[tuple[float, Candidate]], candidate: Candidate, margin: float | None, disagrees: bool

@@ -64,8 +64,8 @@ def test_no_captures_are_said_with_what_makes_some(config, capsys):
 
 def test_a_damaged_capture_is_listed_as_such(config, folder, capsys):
     damage(folder, 1)
-    lines = said(capsys, "--config", config).splitlines()
-    assert ["damaged" in line for line in lines] == [False, False, True, False, False]
+    lines = said(capsys, "--config", config).splitlines()[1:-1]
+    assert ["damaged" in line for line in lines] == [False, True, False]
 
 
 @pytest.mark.parametrize("at_ms", [-1, 0, 1 << 62])
