@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections import Counter, deque
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.capture.about import About
-from edge_agent.capture.files import FileName, is_unfinished, listed, on_disk_bytes, unfinished
+from edge_agent.capture.files import FileName, is_unfinished, on_disk_bytes, parsed, unfinished
 from edge_agent.durable import asked_twice, sync_folder
 from edge_agent.runtimes.session import Array
 from edge_agent.store.artifacts import RESERVE_BYTES
@@ -41,7 +42,9 @@ class Kept(NamedTuple):
 
 
 class _File(NamedTuple):
-    path: Path
+    """There may be thousands: a path of each would take three times as much memory."""
+
+    name: str
     taken_bytes: int
 
 
@@ -159,7 +162,8 @@ class Captures:
             return "disk"
         # First: there is no moment at which they take more than they may.
         self._make_room(taken_bytes)
-        path = self._folder / str(FileName(self._number + 1, capture))
+        name = str(FileName(self._number + 1, capture))
+        path = self._folder / name
         try:
             self._disk.replace(path, data)
         except OSError:
@@ -168,7 +172,7 @@ class Captures:
             raise
         self._number += 1
         with self._lock:
-            self._files.append(_File(path, taken_bytes))
+            self._files.append(_File(name, taken_bytes))
             self._taken_bytes += taken_bytes
             self._mended()
         return ""
@@ -177,20 +181,30 @@ class Captures:
         """Finds what is on the disk, once. Raises OSError."""
         if self._found:
             return
-        with contextlib.suppress(FileNotFoundError):
-            for path in asked_twice(lambda: list(self._folder.iterdir())):
-                if is_unfinished(path.name):
-                    path.unlink(missing_ok=True)
-        files: deque[_File] = deque()
-        for name, path in asked_twice(lambda: listed(self._folder)):
-            with contextlib.suppress(FileNotFoundError):
-                files.append(_File(path, on_disk_bytes(path.stat().st_size)))
-            self._number = max(self._number, name.number)
+        found = sorted(asked_twice(self._scanned))
+        files = deque(file for _, file in found)
+        self._number = max(self._number, found[-1][0] if found else 0)
         with self._lock:
             self._files = files
             self._taken_bytes = sum(one.taken_bytes for one in files)
         self._found = True
         self._make_room(0)
+
+    def _scanned(self) -> list[tuple[int, _File]]:
+        """Each file with its number; what a power cut has left half written goes. Raises OSError."""
+        found = []
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if is_unfinished(entry.name):
+                        Path(entry.path).unlink(missing_ok=True)
+                    elif (name := parsed(entry.name)) is not None:
+                        with contextlib.suppress(FileNotFoundError):
+                            size_bytes = entry.stat(follow_symlinks=False).st_size
+                            found.append((name.number, _File(entry.name, on_disk_bytes(size_bytes))))
+        except FileNotFoundError:
+            return []
+        return found
 
     def _make_room(self, size_bytes: int) -> int:
         """Lets the oldest go until `size_bytes` fit, and gives how many went. Raises OSError."""
@@ -200,7 +214,7 @@ class Captures:
         ):
             oldest = self._files[0]
             # Not synced: what is written next is, and with it this; and a start looks again.
-            oldest.path.unlink(missing_ok=True)
+            (self._folder / oldest.name).unlink(missing_ok=True)
             with self._lock:
                 self._files.popleft()
                 self._taken_bytes -= oldest.taken_bytes
