@@ -23,6 +23,7 @@ from cloud_hub.page import PageRequest
 from fleet_contract.because import Because
 from fleet_contract.errors import ContractError
 from fleet_contract.join import Broker, Identity, JoinRequest, JoinToken, open_identity, parse_token
+from fleet_contract.report import CaptureReport
 from fleet_contract.signing import envelope
 from provisioning.pki import Request, RequestWrong
 from tests.fakes.certificates import request_for
@@ -225,13 +226,15 @@ def test_what_was_said_with_another_key_is_no_evidence_for_the_device_that_repla
 ) -> None:
     key = new_key()
     joining.join(asked(token("gw-1"), key))
-    said = report(number=7, models=(model_report(),), troubles=(Because("disk-full", "No room."),))
+    troubles = (Because("disk-full", "No room."),)
+    said = report(number=7, models=(model_report(),), troubles=troubles, captures=CaptureReport(2, 8192))
     with database.session() as session:
         take(session, [said], clock())
     joining.join(asked(token("gw-1"), new_key() if replaced else key))
 
     shown = devices.get("gw-1")
     assert shown.presence == ("never" if replaced else "online")
+    assert (shown.captures is None) is replaced
     assert (shown.last_heard_at is None) is replaced
     assert [model.model for model in shown.models] == ([] if replaced else ["digits"])
     assert bool(shown.troubles) is not replaced

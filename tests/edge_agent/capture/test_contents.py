@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -64,6 +65,9 @@ def test_strings_are_kept_as_a_golden_set_has_them() -> None:
 
 
 def test_the_same_record_gives_the_same_file() -> None:
+    # Whenever it is made: an archive would have the time, too.
+    with zipfile.ZipFile(io.BytesIO(encode(an_about(), noise()))) as archive:
+        assert {one.date_time[0] for one in archive.infolist()} == {1980}
     assert encode(an_about(), noise()) == encode(an_about(), noise())
     assert encode(an_about(), noise()) != encode(an_about(at_ms=1), noise())
 
