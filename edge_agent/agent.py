@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edge_agent import __version__, huge_pages, identity, memory, systemd
 from edge_agent.allotment import allotted_bytes
 from edge_agent.blackbox import BlackBox
+from edge_agent.capture.capturing import Capturing
 from edge_agent.config import Config
 from edge_agent.core.batching import Bounds
 from edge_agent.core.journal import key
@@ -53,6 +54,8 @@ _STOPPING = frozenset({signal.SIGTERM, signal.SIGINT})
 _STOP_SECONDS = 4.7
 _THREADS_STOP_SECONDS = 2.5
 _FAREWELL_SECONDS = 1.5
+#: For captures that wait for the disk.
+_CAPTURES_STOP_SECONDS = 0.3
 #: How long the service manager may take to end an agent that has told it that it is stuck.
 _TRIGGER_SECONDS = 2.0
 #: How long the models that are on disk may keep the agent from connecting.
@@ -145,7 +148,8 @@ class Agent:
             from edge_agent.uplink import Uplink
 
             spool = Spool(state.spool, ".".join(address), boot, settings.spool_max_bytes)
-            reporter = Reporter(Origin(address, boot, target, started_at), self._updater.state, spool, self._troubles)
+            origin = Origin(address, boot, target, started_at)
+            reporter = Reporter(origin, self._updater.state, spool, self._troubles, self._capturing.report)
             uplink = Uplink(
                 address.device,
                 _transport(address, who, state),
@@ -159,6 +163,7 @@ class Agent:
             return spool, uplink
 
         self._link = HubLink(self._updater.state, link, _link_settings(config))
+        self._capturing = Capturing(state.captures, self._tally, self._link.tell)
         self._updater.on_change = self._changed
         self._updater.go_by(self._wall.wall)
         self._clock.on_change = self._changed
@@ -193,6 +198,7 @@ class Agent:
             self._front.let_in()
         stop.wait(_ANSWERS_FIRST_SECONDS)
         memory.settle()
+        self._capturing.follow(self._config.capture)
         self._link.run(stop)
 
     def check(self) -> None:
@@ -230,6 +236,7 @@ class Agent:
         self._recorder.window_ms = int(self._config.telemetry.window_seconds * 1000)
         self._updater.allow(Quota(self._config.disk.artifacts_max_bytes))
         self._updater.limit(_limits(self._config))
+        self._capturing.follow(self._config.capture)
         self._wall.move(self._config.timezone)
         self._feeds.follow(self._config.sources)
         _log.info("config read again: %s", f"changed {', '.join(changed.live)}" if changed.live else "no change")
@@ -266,6 +273,7 @@ class Agent:
                 _log.warning("%s did not stop in time", thread.name)
         self._engine.close()
         self._tally.close()
+        self._capturing.close(_CAPTURES_STOP_SECONDS)
         self._link.close(_FAREWELL_SECONDS)
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> None:
@@ -297,12 +305,13 @@ class Agent:
 
     def _held_bytes(self) -> int:
         """What applications send and are sent is no leak of a model's: bodies and answers as they lie, or the tensors
-        that bodies unpack to."""
-        return max(0 if self._front is None else self._front.held_bytes, self._engine.held_bytes)
+        that bodies unpack to; nor are those that are to be captured."""
+        requests = max(0 if self._front is None else self._front.held_bytes, self._engine.held_bytes)
+        return requests + self._capturing.held_bytes
 
     def _troubles(self) -> list[Because]:
         found = [*self._link.troubles(), self._config_trouble, *self._feeds.troubles()]
-        found += [*self._runtimes.troubles(), self._clock.trouble()]
+        found += [*self._runtimes.troubles(), self._clock.trouble(), *self._capturing.troubles()]
         found += self._front.troubles() if self._front is not None else []
         return [one for one in found if one is not None]
 

@@ -42,6 +42,23 @@ class Batching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_delay_ms: float = 2.0
 
 
+class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which inputs are kept on the disk for the next version, and how much of it they may take. Off by default, for
+    they may be private.
+
+    `max_bytes` is what they may take, 0 for no captures at all; `bytes_per_hour` is what may be written an hour, 0 for
+    so much that they hold a day, or 4 MiB where that is less. Kept are `random_share` of all records, those whose
+    margin (how sure the model is of its label, less that of the second best) is below `low_margin`, and with
+    `disagreement` those to which a shadow gives another label.
+    """
+
+    max_bytes: int = 0
+    bytes_per_hour: int = 0
+    random_share: float = 0.001
+    low_margin: float = 0.1
+    disagreement: bool = True
+
+
 class Serving(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How applications on the gateway reach the models.
 
@@ -109,6 +126,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_seconds: float = 30.0
     telemetry: Telemetry = Telemetry()
     disk: Disk = Disk()
+    capture: Capture = Capture()
     limits: Limits = Limits()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
@@ -159,6 +177,10 @@ def _check(config: Config, path: Path) -> None:
             problems.append(f"{name} is {value}, and must be a number, {least} or more")
     for name, value, least, most in (
         ("disk.artifacts_max_bytes", config.disk.artifacts_max_bytes, 0, 1 << 50),
+        ("capture.max_bytes", config.capture.max_bytes or 1 << 20, 1 << 20, 1 << 50),
+        ("capture.bytes_per_hour", config.capture.bytes_per_hour or 4096, 4096, 1 << 50),
+        ("capture.random_share", config.capture.random_share, 0, 1),
+        ("capture.low_margin", config.capture.low_margin, 0, 1),
         ("limits.latency_ms", config.limits.latency_ms, 0, 1e9),
         ("limits.resident_bytes", config.limits.resident_bytes, 0, 1 << 50),
         ("limits.growth_bytes", config.limits.growth_bytes, 0, 1 << 50),

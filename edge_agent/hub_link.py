@@ -18,9 +18,11 @@ from fleet_contract.because import Because
 if TYPE_CHECKING:
     from edge_agent.telemetry.spool import Spool
     from edge_agent.uplink import Uplink
+    from fleet_contract.telemetry import Sample
 
 #: Of what is remembered until there is a link.
 MOST_CHANGES = 1000
+MOST_SAMPLES = 1000
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -56,6 +58,7 @@ class HubLink:
         self._lock = threading.Lock()
         # Guarded by the lock, as is whether there is an uplink yet.
         self._changes: deque[Change] = deque(maxlen=MOST_CHANGES)
+        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._spool: Spool | None = None
         self._uplink: Uplink | None = None
         self._began_at = time.monotonic()
@@ -69,6 +72,16 @@ class HubLink:
         if uplink is not None:
             uplink.changed()
 
+    def tell(self, sample: "Sample") -> None:
+        """A record was captured: the hub is to hear of it."""
+        with self._lock:
+            spool = self._spool
+            if spool is None:
+                self._samples.append(sample)
+                return
+        # In the uplink's next turn, with others: there is no hurry.
+        spool.keep(sample)
+
     def run(self, stop: threading.Event) -> None:
         """Makes the link and turns until `stop` is set; `wake` makes it look."""
         # Outside the lock: a full spool takes its time, and who tells of a change has none.
@@ -76,6 +89,9 @@ class HubLink:
         with self._lock:
             uplink.recall(self._changes)
             self._changes.clear()
+            for sample in self._samples:
+                spool.keep(sample)
+            self._samples.clear()
             self._spool, self._uplink = spool, uplink
             # They may have changed meanwhile.
             self._apply()

@@ -17,6 +17,7 @@ LIVE = (
     "telemetry.window_seconds",
     "telemetry.spool_max_bytes",
     "disk",
+    "capture",
 )
 
 

@@ -11,7 +11,7 @@ from edge_agent.telemetry.spool import Spool
 from edge_agent.update.updater import UpdaterState
 from fleet_contract.because import Because
 from fleet_contract.encoding import encode
-from fleet_contract.report import Inventory, Presence, Report
+from fleet_contract.report import CaptureReport, Inventory, Presence, Report
 from fleet_contract.topics import Address
 
 #: How many reports one connection may send before the numbers of the next begin.
@@ -41,12 +41,14 @@ class Reporter:
         updates: Callable[[], UpdaterState],
         spool: Spool,
         troubles: Callable[[], Iterable[Because]],
+        captures: Callable[[], CaptureReport | None] = lambda: None,
     ) -> None:
         self._origin = origin
         self.updates = updates
         """What is known of models."""
         self._spool = spool
         self._troubles = troubles
+        self._captures = captures
         # Wills are made on the transport's thread: a number must not fall back into the range of the last connection.
         self._lock = threading.Lock()
         self._connection = 0
@@ -88,6 +90,7 @@ class Reporter:
                 inventory=taken,
                 spool=self._spool.report(),
                 troubles=(*updates.troubles, *self._troubles()),
+                captures=self._captures(),
             )
         )
 

@@ -1,13 +1,16 @@
 """What is on disk, told to a person: no agent need run, and no hub be reached."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from edge_agent import identity, inventory
+from edge_agent.capture.files import listed, on_disk_bytes
 from edge_agent.config import Config
 from edge_agent.core.journal import Journal, Order, current
+from edge_agent.errors import StateUnusable
 from edge_agent.state import StateFolder
 from edge_agent.telemetry.spool import look
 from fleet_contract.manifest import Manifest
@@ -29,7 +32,24 @@ def describe(config: Config) -> str:
         f"{spool.dropped} windows dropped, {spool.size_bytes:,} bytes",
     ]
     models = list(_models(state.journals))
+    lines += _captures(state.captures, config.capture.max_bytes)
     return "\n".join([*lines, *(models or ["Models  none yet"])]) + "\n"
+
+
+def _captures(folder: Path, max_bytes: int) -> Iterator[str]:
+    sizes = []
+    try:
+        for _, path in listed(folder):
+            # A newer one may just have taken its room.
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(on_disk_bytes(path.stat().st_size))
+    except OSError as error:
+        raise StateUnusable(
+            f"Cannot read the captures in {folder}: {error.strerror}.", "Run as the user who owns it."
+        ) from error
+    if max_bytes or sizes:
+        bound = f" of {max_bytes:,}" if max_bytes else ""
+        yield f"Inputs  {len(sizes)} kept for the next version, {sum(sizes):,}{bound} bytes"
 
 
 def _models(folder: Path) -> Iterator[str]:

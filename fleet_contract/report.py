@@ -99,8 +99,8 @@ class SpoolReport(msgspec.Struct, frozen=True):
 class CaptureReport(msgspec.Struct, frozen=True):
     """The captures on the device: inputs of records that it keeps. They take `size_bytes` of its disk.
 
-    `dropped` is by reason ("quota": kept, until newer ones needed the room; "disk", "behind", "too-large"), since the
-    agent started.
+    `dropped` is by reason ("quota": kept, until newer ones needed the room; "disk", "behind", "too-large", "broken"),
+    since the agent started.
     """
 
     files: Number

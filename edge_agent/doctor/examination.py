@@ -28,7 +28,8 @@ def examine(path: Path) -> Iterator[Finding]:
         yield wrong("config", error.what, error.remedy or "Mend the config.")
     yield from service()
     state = StateFolder(config.state_dir)
-    yield from storage.storage(state, config.telemetry.spool_max_bytes, config.disk.artifacts_max_bytes)
+    quotas = config.telemetry.spool_max_bytes, config.disk.artifacts_max_bytes, config.capture.max_bytes
+    yield from storage.storage(state, *quotas)
     who = None
     try:
         who = identity.load(state)

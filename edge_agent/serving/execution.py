@@ -18,7 +18,7 @@ from edge_agent.serving.served import Served
 from edge_agent.serving.shadow import Shadow
 from edge_agent.serving.signature import Signature
 from edge_agent.telemetry.streak import Streak
-from edge_agent.telemetry.tally import Seen, Tally
+from edge_agent.telemetry.tally import Draws, Seen, Tally
 from fleet_contract.errors import VedetteError
 from fleet_contract.manifest import Manifest
 
@@ -100,8 +100,8 @@ class Execution:
         """Tells telemetry and the shadow of an answer that its caller has. Raises nothing."""
         try:
             self._shadow.hears(seen.latency_us)
-            if self._tally.wants(seen.manifest, inputs):
-                seen.inputs = inputs
+            if wanted := self._tally.wants(seen.manifest, inputs, seen.rows):
+                seen.keep(inputs, wanted)
             self._tell(served, seen, inputs)
         except Exception:  # noqa: BLE001, such as that no thread can be started; the caller must not be told twice
             _log.exception("An answer could not be counted.")
@@ -115,16 +115,16 @@ class Execution:
         inputs: Mapping[str, Array] | None,
         scores: Array | None,
         latency_us: float,
-        wanted: bool | None,
+        wanted: bool | Draws | None,
     ) -> Streak | None:
         """The same for a call that is like the one before, whose arrays will be written to again. `streak` is what the
-        one before came back with, `wanted` what `wants_features` said of this one, None if it was not asked; `inputs`
+        one before came back with, `wanted` what `wants` said of this one, None if it was not asked; `inputs`
         are None if they are gone. Raises nothing."""
         try:
             self._shadow.hears(latency_us)
             manifest = lease.loaded.manifest
             if wanted is None and inputs is not None:
-                wanted = self._tally.wants(manifest, inputs)
+                wanted = self._tally.wants(manifest, inputs, rows)
             if inputs is None or not (wanted or self.compares(served)):
                 if streak is None:
                     streak = self._tally.streak(served.slot, lease, rows, scores)
@@ -135,15 +135,16 @@ class Execution:
                 self._tally.answered(seen)
                 return streak
             kept = {name: one.copy() for name, one in inputs.items()}
-            seen.inputs = kept if wanted else None
+            seen.keep(kept, wanted or False)
             self._tell(served, seen, kept)
         except Exception:  # noqa: BLE001, as above
             _log.exception("An answer could not be counted.")
         return streak
 
-    def wants_features(self, manifest: Manifest, inputs: Mapping[str, Array]) -> bool:
-        """Whether telemetry is to look at `inputs` after their answer. To be asked once for each call, if at all."""
-        return self._tally.wants(manifest, inputs)
+    def wants(self, manifest: Manifest, inputs: Mapping[str, Array], rows: int) -> bool | Draws:
+        """Whether telemetry is to look at the `inputs` of `rows` records after their answer. To be asked once for each
+        call, if at all."""
+        return self._tally.wants(manifest, inputs, rows)
 
     def compares(self, served: Served) -> bool:
         """Whether a shadow is to have the next call."""

@@ -179,6 +179,7 @@ class Shadow:
             self._room_at = time.monotonic() + ROOM_SECONDS
             return
         failed, began = offer.rows, time.monotonic()
+        wanted = self._tally.wants_compared(offer.inputs)
         try:
             scores, latency_us = self._scores(offer, lease)
             failed = 0
@@ -199,11 +200,12 @@ class Shadow:
                 lease.loaded.manifest,
                 offer.rows,
                 scores,
-                None,
+                offer.inputs if wanted else None,
                 latency_us,
                 SHADOW_SLOT,
                 beside,
                 offer.truth,
+                draws=wanted,
             )
         )
 

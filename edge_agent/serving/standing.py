@@ -14,6 +14,7 @@ from edge_agent.serving.port import Answered, Call
 from edge_agent.serving.served import Served
 from edge_agent.serving.signature import Signature
 from edge_agent.telemetry.streak import Streak
+from edge_agent.telemetry.tally import Draws
 from fleet_contract.errors import VedetteError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class StandingCall:
         self._tried: Laid | None = None
         self._streak: Streak | None = None
         self._asked_ns = self._began_ns = self._run_ns = self._ended_ns = 0
-        self._wanted: bool | None = None
+        self._wanted: bool | Draws | None = None
         """Whether telemetry is to have the tensors of the next run, where that was asked before it."""
         self._inputs: Mapping[str, Array] | None = None
         self._scores: Array | None = None
@@ -176,7 +177,7 @@ class StandingCall:
             self.sent()
         if self._bears_change is False:
             return None
-        self._wanted = self._execution.wants_features(self._signature.manifest, laid.inputs)
+        self._wanted = self._execution.wants(self._signature.manifest, laid.inputs, self._rows)
         if self._wanted or self._execution.compares(self._served):
             return None
         lease = self._start(patient)

@@ -22,6 +22,32 @@ class Answers(NamedTuple):
 
 def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> Answers:
     """One answer for each row of `outputs`. Raises `OutputWrong` for what the manifest does not promise."""
+    rows = _rows(manifest, outputs)
+    largest = rows.max(axis=1)
+    # The largest value is subtracted first, so that no exponential overflows.
+    sure = largest if manifest.probabilities else 1.0 / np.exp(rows - largest[:, None]).sum(axis=1)
+    return Answers(rows.argmax(axis=1), sure)
+
+
+def margins(manifest: Manifest, outputs: Mapping[str, Array]) -> Array:
+    """How much surer the model is of the label of each row than of its second best, 0 to 1. Raises `OutputWrong`."""
+    rows = _rows(manifest, outputs)
+    if rows.shape[1] == 1:
+        return answers(manifest, outputs).confidence
+    second, largest = np.partition(rows, -2, axis=1)[:, -2:].T
+    if manifest.probabilities:
+        return np.asarray(largest - second)
+    # Both are exponentials over the same sum, of which one is the largest.
+    return np.asarray((1.0 - np.exp(second - largest)) * answers(manifest, outputs).confidence)
+
+
+def labels(manifest: Manifest, given: Answers) -> list[str]:
+    """The label of each record."""
+    return [manifest.labels[at] for at in given.best.tolist()]
+
+
+def _rows(manifest: Manifest, outputs: Mapping[str, Array]) -> Array:
+    """The scores, a row for each record. Raises `OutputWrong`."""
     name = manifest.probabilities or manifest.outputs[0].name
     scores = outputs.get(name)
     if scores is None:
@@ -34,12 +60,4 @@ def answers(manifest: Manifest, outputs: Mapping[str, Array]) -> Answers:
     rows = np.asarray(scores, dtype=np.float64).reshape(len(scores), -1)
     if not np.isfinite(rows).all():
         raise OutputWrong(f"Output {name!r} holds a value that is not finite.", code="output-not-finite")
-    largest = rows.max(axis=1)
-    # The largest value is subtracted first, so that no exponential overflows.
-    sure = largest if manifest.probabilities else 1.0 / np.exp(rows - largest[:, None]).sum(axis=1)
-    return Answers(rows.argmax(axis=1), sure)
-
-
-def labels(manifest: Manifest, given: Answers) -> list[str]:
-    """The label of each record."""
-    return [manifest.labels[at] for at in given.best.tolist()]
+    return rows

@@ -34,17 +34,21 @@ class Counts:
 
 def together(manifest: Manifest, scores: Sequence[Array | None]) -> Answers:
     """The answers of several calls, as if they had been one. Raises `OutputWrong` when any of them is wrong."""
+    return answers(manifest, joined(manifest, scores))
+
+
+def joined(manifest: Manifest, scores: Sequence[Array | None]) -> dict[str, Array]:
+    """The `scores` of several calls as an output of one. Raises `OutputWrong` when they do not fit together."""
     name = manifest.probabilities or manifest.outputs[0].name
     given = [one for one in scores if one is not None]
     if len(given) < len(scores):
         raise OutputWrong(f"The model gave no {name!r}.", code="output-missing")
     if len(given) == 1:
-        return answers(manifest, {name: given[0]})
+        return {name: given[0]}
     try:
-        joined = np.concatenate(given)
+        return {name: np.concatenate(given)}
     except ValueError as error:
         raise OutputWrong(f"Output {name!r} comes in several shapes.", code="output-shape") from error
-    return answers(manifest, {name: joined})
 
 
 def count(manifest: Manifest, given: Answers, latencies_us: Sequence[float] | Array, rows: Sequence[int]) -> Counts:

@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,10 +19,14 @@ from edge_agent.errors import OutputWrong
 from edge_agent.live import Lease, LiveModel
 from edge_agent.runtimes.session import Array
 from edge_agent.runtimes.size import bytes_of
+from edge_agent.telemetry.allowance import Allowance
 from edge_agent.telemetry.streak import Streak, Taken
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
+
+if TYPE_CHECKING:
+    from edge_agent.capture.tap import Tap
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +41,9 @@ _BYTES_AT_A_TIME = 1024 * 1024
 #: The share of a core that features may take, and for how many seconds it may be saved up.
 FEATURE_SHARE = 0.02
 _SAVED_SECONDS = 10.0
-#: Below that, a measured time says more of the call than of the bytes.
-_SMALL_BYTES = 16 * 1024
+#: What of calls that may be captured waits to be counted. Whoever answers must never have to count for their sake.
+MOST_CAPTURED_BYTES = MOST_BYTES // 2
+MOST_CAPTURED_RECORDS = MOST_RECORDS // 2
 
 
 def wall_ms() -> int:
@@ -45,12 +51,20 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Draws(msgspec.Struct, frozen=True):
+    """Makes a call one that may be captured: a random number, 0 to 1, for each of its records. `features` says whether
+    those of its inputs are to be counted, too."""
+
+    numbers: tuple[float, ...] = ()
+    features: bool = False
+
+
 class Seen(msgspec.Struct, eq=False):
     """One call of `rows` records that was answered: `scores` is the output that names the labels, a row for each.
 
-    `inputs` are None when their features are not to be counted. `beside` is what the live version, with its manifest,
-    said of the same records, when this one is its shadow. `truth` has the true label of each record, where they are
-    known.
+    `inputs` are None when nobody is to look at them: their features are not to be counted, and they are not to be
+    captured, for which there would be `draws`. `beside` is what the live version, with its manifest, said of the same
+    records, when this one is its shadow. `truth` has the true label of each record, where they are known.
     """
 
     live: LiveModel
@@ -64,6 +78,13 @@ class Seen(msgspec.Struct, eq=False):
     beside: tuple[Manifest, Array | None] | None = None
     truth: tuple[str, ...] = ()
     now_ms: int = 0
+    draws: Draws | None = None
+
+    def keep(self, inputs: Mapping[str, Array], wanted: bool | Draws) -> None:
+        """With `inputs`, where `Tally.wants` them: nobody writes to them any more."""
+        if wanted:
+            self.inputs = inputs
+            self.draws = wanted if isinstance(wanted, Draws) else None
 
     @property
     def size_bytes(self) -> int:
@@ -87,51 +108,43 @@ class _Missed:
         self.now_ms = 0
 
 
-class _Budget:
-    """CPU time that comes at a rate, is saved up to a bound, and is spent in advance of being known."""
-
-    def __init__(self) -> None:
-        self._saved = _SAVED_SECONDS * FEATURE_SHARE
-        self._at = time.monotonic()
-        self._per_byte = 2e-9
-
-    def allows(self, size_bytes: int) -> bool:
-        """Whether features of that many bytes may be computed; if so, they are paid for."""
-        now = time.monotonic()
-        self._saved = min(self._saved + (now - self._at) * FEATURE_SHARE, _SAVED_SECONDS * FEATURE_SHARE)
-        self._at = now
-        if self._saved < 0:
-            return False
-        # Some microseconds of work there are also for the smallest.
-        self._saved -= size_bytes * self._per_byte + 2e-6
-        return True
-
-    def measured(self, size_bytes: int, seconds: float) -> None:
-        if size_bytes > _SMALL_BYTES:
-            self._per_byte = 0.8 * self._per_byte + 0.2 * seconds / size_bytes
-
-
 class Tally:
     """Counts into `recorder`. Safe for any number of threads; the thread that counts starts with the first record."""
 
     def __init__(self, recorder: Recorder, now_ms: Callable[[], int] = wall_ms) -> None:
         self._recorder = recorder
         self._now_ms = now_ms
+        self.tap: Tap | None = None
+        """What may capture records; may be changed at any time."""
         self._seen: deque[Seen | Streak | _Missed] = deque()
         self._streaks: dict[str, Streak] = {}
         self._bytes = 0
-        self._budget = _Budget()
+        self._budget = Allowance(FEATURE_SHARE, _SAVED_SECONDS)
         self._awake = threading.Event()
         self._stop = threading.Event()
         self._counting = threading.Lock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def wants(self, manifest: Manifest, inputs: Mapping[str, Array]) -> bool:
-        """Whether the features of `inputs` are to be counted. To be asked once for each call."""
-        if not manifest.reference.features:
-            return False
-        return self._budget.allows(bytes_of(inputs))
+    def wants(self, manifest: Manifest, inputs: Mapping[str, Array], rows: int = 1) -> bool | Draws:
+        """Whether somebody is to look at the `inputs` of `rows` records: True for their features alone, `Draws` where
+        they may be captured. To be asked once for each call."""
+        features = False
+        if manifest.reference.features:
+            features = self._budget.allows(bytes_of(inputs))
+        tap = self.tap
+        if tap is None:
+            return features
+        numbers = tap.draws(rows, manifest)
+        if numbers is None:
+            return features
+        size_bytes = bytes_of(inputs)
+        return Draws(numbers, features) if self._fits(size_bytes) and tap.affords(size_bytes) else features
+
+    def wants_compared(self, inputs: Mapping[str, Array]) -> Draws | None:
+        """The same for what a shadow is about to answer; None where they are not to be looked at."""
+        tap = self.tap
+        return Draws() if tap is not None and tap.compares and self._fits(bytes_of(inputs)) else None
 
     def answered(self, seen: Seen) -> None:
         """Returns at once; the arrays must not be written to any more."""
@@ -164,6 +177,9 @@ class Tally:
             self._awake.set()
             if self._thread is None:
                 self._start()
+
+    def _fits(self, size_bytes: int) -> bool:
+        return self._bytes + size_bytes <= MOST_CAPTURED_BYTES and len(self._seen) < MOST_CAPTURED_RECORDS
 
     def flush(self) -> None:
         """Counts all that was answered so far."""
@@ -248,7 +264,11 @@ class Tally:
                     self._wrong(group[0], error)
                 return
         counts = count_unnamed(latencies_us, rows) if given is None else count(manifest, given, latencies_us, rows)
-        if measured := [(one.inputs, one.rows) for one in group if one.inputs is not None]:
+        if measured := [
+            (one.inputs, one.rows)
+            for one in group
+            if one.inputs is not None and (one.draws is None or one.draws.features)
+        ]:
             began = time.perf_counter()
             counts.features = count_features(manifest, measured)
             self._budget.measured(sum(bytes_of(inputs) for inputs, _ in measured), time.perf_counter() - began)
@@ -259,6 +279,8 @@ class Tally:
             truths = [(one.truth, one.rows) for one in group]
             counts.labelled, counts.correct = accuracy(labels(manifest, given), truths)
         self._recorder.add(manifest, counts, now_ms, slot)
+        if (tap := self.tap) is not None:
+            _capture(tap, [one for one in group if one.draws is not None])
 
     def _count_taken(self, taken: Taken) -> None:
         # NumPy comes with the first answer, not with the agent.
@@ -290,3 +312,12 @@ def _apart(taken: Taken) -> list[Seen]:
         Seen(streak.live, streak.lease, streak.manifest, streak.rows, scores, None, took, now_ms=taken.now_ms)
         for scores, took in taken.apart()
     ]
+
+
+def _capture(tap: "Tap", seen: Sequence[Seen]) -> None:
+    """Of `seen`, records of one version in one slot, what is worth it."""
+    try:
+        if seen:
+            tap.choose(seen)
+    except Exception:  # noqa: BLE001, whatever is wrong with it, counting goes on
+        _log.exception("Records could not be considered for capture.")

@@ -33,6 +33,7 @@ def test_every_setting_of_the_example_is_known_and_shown_with_its_default(tmp_pa
     )
     config = load(written(tmp_path, text))
     assert config.telemetry == Config().telemetry
+    assert config.capture == Config().capture
     assert config.state_dir == Config().state_dir
     assert msgspec.structs.replace(config.serving, batching=()) == Config().serving
     assert config.serving.batching == (Batching("digits"),)
@@ -98,6 +99,11 @@ def test_relative_paths_start_at_the_configs_folder(tmp_path):
         ('runtime.delegates.NpuExecutionProvider = "/libnpu.so"', "no delegate's"),
         ('runtime.providers = ["npu", "npu"]', "more than once"),
         ("runtime.provider = 3", "provider"),
+        ("capture.max_bytes = 5", "capture.max_bytes is 5"),
+        ("capture.bytes_per_hour = 5", "capture.bytes_per_hour is 5"),
+        ("capture.random_share = 1.5", "capture.random_share is 1.5"),
+        ("capture.low_margin = nan", "capture.low_margin is nan"),
+        ('capture.disagreement = "yes"', "disagreement"),
         ("state_dir = ", "not TOML"),
     ],
 )

@@ -16,7 +16,7 @@ from edge_agent.telemetry.window import Recorder
 from edge_agent.update.updater import UpdaterState
 from edge_agent.uplink import Uplink
 from fleet_contract.report import ModelReport, Phase
-from fleet_contract.telemetry import Lane
+from fleet_contract.telemetry import Lane, Sample
 from tests.edge_agent.test_uplink import ORIGIN
 from tests.fakes.releases import why
 from tests.fakes.transport import FakeTransport
@@ -171,3 +171,20 @@ def test_an_agent_that_is_stopped_before_there_is_a_link_stops(device: Device) -
     device.link.changed()
     device.end()
     assert device.transport.farewell is None
+
+
+def test_what_was_captured_before_the_link_and_after_it_is_told(device: Device) -> None:
+    for number in range(3):
+        device.link.tell(a_sample(number))
+    device.run()
+    until(lambda: device.uplink is not None and device.spool.waiting(Lane.SAMPLES) == 3)
+    device.link.tell(a_sample(3))
+    device.end()
+    with_all = Spool(device.folder, "default.press-1", "b2", 1 << 24)
+    samples = with_all.read(ORIGIN.boot, 0, 1 << 20, lane=Lane.SAMPLES)
+    with_all.close()
+    assert [(one.sequence, one.capture) for one in samples] == [(number + 1, f"{number:064}") for number in range(4)]
+
+
+def a_sample(number: int) -> Sample:
+    return Sample(0, 1_000, "digits", 1, "sha256:" + "0" * 64, "random", f"{number:064}", 700)

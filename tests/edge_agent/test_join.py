@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent import cli, identity
 from edge_agent import state as state_module
+from edge_agent.capture.store import Captures
 from edge_agent.errors import HubUnreachable, JoinRefused, NotJoined, StateLocked, StateUnusable
 from edge_agent.join import device_key, join
 from edge_agent.state import StateFolder
@@ -21,7 +22,9 @@ from fleet_contract.errors import SignatureWrong
 from fleet_contract.join import Broker, Identity, JoinRequest, JoinToken
 from fleet_contract.signing import PrivateKey, sign
 from provisioning.pki import Authority, Request
+from tests.edge_agent.capture.records import an_about
 from tests.fakes.rumqttd import free_port
+from tests.fakes.sessions import an_image
 
 HUB_KEY, RELEASE_KEY = PrivateKey(b"h" * 32), PrivateKey(b"r" * 32)
 
@@ -268,6 +271,23 @@ def test_status_tells_what_is_on_disk(hub, tmp_path, capsys):
     assert "Device  press-1 of fleet default, target cpu-avx2" in said
     assert "Spool   0 windows, 0 events and 0 samples wait for the hub" in said
     assert "Models  none yet" in said
+
+
+def test_status_tells_how_many_inputs_are_kept(hub, tmp_path, capsys):
+    config = config_in(tmp_path)
+    cli.main(["join", str(hub.token), "--config", str(config)])
+    capsys.readouterr()
+    cli.main(["status", "--config", str(config)])
+    assert "kept for the next version" not in capsys.readouterr().out, "nothing is captured"
+    folder = tmp_path / "state" / "captures"
+    captures = Captures(folder, 1 << 20, leave_bytes=0)
+    for number in range(3):
+        captures.keep(an_about(number), an_image())
+    cli.main(["status", "--config", str(config)])
+    assert "Inputs  3 kept for the next version, 12,288 bytes" in capsys.readouterr().out
+    config.write_text(config.read_text() + "[capture]\nmax_bytes = 1_048_576\n")
+    cli.main(["status", "--config", str(config)])
+    assert "Inputs  3 kept for the next version, 12,288 of 1,048,576 bytes" in capsys.readouterr().out
 
 
 def test_a_full_disk_keeps_no_agent_from_its_folder(tmp_path, monkeypatch):

@@ -28,6 +28,8 @@ NOT_FOR_AN_ANSWER = (
     # Of those who tell the hub.
     *("paho", "urllib.request", "http.client", "email", "ssl", "edge_agent.uplink", "edge_agent.reporting"),
     *("edge_agent.telemetry.spool", "fleet_contract.telemetry", "zstandard"),
+    # Of captures, which are off.
+    *("edge_agent.capture.tap", "edge_agent.capture.keeping", "edge_agent.capture.store", "edge_agent.capture.choice"),
     # Of downloads, of proving a model that is new, and of sources where there are none.
     *("edge_agent.store.download", "edge_agent.parity", "zipfile", "edge_agent.inference", "edge_agent.sources.replay"),
     # Of the command line's help.

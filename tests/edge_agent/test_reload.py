@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edge_agent import reload
-from edge_agent.config import Config, Disk, Serving, Telemetry
+from edge_agent.config import Capture, Config, Disk, Serving, Telemetry
 from edge_agent.reload import Changes, changes, followed
 from edge_agent.sources.settings import Replay
 
@@ -26,6 +26,7 @@ def test_the_same_config_changes_nothing():
         Config(telemetry=Telemetry(window_seconds=3)),
         Config(telemetry=Telemetry(spool_max_bytes=1 << 21)),
         Config(disk=Disk(artifacts_max_bytes=1 << 24)),
+        Config(capture=Capture(max_bytes=1 << 24)),
     ],
 )
 def test_what_can_be_followed_at_once_is(wanted):

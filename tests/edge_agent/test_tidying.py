@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent import huge_pages
 from edge_agent.agent import Agent
+from edge_agent.capture.capturing import Capturing
 from edge_agent.serving.engine import ServingEngine
 from edge_agent.serving.front import Front
 from tests.fakes.lonely_agent import lonely_agent
@@ -75,8 +76,9 @@ def test_what_requests_hold_is_told_to_who_judges_models_and_counted_once(
 ) -> None:
     monkeypatch.setattr(Front, "held_bytes", on_connections)
     monkeypatch.setattr(ServingEngine, "held_bytes", in_tensors)
+    monkeypatch.setattr(Capturing, "held_bytes", 3)
     judged = agent._updater._overview
     told: list[int] = []
     monkeypatch.setattr(judged._footprint, "measure", lambda _loaded, _now, _most, held: told.append(held()))
     judged.shared()
-    assert told == [7]
+    assert told == [7 + 3], "and with it what is to be captured"

@@ -202,8 +202,10 @@ def make_agent(
     labels: Mapping[str, str] | None = None,
     target: str = "cpu-vnni",
     rate_per_second: float = 50.0,
+    more: str = "",
 ) -> Agent:
-    """A joined agent that replays `replay` into digits."""
+    """A joined agent that replays `replay` into digits, with `more` in its config."""
     gateway = Gateway(name, dict(labels or {}), target, folder / name)
     gateway.configure(replay, rate_per_second=rate_per_second)
+    gateway.config.write_text(gateway.config.read_text() + more)
     return Agent(hub, gateway)

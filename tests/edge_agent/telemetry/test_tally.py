@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.telemetry import tally as tally_module
-from edge_agent.telemetry.answer import answers, labels
+from edge_agent.telemetry.answer import answers, labels, margins
 from edge_agent.telemetry.tally import Seen, Tally
 from edge_agent.telemetry.window import Recorder
 from fleet_contract.histogram import latency_bucket
@@ -249,3 +249,23 @@ def test_a_step_is_bounded_in_bytes_and_halved_in_search_of_what_is_wrong(monkey
     assert sorted(steps) == [1, 1, 2, 2, 4, 4, 8, 8, 16, 16]
     (window,) = recorder.collect(0, everything=True)
     assert (window.count, window.errors) == (31, 1)
+
+
+@given(st.lists(st.lists(st.floats(-50, 50, width=32), min_size=3, max_size=3), min_size=1, max_size=8), st.booleans())
+def test_a_margin_is_how_much_surer_the_model_is_of_its_label_than_of_the_second_best(rows, given_as_probabilities):
+    if given_as_probabilities:
+        weights = np.abs(np.asarray(rows)) + 1e-3
+        probabilities = weights / weights.sum(axis=1, keepdims=True)
+        manifest, outputs = a_manifest(probabilities="scores"), {"scores": probabilities}
+    else:
+        exponentials = np.exp(np.asarray(rows))
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        manifest, outputs = a_manifest(), {"scores": np.asarray(rows)}
+    ranked = np.sort(probabilities, axis=1)
+    np.testing.assert_allclose(margins(manifest, outputs), ranked[:, -1] - ranked[:, -2], atol=1e-9)
+    np.testing.assert_allclose(answers(manifest, outputs).confidence, ranked[:, -1], atol=1e-9)
+
+
+def test_a_model_of_one_label_is_as_far_ahead_as_it_is_sure():
+    manifest = a_manifest(labels=("on",), probabilities="scores")
+    assert margins(manifest, {"scores": np.array([[0.75], [0.5]])}).tolist() == [0.75, 0.5]

@@ -1,0 +1,203 @@
+"""Considers what was answered for capture, where it is counted, and hands over what is chosen: no caller waits for it.
+
+Whoever answers is asked no more than whether a call is worth its copy: that takes a small share of one core, and what
+no budget has room for is not copied.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from random import random
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from edge_agent.capture.about import About
+from edge_agent.capture.choice import Budget, Candidate, Reason, Rules, choose
+from edge_agent.capture.files import estimate_bytes
+from edge_agent.capture.keeping import Keeping
+from edge_agent.errors import OutputWrong
+from edge_agent.runtimes.session import Array
+from edge_agent.telemetry.allowance import Allowance
+from edge_agent.telemetry.answer import answers, labels, margins
+from edge_agent.telemetry.counts import joined
+from edge_agent.telemetry.tally import Seen
+from fleet_contract.desired import DEFAULT_SLOT
+from fleet_contract.manifest import Manifest
+
+#: The share of a core that considering may take, and for how many seconds it may be saved up: what is saved may be
+#: spent in one go by a thread that answers.
+CONSIDER_SHARE = 0.01
+_SAVED_SECONDS = 1.0
+#: A copy, and what is chosen of it.
+_SECONDS_PER_BYTE, _SECONDS_PER_CALL = 1e-9, 10e-6
+#: Once that is spent, nobody is even asked for so long: for a model of some microseconds, that would be a percent.
+REST_SECONDS = 0.01
+#: Nor while the disk is behind.
+_BEHIND_SECONDS = 0.1
+#: A reason whose bytes are spent is not asked again for so long.
+DRY_SECONDS = 1.0
+#: Nothing picks it at random.
+_NEVER = 1.0
+
+
+class _Said(NamedTuple):
+    """Of each record the label, how sure the model is of it, and how much surer than of the second best."""
+
+    labels: list[str]
+    confidence: Array
+    margin: Array
+
+
+class Tap:
+    """Chooses as `rules` say, which may be changed at any time, and hands what is chosen to `keeping`.
+
+    `choose` on one thread at a time, all else on any. `clock` gives monotonic seconds, `draw` a random number.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        keeping: Keeping,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random,
+    ) -> None:
+        self.rules = rules
+        self._keeping = keeping
+        self._clock = clock
+        self._draw = draw
+        self._budget = Budget()
+        # What is saved up counts from now on, and not from the first record that is worth keeping.
+        self._budget, _ = choose(rules, self._budget, Candidate(0, _NEVER), clock())
+        self._dry_until = dict.fromkeys(Reason, 0.0)
+        self._allowance = Allowance(CONSIDER_SHARE, _SAVED_SECONDS, _SECONDS_PER_BYTE, _SECONDS_PER_CALL)
+        self._rests_until = 0.0
+
+    def draws(self, rows: int, manifest: Manifest) -> tuple[float, ...] | None:
+        """A random number for each of so many records of a call to the model of `manifest`, if any of them may be
+        worth keeping. To be asked once for each call."""
+        now = self._clock()
+        if now < self._rests_until:
+            return None
+        rules, dry_until = self.rules, self._dry_until
+        by_margin = rules.low_margin > 0 and now >= dry_until[Reason.LOW_MARGIN] and bool(manifest.labels)
+        by_chance = rules.random_share > 0 and now >= dry_until[Reason.RANDOM]
+        if not (by_margin or by_chance):
+            return None
+        # A list: a generator would cost more than the numbers.
+        numbers = tuple([self._draw() for _ in range(rows)])
+        return numbers if by_margin or min(numbers) < rules.random_share else None
+
+    def affords(self, size_bytes: int) -> bool:
+        """Whether there is time to consider a call with so many bytes of tensors; if so, it is paid for."""
+        if self._allowance.allows(size_bytes):
+            return True
+        self._rests_until = self._clock() + REST_SECONDS
+        return False
+
+    @property
+    def compares(self) -> bool:
+        """Whether what a shadow is about to answer is to be considered."""
+        return self.rules.disagreement and self._clock() >= self._dry_until[Reason.DISAGREEMENT]
+
+    def choose(self, seen: Sequence[Seen]) -> None:
+        """Hands over what is worth it of `seen`, records of one version in one slot, with their inputs. Returns at
+        once."""
+        if seen[0].slot == DEFAULT_SLOT:
+            self._answered(seen)
+        else:
+            for one in seen:
+                self._compared(one)
+
+    def _answered(self, seen: Sequence[Seen]) -> None:
+        manifest, rules = seen[0].manifest, self.rules
+        numbers = np.array([number for one in seen if one.draws is not None for number in one.draws.numbers])
+        said = _said(manifest, [(one.scores, one.rows) for one in seen])
+        worth = numbers < rules.random_share
+        if said is not None:
+            worth |= said.margin < rules.low_margin
+        if not worth.any():
+            return
+        records = [(one, row) for one in seen for row in range(one.rows)]
+        for at in np.flatnonzero(worth).tolist():
+            one, row = records[at]
+            margin = None if said is None else float(said.margin[at])
+            self._weigh(one, row, _about(one.now_ms, manifest, said, at), float(numbers[at]), margin)
+
+    def _compared(self, one: Seen) -> None:
+        if one.beside is None:
+            return
+        live, scores = one.beside
+        mine, theirs = _said(one.manifest, [(one.scores, one.rows)]), _said(live, [(scores, one.rows)])
+        if mine is None or theirs is None:
+            return
+        for row, (label, beside) in enumerate(zip(theirs.labels, mine.labels, strict=True)):
+            if label != beside:
+                about = _about(one.now_ms, live, theirs, row)
+                about = msgspec.structs.replace(about, beside=beside, beside_version=one.manifest.version)
+                # By chance or its margin it could be kept when the live version had answered it.
+                self._weigh(one, row, about, _NEVER, None, disagrees=True)
+
+    def _weigh(
+        self, one: Seen, row: int, about: About, number: float, margin: float | None, *, disagrees: bool = False
+    ) -> None:
+        record = None if one.inputs is None else _record(one.inputs, one.rows, row)
+        if record is None:
+            return
+        now = self._clock()
+        candidate = Candidate(estimate_bytes(record), number, margin, disagrees)
+        budget, reason = choose(self.rules, self._budget, candidate, now)
+        if reason is None:
+            self._budget = budget
+            self._dry(candidate, now + DRY_SECONDS)
+            return
+        if self._keeping.is_full:
+            # A disk that is slow must not cost the bytes of records that it could write later.
+            self._keeping.drop("behind")
+            self._rests_until = now + _BEHIND_SECONDS
+            return
+        self._budget = budget
+        if one.rows > 1:
+            # It must not keep all the others.
+            record = {name: array.copy() for name, array in record.items()}
+        self._keeping.offer(msgspec.structs.replace(about, reason=reason.value), record)
+
+    def _dry(self, candidate: Candidate, until: float) -> None:
+        """None of the reasons to keep `candidate` had the bytes."""
+        rules = self.rules
+        if candidate.random < rules.random_share:
+            self._dry_until[Reason.RANDOM] = until
+        if candidate.margin is not None and candidate.margin < rules.low_margin:
+            self._dry_until[Reason.LOW_MARGIN] = until
+        if candidate.disagrees:
+            self._dry_until[Reason.DISAGREEMENT] = until
+
+
+def _said(manifest: Manifest, calls: Sequence[tuple[Array | None, int]]) -> _Said | None:
+    """What scores say, those of calls of so many rows each; None where they name no label for each."""
+    if not manifest.labels or any(scores is None or scores.shape[:1] != (rows,) for scores, rows in calls):
+        return None
+    try:
+        outputs = joined(manifest, [scores for scores, _ in calls])
+        given = answers(manifest, outputs)
+        return _Said(labels(manifest, given), given.confidence, margins(manifest, outputs))
+    except OutputWrong:
+        # The window of whoever gave it counts that.
+        return None
+
+
+def _about(at_ms: int, manifest: Manifest, said: _Said | None, at: int) -> About:
+    about = About(at_ms, manifest.model, manifest.version, manifest.artifact.digest, reason="")
+    if said is None:
+        return about
+    sure, margin = (float(np.clip(one[at], 0.0, 1.0)) for one in (said.confidence, said.margin))
+    return msgspec.structs.replace(about, label=said.labels[at], confidence=sure, margin=margin)
+
+
+def _record(inputs: Mapping[str, Array], rows: int, row: int) -> Mapping[str, Array] | None:
+    """One of so many, as a call of one record would have it; None where `inputs` do not have a row for each."""
+    if rows == 1:
+        return inputs
+    if any(array.shape[:1] != (rows,) for array in inputs.values()):
+        return None
+    return {name: array[row : row + 1] for name, array in inputs.items()}
