@@ -219,7 +219,7 @@ SENT = {
             sample(2, reason="disagreement", label="7", confidence=0.5, margin=0.25, beside="1", beside_version=2),
         ),
         [
-            {"reason": "random", "capture": "cd" * 32, "size_bytes": 1_204, "at": NOW, "version": 1}
+            {"reason": "random", "capture": "cd" * 32, "size_bytes": 1_204, "captured_at": NOW, "version": 1}
             | dict.fromkeys(("label", "confidence", "margin", "beside", "beside_version")),
             {"reason": "disagreement", "label": "7", "confidence": 0.5, "margin": 0.25}
             | {"beside": "1", "beside_version": 2},

@@ -1,5 +1,6 @@
 """SQL over the lake answers questions, and does nothing else."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cloud_hub import problems
+from cloud_hub.console.lake_page import EXAMPLES
 from cloud_hub.lake import api
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.query import Limits, QueriesBusy, QueryTimeout, QueryWrong
@@ -21,6 +23,7 @@ from tests.fakes.lake import NOW, rows
 
 Open = Callable[[Location], LakeTable]
 #: Some hours' worth of work.
+ROOT = Path(__file__).parents[3]
 ENDLESS = "SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b"
 
 
@@ -46,6 +49,19 @@ def test_rows_are_counted_by_device(location: Location, open_table: Open) -> Non
     assert answer.rows == [["gateway-1", 30], ["gateway-2", 20]]
     assert [column.name for column in answer.columns] == ["device", "records"]
     assert not answer.truncated
+
+
+def told() -> list[str]:
+    """The queries that the manuals and the console show."""
+    pages = [ROOT / "README.md", ROOT / "fleet_client/cli/lake.py", *(ROOT / "docs").glob("*.md")]
+    found = [sql for page in pages for sql in re.findall(r'lake query "([^"]+)"', page.read_text())]
+    assert {"windows", "events", "samples"} == {table for sql in found for table in re.findall(r"FROM (\w+)", sql)}
+    return found + [example.sql for example in EXAMPLES]
+
+
+@pytest.mark.parametrize("sql", told())
+def test_what_manuals_and_console_ask_can_be_asked(folder: Location, sql: str) -> None:
+    ask(LakeService(folder), sql)
 
 
 @pytest.mark.parametrize(
