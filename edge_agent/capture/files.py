@@ -4,6 +4,7 @@ A name begins with a number that rises, for a device's clock may be wrong when t
 the SHA-256 of what is in the file, by which the hub knows it.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,8 @@ def estimate_bytes(inputs: Mapping[str, Array]) -> int:
 def listed(folder: Path) -> list[tuple[FileName, Path]]:
     """The captures in `folder`, the oldest first; none where it is not there. Raises OSError."""
     try:
-        paths = list(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
-    return sorted((name, path) for path in paths if (name := parsed(path.name)) is not None)
+    return sorted((name, folder / text) for text in names if (name := parsed(text)) is not None)

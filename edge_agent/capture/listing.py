@@ -27,7 +27,7 @@ class CaptureDamaged(AgentError):
 
 
 class Capture(NamedTuple):
-    """A file of `size_bytes`, and what is known of the record in it; None where the file is damaged."""
+    """A file of `size_bytes`, and what is known of the record in it; None where it is damaged or cannot be read."""
 
     name: FileName
     path: Path
@@ -87,6 +87,11 @@ def _about_or_none(path: Path) -> About | None:
     try:
         return read_about(path)
     except CaptureDamaged:
+        return None
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError:
+        # One bad block must not hide the other files.
         return None
 
 

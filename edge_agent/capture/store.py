@@ -51,8 +51,8 @@ class _File(NamedTuple):
 class Captures:
     """The captures in `folder`, which take at most `max_bytes` of the disk. Safe for any number of threads.
 
-    The folder is looked through when something is first asked of it, some milliseconds for a thousand files. Nobody
-    else may write to it; files may be removed by anybody.
+    The folder is looked through when something is first asked of it, some milliseconds for a thousand files, and again
+    once somebody else has changed it. Nobody else may write to it; files may be removed by anybody.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class Captures:
         self._writing = threading.Lock()
         self._lock = threading.Lock()
         self._found = False
+        #: When the folder had last changed as far as is known: later, somebody has removed files.
+        self._changed_ns: int | None = None
         self._files: deque[_File] = deque()
         self._number = 0
         self._taken_bytes = 0
@@ -131,10 +133,13 @@ class Captures:
 
     def report(self) -> CaptureReport:
         """What is kept, and what was dropped by reason since the agent started."""
-        if not self._found:
-            # Only here may a report wait for the disk: nobody knows yet what is on it.
-            with self._writing, contextlib.suppress(OSError):
-                self._look()
+        # Only as long as nobody knows what is on the disk may a report wait for it.
+        if self._writing.acquire(blocking=not self._found):
+            try:
+                with contextlib.suppress(OSError):
+                    self._look()
+            finally:
+                self._writing.release()
         with self._lock:
             dropped = {reason: count for reason, count in self._dropped.items() if count}
             return CaptureReport(len(self._files), self._taken_bytes, dropped)
@@ -170,6 +175,7 @@ class Captures:
             with contextlib.suppress(OSError):
                 unfinished(path).unlink(missing_ok=True)
             raise
+        self._changed_ns = self._changed_at()
         self._number += 1
         with self._lock:
             self._files.append(_File(name, taken_bytes))
@@ -178,8 +184,9 @@ class Captures:
         return ""
 
     def _look(self) -> None:
-        """Finds what is on the disk, once. Raises OSError."""
-        if self._found:
+        """Finds what is on the disk, once, and whenever somebody else has changed it. Raises OSError."""
+        changed_ns = self._changed_at()
+        if self._found and changed_ns == self._changed_ns:
             return
         found = sorted(asked_twice(self._scanned))
         files = deque(file for _, file in found)
@@ -187,8 +194,15 @@ class Captures:
         with self._lock:
             self._files = files
             self._taken_bytes = sum(one.taken_bytes for one in files)
-        self._found = True
+        self._found, self._changed_ns = True, changed_ns
         self._make_room(0)
+
+    def _changed_at(self) -> int | None:
+        """When something last came into the folder or went (Unix ns); None where it is not there. Raises OSError."""
+        try:
+            return self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
 
     def _scanned(self) -> list[tuple[int, _File]]:
         """Each file with its number; what a power cut has left half written goes. Raises OSError."""
@@ -198,7 +212,8 @@ class Captures:
                 for entry in entries:
                     if is_unfinished(entry.name):
                         Path(entry.path).unlink(missing_ok=True)
-                    elif (name := parsed(entry.name)) is not None:
+                    # What is no file cannot be let go like one, and would end capturing when its turn comes.
+                    elif (name := parsed(entry.name)) is not None and entry.is_file(follow_symlinks=False):
                         with contextlib.suppress(FileNotFoundError):
                             size_bytes = entry.stat(follow_symlinks=False).st_size
                             found.append((name.number, _File(entry.name, on_disk_bytes(size_bytes))))
@@ -220,6 +235,8 @@ class Captures:
                 self._taken_bytes -= oldest.taken_bytes
                 self._dropped["quota"] += 1
             gone += 1
+        if gone:
+            self._changed_ns = self._changed_at()
         return gone
 
     def _free_bytes(self) -> int:

@@ -2,14 +2,16 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from edge_agent import cli
-from edge_agent.capture import copying
+from edge_agent.capture import copying, listing
+from edge_agent.capture.about import About
 from edge_agent.capture.copying import CopyFailed, copy_all
-from edge_agent.capture.files import listed
+from edge_agent.capture.files import FileName, listed
 from edge_agent.capture.listing import look, told
 from edge_agent.capture.store import Captures
 from edge_agent.errors import StateUnusable
@@ -99,6 +101,33 @@ def test_a_damaged_capture_is_left_out_by_its_name(folder, tmp_path):
     assert not (tmp_path / "to" / path.name).exists()
 
 
+def test_one_capture_that_cannot_be_read_hides_no_other(folder, tmp_path, monkeypatch):
+    bad = listed(folder)[1][1]
+    read_about = listing.read_about
+
+    def ill(path: Path) -> About:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_about(path)
+
+    monkeypatch.setattr(listing, "read_about", ill)
+    monkeypatch.setattr(copying, "read_again", lambda path: ill(path) and path.read_bytes())
+    found = look(folder)
+    assert [one.about is None for one in found] == [False, True, False]
+    copied = copy_all(found, tmp_path / "to")
+    assert copied.copied == 2
+    assert copied.damaged == (bad,)
+
+
+def test_what_is_called_like_a_capture_and_is_no_file_is_left_out(folder, tmp_path):
+    (folder / str(FileName(8, "a" * 64))).mkdir()
+    loop = folder / str(FileName(9, "b" * 64))
+    loop.symlink_to(loop)
+    found = look(folder)
+    assert [one.name.number for one in found] == [1, 2, 3]
+    assert copy_all(found, tmp_path / "to").damaged == ()
+
+
 def test_what_an_agent_lets_go_meanwhile_is_no_error(folder, tmp_path):
     captures = look(folder)
     captures[0].path.unlink()
@@ -128,7 +157,7 @@ def test_captures_that_may_not_be_read_say_who_may(folder, monkeypatch):
     def refused(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(StateUnusable, match="Permission denied"):
         look(folder)
 

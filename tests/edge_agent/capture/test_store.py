@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from edge_agent.capture.contents import arrays
 from edge_agent.capture.files import BLOCK_BYTES, FileName, estimate_bytes, listed, on_disk_bytes
 from edge_agent.capture.store import REST_SECONDS, Captures
 from edge_agent.store.disk import Disk
+from fleet_contract.report import CaptureReport
 from tests.edge_agent.capture.records import an_about, noise
 from tests.fakes.full_disk import FullDisk
 
@@ -199,6 +201,29 @@ def test_whoever_removes_captures_meanwhile_does_no_harm(folder: Path) -> None:
     for number in range(3):
         assert one.keep(an_about(number), noise())
     assert len(kept(folder)) == 2
+    assert one.trouble is None
+
+
+def test_what_others_removed_is_not_reported_as_kept_nor_counted_as_dropped(folder: Path) -> None:
+    one = captures(folder, 4 * BLOCK_BYTES)
+    for number in range(4):
+        one.keep(an_about(number), noise())
+    # A folder's time is no finer than the kernel's tick.
+    time.sleep(0.02)
+    for _, path in listed(folder)[:3]:
+        path.unlink()
+    assert one.report() == CaptureReport(1, BLOCK_BYTES)
+    for number in range(3):
+        one.keep(an_about(number), noise())
+    assert one.report() == CaptureReport(4, 4 * BLOCK_BYTES)
+
+
+def test_what_is_called_like_a_capture_and_is_no_file_ends_no_capturing(folder: Path) -> None:
+    (folder / str(FileName(1, "a" * 64))).mkdir(parents=True)
+    one = captures(folder, 2 * BLOCK_BYTES)
+    for number in range(3):
+        assert one.keep(an_about(number), noise())
+    assert one.report().files == 2
     assert one.trouble is None
 
 
