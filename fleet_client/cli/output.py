@@ -39,6 +39,9 @@ STYLES = {
     "not-enough-evidence": "yellow",
 }
 
+#: What a terminal takes for orders: much of what is shown is in a device's own words.
+_ORDERS = {code: "?" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
 
 @dataclass(frozen=True)
 class Output:
@@ -74,7 +77,7 @@ class Output:
         if not self.terminal:
             click.echo("\t".join(columns))
             for row in rows:
-                click.echo("\t".join(" ".join(cell.split()) for cell in row))
+                click.echo("\t".join(_plain(" ".join(cell.split())) for cell in row))
             return
         # Not on every start: importing rich costs as much as the rest of the command.
         from rich import box
@@ -86,7 +89,7 @@ class Output:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+            table.add_row(*(Text(_plain(cell), STYLES.get(cell, "")) for cell in row))
         Console().print(table)
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
@@ -96,12 +99,16 @@ class Output:
         for name, value in shown:
             bold, end = ("\033[1m", "\033[0m") if self.terminal else ("", "")
             separator = "  " if self.terminal else "\t"
-            click.echo(f"{bold}{name:<{width if self.terminal else 0}}{end}{separator}{value}")
+            click.echo(f"{bold}{name:<{width if self.terminal else 0}}{end}{separator}{_plain(value)}")
 
     def refresh(self) -> None:
         """Clears the screen of a terminal; elsewhere what came before stays."""
         if self.terminal:
             click.clear()
+
+
+def _plain(text: str) -> str:
+    return text.translate(_ORDERS)
 
 
 def complain(error: VedetteError) -> None:

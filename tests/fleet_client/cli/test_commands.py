@@ -98,6 +98,16 @@ def test_what_a_device_has_captured_is_told_where_it_captures(hub: FakeHub, caps
     assert "3 dropped (quota), 1 dropped (behind)" in out
 
 
+def test_what_a_device_says_orders_no_terminal_about(hub: FakeHub, capsys: Captured) -> None:
+    captures = {"files": 1, "size_bytes": 4096, "dropped": {"\x1b[2Jquota": 3}}
+    hub.on("GET /api/v1/devices/press-07", device(captures=captures, hostname="press\x1b]0;mine\x07"))
+    assert main(["devices", "show", "press-07"]) == 0
+    out = capsys.readouterr().out
+    assert "3 dropped (?[2Jquota)" in out
+    assert "press?]0;mine?" in out
+    assert "\x1b" not in out
+
+
 def test_a_token_alone_is_printed_when_piped(hub: FakeHub, capsys: Captured) -> None:
     hub.on("POST /api/v1/devices/tokens", Answer({"token": "vdt1.abc", "expires_at": AT}, 201))
     assert main(["devices", "token", "press-07", "-l", "site=lyon", "--target", "cpu-vnni", "--expires-in", "0.5"]) == 0
