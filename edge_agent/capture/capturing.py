@@ -41,6 +41,9 @@ class Capturing:
         with self._lock:
             self._is_on = wanted.max_bytes > 0
             self._tally.tap = self._tap_of(wanted) if self._is_on else None
+            if not self._is_on and self._keeping is not None:
+                # Who wants no more of them may be about to remove what there is.
+                self._keeping.forget()
 
     def report(self) -> CaptureReport | None:
         """What is kept; None while nothing is captured."""
@@ -59,9 +62,8 @@ class Capturing:
         return 0 if self._keeping is None else self._keeping.held_bytes
 
     def close(self, seconds: float) -> None:
-        """Writes what was chosen, for so many `seconds` at most."""
+        """Writes what was chosen, for so many `seconds` at most. The last report still says what is kept."""
         with self._lock:
-            self._is_on = False
             self._tally.tap = None
             keeping = self._keeping
         if keeping is not None:

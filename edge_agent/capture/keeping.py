@@ -63,6 +63,12 @@ class Keeping:
         """Counts a record that was worth keeping, and is not."""
         self._captures.drop(reason)
 
+    def forget(self) -> None:
+        """Nothing that waits is written any more; what is being written is."""
+        with self._changed:
+            while self._offered:
+                self.held_bytes -= self._offered.pop()[2]
+
     def close(self, seconds: float) -> None:
         """Writes what waits, for so many `seconds` at most. What comes later is dropped."""
         with self._changed:
@@ -71,9 +77,7 @@ class Keeping:
             self._changed.notify()
         if thread is not None:
             thread.join(seconds)
-        with self._changed:
-            while self._offered:
-                self.held_bytes -= self._offered.pop()[2]
+        self.forget()
 
     def _run(self) -> None:
         began = time.thread_time()

@@ -74,6 +74,23 @@ def test_off_again_nothing_more_is_captured_and_nothing_is_removed(device: Devic
     until(lambda: device.files == 3)
 
 
+def test_off_what_still_waits_for_the_disk_is_not_written_any_more(device: Device) -> None:
+    device.capturing.follow(ALL)
+    device.ask(40)
+    device.capturing.follow(Capture())
+    until(lambda: device.capturing.held_bytes == 0)
+    assert device.files < 40
+
+
+def test_the_last_report_of_an_agent_that_stops_says_what_is_kept(device: Device) -> None:
+    device.capturing.follow(ALL)
+    device.ask(2)
+    device.capturing.close(60)
+    report = device.capturing.report()
+    assert report is not None
+    assert report.files == 2
+
+
 def test_a_smaller_quota_holds_at_once(device: Device) -> None:
     device.capturing.follow(ALL)
     device.ask(20)
