@@ -1,14 +1,16 @@
 """Copies captures off a device: onto a stick, or to where somebody fetches them."""
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from edge_agent.capture.files import on_disk_bytes
 from edge_agent.capture.listing import Capture
-from edge_agent.durable import read_again
+from edge_agent.durable import read_again, sync_folder
 from edge_agent.errors import AgentError
 
 
@@ -61,13 +63,24 @@ def copy_all(captures: Sequence[Capture], target: Path) -> Copied:
             _write(to, data)
             copied += 1
             size_bytes += len(data)
+        _sync(target)
     except OSError as error:
         raise CopyFailed(
             f"Cannot write to {target}: {error.strerror}. {copied} of {len(captures)} captures were copied.",
-            f"Name a folder that you may write to, with room for {sum(one.size_bytes for one in captures)} bytes. What "
-            "was copied is not copied again.",
+            "Name a folder that you may write to, with room for "
+            f"{sum(on_disk_bytes(one.size_bytes) for one in captures)} bytes. What was copied is not copied again.",
         ) from error
     return Copied(copied, size_bytes, present, tuple(damaged), target)
+
+
+def _sync(folder: Path) -> None:
+    # A stick is often pulled at once.
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        # So say file systems that cannot, as some on a network.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def _write(to: Path, data: bytes) -> None:
@@ -77,7 +90,6 @@ def _write(to: Path, data: bytes) -> None:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)
             file.flush()
-            # A stick is often pulled at once.
             os.fsync(file.fileno())
         unfinished.replace(to)
     except OSError:

@@ -92,6 +92,20 @@ def test_copies_are_what_was_captured_and_are_not_made_twice(config, folder, tmp
     assert look(stick)[0].about == an_about()
 
 
+@pytest.mark.parametrize("number", [None, errno.EINVAL])
+def test_the_names_of_copies_are_on_the_stick_before_it_is_said_so(folder, tmp_path, monkeypatch, number):
+    synced = []
+
+    def sync(one: Path) -> None:
+        synced.append((one, len(listed(tmp_path / "to"))))
+        if number is not None:
+            raise OSError(number, "Invalid argument")
+
+    monkeypatch.setattr(copying, "sync_folder", sync)
+    assert copy_all(look(folder), tmp_path / "to").copied == 3
+    assert synced == [(tmp_path / "to", 3)]
+
+
 def test_a_damaged_capture_is_left_out_by_its_name(folder, tmp_path):
     path = damage(folder, 1)
     copied = copy_all(look(folder), tmp_path / "to")
@@ -143,7 +157,7 @@ def test_a_copy_that_finds_no_room_says_how_much_it_needs_and_leaves_no_half(fol
     with pytest.raises(CopyFailed) as caught:
         copy_all(captures, tmp_path / "to")
     assert "No space left" in caught.value.what
-    assert str(sum(one.size_bytes for one in captures)) in caught.value.remedy
+    assert f"room for {3 * 4096} bytes" in caught.value.remedy
     assert list((tmp_path / "to").iterdir()) == []
 
 
