@@ -109,8 +109,11 @@ class HubLink:
             self._apply()
 
     def troubles(self) -> list[Because]:
-        """What is wrong with the spool."""
-        return [] if self._spool is None else self._spool.troubles()
+        """What is wrong with the spool, or on the way to the hub."""
+        spool, uplink = self._spool, self._uplink
+        if spool is None or uplink is None:
+            return []
+        return [*spool.troubles(), *(one for one in (uplink.trouble(),) if one is not None)]
 
     def turned_at(self) -> float:
         """When it last turned, or began to be made (monotonic seconds)."""

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import Any
 
 from edge_agent import __version__
+from edge_agent.core import unheard
 from edge_agent.core.drain import (
     Drain,
     Send,
@@ -83,6 +84,7 @@ class Uplink:
         self._inbox: deque[Ack | _Sign] = deque()
         self._connected = False
         self._drains = {lane: Drain(f"{device}/{lane}") for lane in Lane}
+        self._unheard = unheard.Unheard()
         self._chronicle = Chronicle()
         self._chronicling = threading.Lock()
         self._noted: deque[Event] = deque([event("started", _STARTED, reporter.started_at_ms)])
@@ -144,6 +146,10 @@ class Uplink:
             self._report_due = due
         self._news.set()
 
+    def trouble(self) -> Because | None:
+        """What the hub seems not to hear at all."""
+        return unheard.trouble(self._unheard)
+
     def run(self, stop: threading.Event) -> None:
         """Turns until `stop` is set; `wake` makes it look."""
         self._transport.start(self, self._reporter.last_will)
@@ -198,6 +204,7 @@ class Uplink:
                 case Ack(batch="") as ack:
                     if ack.lane in tuple(Lane):
                         lane = Lane(ack.lane)
+                        self._unheard = unheard.answered(self._unheard, lane)
                         self._drains[lane] = acked(self._drains[lane], ack, self._spool.mark(ack.boot, lane))
                         self._spool.forget(ack.boot, ack.through, lane)
                 case Ack() as ack:
@@ -205,7 +212,10 @@ class Uplink:
 
     def _turned_down(self, ack: Ack, now: float) -> None:
         for lane in Lane:
-            self._drains[lane], given_up = turned_down(self._drains[lane], ack, now)
+            before = self._drains[lane]
+            self._drains[lane], given_up = turned_down(before, ack, now)
+            if self._drains[lane] is not before:
+                self._unheard = unheard.answered(self._unheard, lane)
             if given_up is not None:
                 lost = self._spool.give_up(given_up.boot, given_up.through, "refused", lane)
                 _log.error("the hub refused %d %s for good: %s", lost, lane, ack.refused)
@@ -255,6 +265,7 @@ class Uplink:
                 # The transport is about to say that it is disconnected.
                 return now + LONGEST_WAIT_SECONDS
             self._drains[lane] = sent(self._drains[lane], step, last, now, len(records), fingerprint(payload))
+            self._unheard = unheard.sent(self._unheard, lane)
         return now + LONGEST_WAIT_SECONDS if step.until is None else step.until
 
     def _packed(self, lane: Lane, step: Send, records: tuple[Any, ...]) -> tuple[bytes, tuple[Any, ...]]:

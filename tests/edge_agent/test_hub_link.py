@@ -186,5 +186,14 @@ def test_what_was_captured_before_the_link_and_after_it_is_told(device: Device) 
     assert [(one.sequence, one.capture) for one in samples] == [(number + 1, f"{number:064}") for number in range(4)]
 
 
+def test_that_the_hub_hears_no_samples_is_among_the_troubles(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    device.run()
+    until(lambda: device.uplink is not None)
+    assert device.link.troubles() == []
+    monkeypatch.setattr(device.uplink, "trouble", why)
+    assert device.link.troubles() == [why()]
+    device.end()
+
+
 def a_sample(number: int) -> Sample:
     return Sample(0, 1_000, "digits", 1, "sha256:" + "0" * 64, "random", f"{number:064}", 700)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from edge_agent.core.drain import FIRST_TIMEOUT_SECONDS
+from edge_agent.core.unheard import MOST_SENDINGS
 from edge_agent.update.updater import UpdaterState
 from fleet_contract.because import Because
 from fleet_contract.encoding import encode
@@ -93,6 +94,36 @@ def test_a_hub_that_knows_no_samples_gets_all_else(bench):  # noqa: F811
         until(lambda: not one.spool.waiting())
     assert one.spool.waiting(Lane.SAMPLES) == 1
     assert len(one.transport.samples) == 1, "one in flight, and no storm"
+
+
+def test_a_hub_that_takes_all_but_samples_is_a_trouble_until_it_answers_them(bench):  # noqa: F811
+    one = bench()
+    one.spool.keep(a_sample())
+    for number in range(1, MOST_SENDINGS + 2):
+        assert one.uplink.trouble() is None
+        one.spool.append(a_window())
+        one.transport.connect()
+        until(lambda: len(one.transport.batches) == number == len(one.transport.samples))  # noqa: B023
+        one.ack(number)
+        until(lambda: not one.spool.waiting())
+        one.transport.disconnect()
+    trouble = one.uplink.trouble()
+    assert trouble is not None
+    assert trouble.code == "samples-unanswered"
+    one.uplink.received(Channel.ACK, encode(Ack("press-1", "b1", 1, "samples")))
+    until(lambda: not one.spool.waiting(Lane.SAMPLES))
+    assert one.uplink.trouble() is None
+
+
+def test_a_hub_that_answers_nothing_is_no_trouble_of_samples(bench):  # noqa: F811
+    one = bench()
+    one.spool.append(a_window())
+    one.spool.keep(a_sample())
+    for number in range(1, MOST_SENDINGS + 3):
+        one.transport.connect()
+        until(lambda: len(one.transport.batches) == number == len(one.transport.samples))  # noqa: B023
+        one.transport.disconnect()
+    assert one.uplink.trouble() is None
 
 
 def test_a_window_that_the_hub_refuses_is_given_up_and_the_others_arrive(bench):  # noqa: F811
