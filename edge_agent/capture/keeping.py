@@ -59,9 +59,9 @@ class Keeping:
         if not is_taken:
             self.drop("behind")
 
-    def drop(self, reason: str) -> None:
-        """Counts a record that was worth keeping, and is not."""
-        self._captures.drop(reason)
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Counts records that were worth keeping, and are not."""
+        self._captures.drop(reason, count)
 
     def forget(self) -> None:
         """Nothing that waits is written any more; what is being written is."""

@@ -6,7 +6,7 @@ no budget has room for is not copied.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from random import random
+from random import randbytes, random
 from typing import NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ from edge_agent.capture.keeping import Keeping
 from edge_agent.errors import OutputWrong
 from edge_agent.runtimes.session import Array
 from edge_agent.telemetry.allowance import Allowance
-from edge_agent.telemetry.answer import answers, labels, margins
+from edge_agent.telemetry.answer import answers, margins
 from edge_agent.telemetry.counts import joined
 from edge_agent.telemetry.tally import Seen
 from fleet_contract.desired import DEFAULT_SLOT
@@ -31,7 +31,8 @@ CONSIDER_SHARE = 0.01
 _SAVED_SECONDS = 1.0
 #: A copy, and what is chosen of it.
 _SECONDS_PER_BYTE, _SECONDS_PER_CALL = 1e-9, 10e-6
-#: Once that is spent, nobody is even asked for so long: for a model of some microseconds, that would be a percent.
+#: Once that is spent, nobody is even asked until it is paid, and for so long: for a model of some microseconds, that
+#: would be a percent, and numbers for a large batch take milliseconds.
 REST_SECONDS = 0.01
 #: Nor while the disk is behind.
 _BEHIND_SECONDS = 0.1
@@ -39,12 +40,14 @@ _BEHIND_SECONDS = 0.1
 DRY_SECONDS = 1.0
 #: Nothing picks it at random.
 _NEVER = 1.0
+#: Of so many records the numbers are drawn all at once: one by one those of a large batch take longer than the model.
+_MANY = 32
 
 
 class _Said(NamedTuple):
-    """Of each record the label, how sure the model is of it, and how much surer than of the second best."""
+    """Of each record the best label as an index, how sure the model is of it, and how much surer than of the second."""
 
-    labels: list[str]
+    best: Array
     confidence: Array
     margin: Array
 
@@ -73,7 +76,7 @@ class Tap:
         self._allowance = Allowance(CONSIDER_SHARE, _SAVED_SECONDS, _SECONDS_PER_BYTE, _SECONDS_PER_CALL)
         self._rests_until = 0.0
 
-    def draws(self, rows: int, manifest: Manifest) -> tuple[float, ...] | None:
+    def draws(self, rows: int, manifest: Manifest) -> tuple[float, ...] | Array | None:
         """A random number for each of so many records of a call to the model of `manifest`, if any of them may be
         worth keeping. To be asked once for each call."""
         now = self._clock()
@@ -84,6 +87,9 @@ class Tap:
         by_chance = rules.random_share > 0 and now >= dry_until[Reason.RANDOM]
         if not (by_margin or by_chance):
             return None
+        if rows > _MANY:
+            many = np.frombuffer(randbytes(4 * rows), np.uint32) * 2.0**-32  # noqa: S311, nobody is kept out by it
+            return many if by_margin or many.min() < rules.random_share else None
         # A list: a generator would cost more than the numbers.
         numbers = tuple([self._draw() for _ in range(rows)])
         return numbers if by_margin or min(numbers) < rules.random_share else None
@@ -92,7 +98,7 @@ class Tap:
         """Whether there is time to consider a call with so many bytes of tensors; if so, it is paid for."""
         if self._allowance.allows(size_bytes):
             return True
-        self._rests_until = self._clock() + REST_SECONDS
+        self._rests_until = self._clock() + max(REST_SECONDS, self._allowance.rest_seconds)
         return False
 
     @property
@@ -110,19 +116,35 @@ class Tap:
                 self._compared(one)
 
     def _answered(self, seen: Sequence[Seen]) -> None:
-        manifest, rules = seen[0].manifest, self.rules
-        numbers = np.array([number for one in seen if one.draws is not None for number in one.draws.numbers])
+        manifest = seen[0].manifest
+        numbers = np.concatenate([one.draws.numbers for one in seen if one.draws is not None])
         said = _said(manifest, [(one.scores, one.rows) for one in seen])
-        worth = numbers < rules.random_share
-        if said is not None:
+        ends = np.cumsum([one.rows for one in seen])
+        begin, left = 0, self._worth(numbers, said)
+        while left.size:
+            for at in left.tolist():
+                begin = at + 1
+                call = int(np.searchsorted(ends, at, side="right"))
+                one, row = seen[call], at - int(ends[call]) + seen[call].rows
+                margin = None if said is None else float(said.margin[at])
+                if not self._weigh(one, row, _about(one.now_ms, manifest, said, at), float(numbers[at]), margin):
+                    break
+            left = self._worth(numbers, said)
+            left = left[left >= begin]
+            if left.size and self._keeping.is_full:
+                self._keeping.drop("behind", left.size)
+                return
+
+    def _worth(self, numbers: Array, said: _Said | None) -> Array:
+        """Which records are worth keeping for a reason that has bytes: of a batch of thousands, those that have none
+        are not to be weighed one by one."""
+        rules, dry_until, now = self.rules, self._dry_until, self._clock()
+        worth = np.zeros(numbers.shape, np.bool_)
+        if now >= dry_until[Reason.RANDOM]:
+            worth |= numbers < rules.random_share
+        if said is not None and now >= dry_until[Reason.LOW_MARGIN]:
             worth |= said.margin < rules.low_margin
-        if not worth.any():
-            return
-        records = [(one, row) for one in seen for row in range(one.rows)]
-        for at in np.flatnonzero(worth).tolist():
-            one, row = records[at]
-            margin = None if said is None else float(said.margin[at])
-            self._weigh(one, row, _about(one.now_ms, manifest, said, at), float(numbers[at]), margin)
+        return np.flatnonzero(worth)
 
     def _compared(self, one: Seen) -> None:
         if one.beside is None:
@@ -131,36 +153,38 @@ class Tap:
         mine, theirs = _said(one.manifest, [(one.scores, one.rows)]), _said(live, [(scores, one.rows)])
         if mine is None or theirs is None:
             return
-        for row, (label, beside) in enumerate(zip(theirs.labels, mine.labels, strict=True)):
-            if label != beside:
+        for row, (best, other) in enumerate(zip(theirs.best.tolist(), mine.best.tolist(), strict=True)):
+            if live.labels[best] != (beside := one.manifest.labels[other]):
                 about = _about(one.now_ms, live, theirs, row)
                 about = msgspec.structs.replace(about, beside=beside, beside_version=one.manifest.version)
                 # By chance or its margin it could be kept when the live version had answered it.
-                self._weigh(one, row, about, _NEVER, None, disagrees=True)
+                if not self._weigh(one, row, about, _NEVER, None, disagrees=True):
+                    return
 
     def _weigh(
         self, one: Seen, row: int, about: About, number: float, margin: float | None, *, disagrees: bool = False
-    ) -> None:
+    ) -> bool:
+        """Keeps it if there is the room. False where there is none: there will be none for others like it soon."""
         record = None if one.inputs is None else _record(one.inputs, one.rows, row)
         if record is None:
-            return
+            return True
         now = self._clock()
         candidate = Candidate(estimate_bytes(record), number, margin, disagrees)
         budget, reason = choose(self.rules, self._budget, candidate, now)
         if reason is None:
             self._budget = budget
             self._dry(candidate, now + DRY_SECONDS)
-            return
+            return False
         if self._keeping.is_full:
             # A disk that is slow must not cost the bytes of records that it could write later.
             self._keeping.drop("behind")
             self._rests_until = now + _BEHIND_SECONDS
-            return
+            return False
         self._budget = budget
-        if one.rows > 1:
-            # It must not keep all the others.
-            record = {name: array.copy() for name, array in record.items()}
+        # A view would keep all of what it is of: the other records of a batch, and the rest of a body.
+        record = {name: array if array.base is None else array.copy() for name, array in record.items()}
         self._keeping.offer(msgspec.structs.replace(about, reason=reason.value), record)
+        return True
 
     def _dry(self, candidate: Candidate, until: float) -> None:
         """None of the reasons to keep `candidate` had the bytes."""
@@ -180,7 +204,7 @@ def _said(manifest: Manifest, calls: Sequence[tuple[Array | None, int]]) -> _Sai
     try:
         outputs = joined(manifest, [scores for scores, _ in calls])
         given = answers(manifest, outputs)
-        return _Said(labels(manifest, given), given.confidence, margins(manifest, outputs))
+        return _Said(given.best, given.confidence, margins(manifest, outputs))
     except OutputWrong:
         # The window of whoever gave it counts that.
         return None
@@ -191,7 +215,7 @@ def _about(at_ms: int, manifest: Manifest, said: _Said | None, at: int) -> About
     if said is None:
         return about
     sure, margin = (float(np.clip(one[at], 0.0, 1.0)) for one in (said.confidence, said.margin))
-    return msgspec.structs.replace(about, label=said.labels[at], confidence=sure, margin=margin)
+    return msgspec.structs.replace(about, label=manifest.labels[int(said.best[at])], confidence=sure, margin=margin)
 
 
 def _record(inputs: Mapping[str, Array], rows: int, row: int) -> Mapping[str, Array] | None:

@@ -179,7 +179,7 @@ class Shadow:
             self._room_at = time.monotonic() + ROOM_SECONDS
             return
         failed, began = offer.rows, time.monotonic()
-        wanted = self._tally.wants_compared(offer.inputs)
+        wanted = self._tally.wants_compared(offer.manifest, offer.inputs, offer.rows)
         try:
             scores, latency_us = self._scores(offer, lease)
             failed = 0

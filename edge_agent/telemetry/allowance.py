@@ -29,6 +29,11 @@ class Allowance:
         self._saved -= size_bytes * self._per_byte + self._per_call
         return True
 
+    @property
+    def rest_seconds(self) -> float:
+        """How long nothing is allowed from now on."""
+        return max(0.0, -self._saved / self._share - (time.monotonic() - self._at))
+
     def measured(self, size_bytes: int, seconds: float) -> None:
         """Work on that many bytes took so long."""
         if size_bytes > _SMALL_BYTES:

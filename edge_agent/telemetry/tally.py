@@ -55,7 +55,7 @@ class Draws(msgspec.Struct, frozen=True):
     """Makes a call one that may be captured: a random number, 0 to 1, for each of its records. `features` says whether
     those of its inputs are to be counted, too."""
 
-    numbers: tuple[float, ...] = ()
+    numbers: "tuple[float, ...] | Array" = ()
     features: bool = False
 
 
@@ -133,18 +133,20 @@ class Tally:
         if manifest.reference.features:
             features = self._budget.allows(bytes_of(inputs))
         tap = self.tap
-        if tap is None:
+        if tap is None or (rows > 1 and not self._fits(_looked_at_bytes(manifest, rows))):
             return features
         numbers = tap.draws(rows, manifest)
         if numbers is None:
             return features
-        size_bytes = bytes_of(inputs)
+        size_bytes = bytes_of(inputs) + _looked_at_bytes(manifest, rows)
         return Draws(numbers, features) if self._fits(size_bytes) and tap.affords(size_bytes) else features
 
-    def wants_compared(self, inputs: Mapping[str, Array]) -> Draws | None:
+    def wants_compared(self, manifest: Manifest, inputs: Mapping[str, Array], rows: int) -> Draws | None:
         """The same for what a shadow is about to answer; None where they are not to be looked at."""
         tap = self.tap
-        return Draws() if tap is not None and tap.compares and self._fits(bytes_of(inputs)) else None
+        if tap is None or not tap.compares:
+            return None
+        return Draws() if self._fits(bytes_of(inputs) + _looked_at_bytes(manifest, rows)) else None
 
     def answered(self, seen: Seen) -> None:
         """Returns at once; the arrays must not be written to any more."""
@@ -312,6 +314,12 @@ def _apart(taken: Taken) -> list[Seen]:
         Seen(streak.live, streak.lease, streak.manifest, streak.rows, scores, None, took, now_ms=taken.now_ms)
         for scores, took in taken.apart()
     ]
+
+
+def _looked_at_bytes(manifest: Manifest, rows: int) -> int:
+    """What considering `rows` records takes beside their inputs: their scores, and what was drawn, as doubles. A large
+    batch of small records has many times as much of that."""
+    return 8 * rows * (len(manifest.labels) + 1)
 
 
 def _capture(tap: "Tap", seen: Sequence[Seen]) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.capture import tap as tap_module
 from edge_agent.capture.about import About
-from edge_agent.capture.choice import Rules
+from edge_agent.capture.choice import Rules, choose
 from edge_agent.capture.tap import DRY_SECONDS, REST_SECONDS, Tap
 from edge_agent.live import LiveModel, Loaded
 from edge_agent.serving.in_place import Laid
@@ -54,8 +55,8 @@ class Kept:
     def offer(self, about: About, inputs: Mapping[str, np.ndarray]) -> None:
         self.records.append((about, inputs))
 
-    def drop(self, reason: str) -> None:
-        self.dropped.append(reason)
+    def drop(self, reason: str, count: int = 1) -> None:
+        self.dropped += [reason] * count
 
     @property
     def reasons(self) -> list[str]:
@@ -113,6 +114,14 @@ def test_a_record_of_a_batch_keeps_no_other_in_memory():
     one.answered([SURE] * 1000, *[0.5] * 1000, images=images)
     assert len(one.kept.records) == 1000
     assert all(inputs["image"].base is None for _, inputs in one.kept.records)
+
+
+def test_a_record_keeps_nothing_of_its_request_in_memory_but_itself():
+    one = Tapped(ALL)
+    body = bytes(16 + (8 << 20))
+    one.answered([SURE], 0.5, images=np.frombuffer(body, np.float32, 4).reshape(1, 4))
+    ((_, inputs),) = one.kept.records
+    assert inputs["image"].base is None
 
 
 def test_a_share_of_all_is_kept_by_chance_whatever_the_model_says_of_it():
@@ -251,6 +260,8 @@ def test_considering_takes_a_share_of_a_core_and_no_more():
     assert 2 <= large < 100
     assert one.tap.draws(1, a_manifest()) is None, "who answers is left alone for a moment"
     one.clock.now += REST_SECONDS
+    assert one.tap.draws(1, a_manifest()) is None, "a large call is paid for first"
+    one.clock.now += 1.0
     assert one.tap.draws(1, a_manifest()) is not None
 
 
@@ -262,6 +273,57 @@ def test_a_call_for_which_there_is_no_time_is_counted_and_not_captured(monkeypat
         world.ask(1).wait()
         (window,) = world.windows()
     assert (window.count, kept.records) == (1, [])
+
+
+def batch(rows: int, scores: list[float] = UNSURE) -> Seen:
+    one = a_call([scores] * rows, 0.5, images=np.zeros((rows, 1), np.float32))
+    one.rows, one.draws = rows, Draws(np.full(rows, 0.5))
+    return one
+
+
+def test_of_a_large_batch_no_record_is_weighed_once_its_reason_has_no_bytes(monkeypatch):
+    weighed = []
+    monkeypatch.setattr(tap_module, "choose", lambda *given: weighed.append(given) or choose(*given))
+    one = Tapped(Rules(4096, low_margin=0.1))
+    one.tap.choose([batch(50_000)] * 2)
+    assert one.kept.reasons == ["low-margin"]
+    assert len(weighed) == 3, "at the start, one that is kept, and one for which there are no bytes"
+
+
+def test_of_a_large_batch_no_other_reason_is_forgotten_when_one_has_no_bytes():
+    one = Tapped(Rules(8192, random_share=0.1, low_margin=0.1))
+    many = batch(1000)
+    numbers = np.full(1000, 0.5)
+    numbers[990:] = 0.0
+    many.draws = Draws(numbers)
+    one.tap.choose([many])
+    assert sorted(one.kept.reasons) == ["low-margin", "random"]
+
+
+def test_all_of_a_large_batch_that_a_slow_disk_cannot_take_are_counted_at_once(monkeypatch):
+    one, weighed = Tapped(Rules(PLENTY, low_margin=0.1)), []
+    monkeypatch.setattr(tap_module, "choose", lambda *given: weighed.append(given) or choose(*given))
+    one.kept.is_full = True
+    one.tap.choose([batch(1000)])
+    assert (len(one.kept.dropped), len(weighed)) == (1000, 1)
+
+
+def test_numbers_for_a_large_batch_are_even_and_it_is_asked_for_where_one_of_them_is_picked():
+    numbers = Tapped(Rules(PLENTY, low_margin=0.1)).tap.draws(100_000, a_manifest())
+    assert numbers is not None
+    assert np.histogram(numbers, 10, (0, 1))[0] == pytest.approx(np.full(10, 10_000), abs=1000)
+    assert Tapped(Rules(PLENTY, random_share=0.001)).tap.draws(100_000, a_manifest()) is not None
+    assert Tapped(Rules(PLENTY, random_share=1e-12)).tap.draws(1000, a_manifest()) is None
+
+
+def test_a_batch_with_more_scores_than_may_wait_is_not_captured_and_no_numbers_are_drawn_for_it():
+    tally = Tally(Recorder(60_000))
+    one = Tapped(ALL)
+    tally.tap = one.tap
+    rows = tally_module.MOST_CAPTURED_BYTES // (8 * 4)
+    assert isinstance(tally.wants(a_manifest(), {"image": np.zeros((rows // 2, 1), np.float32)}, rows // 2), Draws)
+    assert tally.wants(a_manifest(), {"image": np.zeros((rows + 1, 1), np.uint8)}, rows + 1) is False
+    tally.close()
 
 
 def test_nothing_is_kept_where_nothing_is_captured():
