@@ -26,7 +26,8 @@ from fleet_contract.desired import DEFAULT_SLOT
 from fleet_contract.manifest import Manifest
 
 #: The share of a core that considering may take, and for how many seconds it may be saved up: what is saved may be
-#: spent in one go by a thread that answers.
+#: spent in one go by a thread that answers. What chance has picked has as much again to itself: if it had to share, it
+#: would pick less while every record is considered for its margin, and be no fair sample.
 CONSIDER_SHARE = 0.01
 _SAVED_SECONDS = 1.0
 #: A copy, and what is chosen of it.
@@ -52,6 +53,14 @@ class _Said(NamedTuple):
     margin: Array
 
 
+class _Asked:
+    """What considering records for one reason may still take, and until when nobody is to be asked for it."""
+
+    def __init__(self) -> None:
+        self.allowance = Allowance(CONSIDER_SHARE, _SAVED_SECONDS, _SECONDS_PER_BYTE, _SECONDS_PER_CALL)
+        self.rests_until = 0.0
+
+
 class Tap:
     """Chooses as `rules` say, which may be changed at any time, and hands what is chosen to `keeping`.
 
@@ -73,18 +82,20 @@ class Tap:
         # What is saved up counts from now on, and not from the first record that is worth keeping.
         self._budget, _ = choose(rules, self._budget, Candidate(0, _NEVER), clock())
         self._dry_until = dict.fromkeys(Reason, 0.0)
-        self._allowance = Allowance(CONSIDER_SHARE, _SAVED_SECONDS, _SECONDS_PER_BYTE, _SECONDS_PER_CALL)
-        self._rests_until = 0.0
+        self._by_chance = _Asked()
+        self._by_margin = _Asked()
 
     def draws(self, rows: int, manifest: Manifest) -> tuple[float, ...] | Array | None:
         """A random number for each of so many records of a call to the model of `manifest`, if any of them may be
         worth keeping. To be asked once for each call."""
-        now = self._clock()
-        if now < self._rests_until:
-            return None
-        rules, dry_until = self.rules, self._dry_until
-        by_margin = rules.low_margin > 0 and now >= dry_until[Reason.LOW_MARGIN] and bool(manifest.labels)
-        by_chance = rules.random_share > 0 and now >= dry_until[Reason.RANDOM]
+        now, rules, dry_until = self._clock(), self.rules, self._dry_until
+        by_margin = (
+            rules.low_margin > 0
+            and now >= self._by_margin.rests_until
+            and now >= dry_until[Reason.LOW_MARGIN]
+            and bool(manifest.labels)
+        )
+        by_chance = rules.random_share > 0 and now >= self._by_chance.rests_until and now >= dry_until[Reason.RANDOM]
         if not (by_margin or by_chance):
             return None
         if rows > _MANY:
@@ -94,11 +105,14 @@ class Tap:
         numbers = tuple([self._draw() for _ in range(rows)])
         return numbers if by_margin or min(numbers) < rules.random_share else None
 
-    def affords(self, size_bytes: int) -> bool:
-        """Whether there is time to consider a call with so many bytes of tensors; if so, it is paid for."""
-        if self._allowance.allows(size_bytes):
+    def affords(self, size_bytes: int, numbers: "tuple[float, ...] | Array") -> bool:
+        """Whether there is time to consider a call with so many bytes of tensors, for which `numbers` were drawn; if
+        so, it is paid for."""
+        least = numbers.min() if isinstance(numbers, np.ndarray) else min(numbers)
+        asked = self._by_chance if least < self.rules.random_share else self._by_margin
+        if asked.allowance.allows(size_bytes):
             return True
-        self._rests_until = self._clock() + max(REST_SECONDS, self._allowance.rest_seconds)
+        asked.rests_until = self._clock() + max(REST_SECONDS, asked.allowance.rest_seconds)
         return False
 
     @property
@@ -178,7 +192,7 @@ class Tap:
         if self._keeping.is_full:
             # A disk that is slow must not cost the bytes of records that it could write later.
             self._keeping.drop("behind")
-            self._rests_until = now + _BEHIND_SECONDS
+            self._by_chance.rests_until = self._by_margin.rests_until = now + _BEHIND_SECONDS
             return False
         self._budget = budget
         # A view would keep all of what it is of: the other records of a batch, and the rest of a body.

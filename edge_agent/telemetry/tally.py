@@ -139,7 +139,7 @@ class Tally:
         if numbers is None:
             return features
         size_bytes = bytes_of(inputs) + _looked_at_bytes(manifest, rows)
-        return Draws(numbers, features) if self._fits(size_bytes) and tap.affords(size_bytes) else features
+        return Draws(numbers, features) if self._fits(size_bytes) and tap.affords(size_bytes, numbers) else features
 
     def wants_compared(self, manifest: Manifest, inputs: Mapping[str, Array], rows: int) -> Draws | None:
         """The same for what a shadow is about to answer; None where they are not to be looked at."""

@@ -256,7 +256,7 @@ def test_what_a_slow_disk_cannot_take_is_counted_and_costs_no_bytes_of_the_budge
 
 def test_considering_takes_a_share_of_a_core_and_no_more():
     one = Tapped(Rules(PLENTY, low_margin=0.1))
-    large = sum(one.tap.affords(1_000_000) for _ in range(10_000))
+    large = sum(one.tap.affords(1_000_000, (0.5,)) for _ in range(10_000))
     assert 2 <= large < 100
     assert one.tap.draws(1, a_manifest()) is None, "who answers is left alone for a moment"
     one.clock.now += REST_SECONDS
@@ -269,10 +269,21 @@ def test_a_call_for_which_there_is_no_time_is_counted_and_not_captured(monkeypat
     with serving() as world:
         world.runs(FakeSession())
         kept = tapped(world, ALL)
-        monkeypatch.setattr(world.tally.tap, "affords", lambda _: False)
+        monkeypatch.setattr(world.tally.tap, "affords", lambda *_: False)
         world.ask(1).wait()
         (window,) = world.windows()
     assert (window.count, kept.records) == (1, [])
+
+
+def test_chance_picks_as_much_while_all_are_considered_for_their_margin_as_while_none_are():
+    one = Tapped(Rules(PLENTY, random_share=0.5, low_margin=0.1), *[0.9] * 1001, 0.1, *[0.9] * 10)
+    manifest = a_manifest()
+    for _ in range(1000):
+        if (numbers := one.tap.draws(1, manifest)) is not None:
+            one.tap.affords(100_000, numbers)
+    assert one.tap.draws(1, manifest) is None, "there is no time left for margins"
+    assert one.tap.draws(1, manifest) == (0.1,)
+    assert one.tap.affords(100_000, (0.1,))
 
 
 def batch(rows: int, scores: list[float] = UNSURE) -> Seen:
