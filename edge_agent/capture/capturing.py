@@ -34,6 +34,7 @@ class Capturing:
         self._captures: Captures | None = None
         self._keeping: Keeping | None = None
         self._tap: Tap | None = None
+        self._max_bytes = 0
         self._is_on = False
 
     def follow(self, wanted: Capture) -> None:
@@ -78,10 +79,12 @@ class Capturing:
         rules = Rules(bytes_per_hour(wanted), wanted.random_share, wanted.low_margin, wanted.disagreement)
         if self._captures is None:
             self._captures = Captures(self._folder, wanted.max_bytes)
-        elif self._captures.max_bytes != wanted.max_bytes:
-            self._captures.max_bytes = wanted.max_bytes
+            self._max_bytes = wanted.max_bytes
         if self._keeping is None:
             self._keeping = Keeping(self._captures, self._tell)
+        if self._max_bytes != wanted.max_bytes:
+            self._max_bytes = wanted.max_bytes
+            self._keeping.allow(wanted.max_bytes)
         if self._tap is None:
             self._tap = Tap(rules, self._keeping)
         # What was saved up stays: a config that is read again and again must not end capturing.

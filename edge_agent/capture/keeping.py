@@ -25,13 +25,14 @@ WRITE_SHARE = 0.02
 
 class Keeping:
     """Keeps records in `captures`, and hands `tell` the sample of each. Safe for any number of threads; its own starts
-    with the first record."""
+    when there is something to do."""
 
     def __init__(self, captures: Captures, tell: "Callable[[Sample], None]") -> None:
         self._captures = captures
         self._tell = tell
         self._changed = threading.Condition(threading.Lock())
         self._offered: deque[tuple[About, Mapping[str, Array], int]] = deque()
+        self._max_bytes: int | None = None
         self._stopped = False
         self._thread: threading.Thread | None = None
         self.held_bytes = 0
@@ -52,12 +53,16 @@ class Keeping:
             if is_taken:
                 self._offered.append((about, inputs, size_bytes))
                 self.held_bytes += size_bytes
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-                    self._thread.start()
-                self._changed.notify()
+                self._wake()
         if not is_taken:
             self.drop("behind")
+
+    def allow(self, max_bytes: int) -> None:
+        """From now on captures may take `max_bytes`; returns at once. Where that is less, the oldest go: of a disk that
+        is slow, or hangs, whoever reads the config must not wait for it."""
+        with self._changed:
+            self._max_bytes = max_bytes
+            self._wake()
 
     def drop(self, reason: str, count: int = 1) -> None:
         """Counts records that were worth keeping, and are not."""
@@ -79,6 +84,12 @@ class Keeping:
             thread.join(seconds)
         self.forget()
 
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+            self._thread.start()
+        self._changed.notify()
+
     def _run(self) -> None:
         began = time.thread_time()
         while self._keep_next():
@@ -91,9 +102,14 @@ class Keeping:
             self._changed.wait_for(lambda: self._stopped, seconds)
 
     def _keep_next(self) -> bool:
-        """Whether there was a record before the end."""
+        """Whether there was a record, or another quota, before the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._offered or self._stopped)
+            self._changed.wait_for(lambda: self._offered or self._max_bytes is not None or self._stopped)
+            max_bytes, self._max_bytes = self._max_bytes, None
+        if max_bytes is not None:
+            self._captures.max_bytes = max_bytes
+            return True
+        with self._changed:
             if not self._offered:
                 return False
             about, inputs, size_bytes = self._offered.popleft()

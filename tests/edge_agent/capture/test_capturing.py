@@ -8,8 +8,9 @@ from edge_agent.capture.capturing import Capturing, bytes_per_hour
 from edge_agent.capture.files import listed
 from edge_agent.capture.tap import Tap
 from edge_agent.config import Capture
+from edge_agent.store.disk import Disk
 from fleet_contract.telemetry import Sample
-from tests.fakes.sessions import FakeSession, Served, serving
+from tests.fakes.sessions import FakeSession, Gate, Served, serving
 from tests.fakes.waiting import until
 
 #: All of what is answered, as fast as a disk writes.
@@ -91,15 +92,27 @@ def test_the_last_report_of_an_agent_that_stops_says_what_is_kept(device: Device
     assert report.files == 2
 
 
-def test_a_smaller_quota_holds_at_once(device: Device) -> None:
+def test_a_smaller_quota_holds_soon(device: Device) -> None:
     device.capturing.follow(ALL)
     device.ask(20)
     until(lambda: device.files == 20)
     device.capturing.follow(Capture(max_bytes=8 * 4096, bytes_per_hour=1 << 50, random_share=1.0))
-    assert device.files == 8
+    until(lambda: device.files == 8)
     report = device.capturing.report()
     assert report is not None
     assert report.dropped == {"quota": 12}
+
+
+def test_who_reads_the_config_waits_for_no_disk(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    monkeypatch.setattr(Disk, "replace", lambda *_: gate())
+    device.capturing.follow(ALL)
+    device.ask(1)
+    until(lambda: gate.inside)
+    device.capturing.follow(Capture(max_bytes=1 << 20, random_share=1.0))
+    device.capturing.follow(Capture())
+    device.capturing.close(0.0)
+    gate.open()
 
 
 def test_where_nothing_is_asked_for_nobody_who_answers_is_asked(device: Device) -> None:
