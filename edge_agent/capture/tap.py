@@ -60,6 +60,9 @@ class _Asked:
         self.allowance = Allowance(CONSIDER_SHARE, _SAVED_SECONDS, _SECONDS_PER_BYTE, _SECONDS_PER_CALL)
         self.rests_until = 0.0
 
+    def rest(self, until: float) -> None:
+        self.rests_until = max(self.rests_until, until)
+
 
 class Tap:
     """Chooses as `rules` say, which may be changed at any time, and hands what is chosen to `keeping`.
@@ -88,16 +91,15 @@ class Tap:
     def draws(self, rows: int, manifest: Manifest) -> tuple[float, ...] | Array | None:
         """A random number for each of so many records of a call to the model of `manifest`, if any of them may be
         worth keeping. To be asked once for each call."""
-        now, rules, dry_until = self._clock(), self.rules, self._dry_until
-        by_margin = (
-            rules.low_margin > 0
-            and now >= self._by_margin.rests_until
-            and now >= dry_until[Reason.LOW_MARGIN]
-            and bool(manifest.labels)
-        )
-        by_chance = rules.random_share > 0 and now >= self._by_chance.rests_until and now >= dry_until[Reason.RANDOM]
+        now, rules = self._clock(), self.rules
+        by_margin = now >= self._by_margin.rests_until and rules.low_margin > 0 and bool(manifest.labels)
+        by_chance = now >= self._by_chance.rests_until and rules.random_share > 0
         if not (by_margin or by_chance):
             return None
+        if rows == 1:
+            # Of most calls, and in a third of the time.
+            number = self._draw()
+            return (number,) if by_margin or number < rules.random_share else None
         if rows > _MANY:
             many = np.frombuffer(randbytes(4 * rows), np.uint32) * 2.0**-32  # noqa: S311, nobody is kept out by it
             return many if by_margin or many.min() < rules.random_share else None
@@ -112,7 +114,7 @@ class Tap:
         asked = self._by_chance if least < self.rules.random_share else self._by_margin
         if asked.allowance.allows(size_bytes):
             return True
-        asked.rests_until = self._clock() + max(REST_SECONDS, asked.allowance.rest_seconds)
+        asked.rest(self._clock() + max(REST_SECONDS, asked.allowance.rest_seconds))
         return False
 
     @property
@@ -192,7 +194,8 @@ class Tap:
         if self._keeping.is_full:
             # A disk that is slow must not cost the bytes of records that it could write later.
             self._keeping.drop("behind")
-            self._by_chance.rests_until = self._by_margin.rests_until = now + _BEHIND_SECONDS
+            self._by_chance.rest(now + _BEHIND_SECONDS)
+            self._by_margin.rest(now + _BEHIND_SECONDS)
             return False
         self._budget = budget
         # A view would keep all of what it is of: the other records of a batch, and the rest of a body.
@@ -205,8 +208,10 @@ class Tap:
         rules = self.rules
         if candidate.random < rules.random_share:
             self._dry_until[Reason.RANDOM] = until
+            self._by_chance.rest(until)
         if candidate.margin is not None and candidate.margin < rules.low_margin:
             self._dry_until[Reason.LOW_MARGIN] = until
+            self._by_margin.rest(until)
         if candidate.disagrees:
             self._dry_until[Reason.DISAGREEMENT] = until
 
