@@ -106,13 +106,14 @@ class Keeping:
         with self._changed:
             self._changed.wait_for(lambda: self._offered or self._max_bytes is not None or self._stopped)
             max_bytes, self._max_bytes = self._max_bytes, None
+            # In the same breath: what waits may be forgotten at any other time, and that is no end.
+            offered = self._offered.popleft() if max_bytes is None and self._offered else None
         if max_bytes is not None:
             self._captures.max_bytes = max_bytes
             return True
-        with self._changed:
-            if not self._offered:
-                return False
-            about, inputs, size_bytes = self._offered.popleft()
+        if offered is None:
+            return False
+        about, inputs, size_bytes = offered
         try:
             kept = self._captures.keep(about, inputs)
             if kept is not None:
