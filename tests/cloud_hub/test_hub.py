@@ -17,14 +17,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cloud_hub.__main__ import main
 from cloud_hub.ports import is_taken
-from fleet_contract.encoding import encode
+from fleet_contract.encoding import decode, encode
 from fleet_contract.join import JoinRequest, open_identity, parse_token
 from fleet_contract.signing import envelope
+from fleet_contract.telemetry import Ack, Event, Lane, Record, batch_of, channel_of, encode_batch
 from fleet_contract.topics import Address, Channel, topic
 from tests.fakes.certificates import request_for
 from tests.fakes.hub_process import HubProcess
+from tests.fakes.lake import sample, window
 from tests.fakes.reports import INVENTORY, report
 from tests.fakes.waiting import until
+
+EVENT = Event(1, 0, "started", "started", "Agent 0.1.0 started.")
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +149,28 @@ def test_a_device_joins_reports_and_is_seen(hub: HubProcess) -> None:
     assert health["refused_messages"] == {"undecodable": 1}
     assert health["last_refused"]["device"] == "gw-1"
     assert health["status"] == "ok", "one device's rubbish does not make the hub sick"
+
+
+@pytest.mark.parametrize(("lane", "record"), [(Lane.WINDOWS, window()), (Lane.EVENTS, EVENT), (Lane.SAMPLES, sample())])
+def test_what_a_device_sends_of_each_lane_is_in_its_table_once(hub: HubProcess, lane: Lane, record: Record) -> None:
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    address, heard = Address("default", f"gw-{lane}"), list[Ack]()
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=address.device, protocol=paho.MQTTv5)
+    client.on_message = lambda _c, _d, message: heard.append(decode(message.payload, Ack))
+    client.on_connect = lambda *_: client.subscribe(topic(address, Channel.ACK), qos=1)
+    client.connect("127.0.0.1", hub.mqtt_port)
+    client.loop_start()
+    payload = encode_batch(batch_of(address.device, "b0", 0, lane, (record,)))
+    for count in (1, 2):
+        client.publish(topic(address, channel_of(lane)), payload, qos=1).wait_for_publish(10)
+        until(lambda: len(heard) == count)  # noqa: B023
+    client.disconnect()
+    client.loop_stop()
+    assert {(ack.boot, ack.through, ack.lane, ack.batch) for ack in heard} == {("b0", 1, lane, "")}
+    sql = f"SELECT boot, sequence, fleet FROM {lane} WHERE device = '{address.device}'"
+    assert hub.ask("POST", "/api/v1/lake/query", {"sql": sql})["rows"] == [["b0", 1, "default"]]
 
 
 def test_it_stops_cleanly_within_five_seconds_with_streams_open(tmp_path: Path) -> None:
