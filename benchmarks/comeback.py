@@ -25,7 +25,8 @@ from cloud_hub.database import Database
 from cloud_hub.lake.backpressure import Backpressure, offered
 from cloud_hub.lake.ingest import Ingest, Pace
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE
+from cloud_hub.lake.rows import PARTITION
+from cloud_hub.lake.schema import SCHEMA, TABLE
 from cloud_hub.lake.table import LakeTable
 from cloud_hub.refusals import Refusals
 from edge_agent.core.drain import Backlog, Drain, Send, Wait, acked, chance, connected, following, sent, turned_down

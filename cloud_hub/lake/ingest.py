@@ -29,7 +29,7 @@ from cloud_hub.lake.inbox import Delivery, Inbox
 from cloud_hub.lake.lanes import LaneTable, Source, began, lane_tables
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.marks import Boot, plan
-from cloud_hub.lake.schema import Origin
+from cloud_hub.lake.rows import Origin
 from cloud_hub.lake.store import origins
 from cloud_hub.lake.table import LakeContested, LakeUnavailable
 from cloud_hub.monitoring import store

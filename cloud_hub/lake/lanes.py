@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from cloud_hub.lake.events import EVENTS_SCHEMA, EVENTS_TABLE, EventRow, event_rows
+from cloud_hub.lake.events import EVENTS_SCHEMA, EVENTS_TABLE, event_rows
 from cloud_hub.lake.ledger import Ledger
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.marks import Boot
-from cloud_hub.lake.samples import SAMPLES_SCHEMA, SAMPLES_TABLE, SampleRow, sample_rows
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE, Origin, Row, rows_table
+from cloud_hub.lake.rows import PARTITION, Origin, Row
+from cloud_hub.lake.samples import SAMPLES_SCHEMA, SAMPLES_TABLE, sample_rows
+from cloud_hub.lake.schema import SCHEMA, TABLE, rows_table
 from cloud_hub.lake.table import LakeTable
 from fleet_contract.telemetry import Event, Lane, Record, Sample, Window
 from fleet_contract.topics import Address
@@ -62,14 +63,10 @@ def _windows(records: Sequence[tuple[Source, Record]], now: datetime) -> pa.Tabl
 
 
 def _events(records: Sequence[tuple[Source, Record]], now: datetime) -> pa.Table:
-    rows = [
-        EventRow(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Event)
-    ]
+    rows = [Row(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Event)]
     return event_rows(rows, now)
 
 
 def _samples(records: Sequence[tuple[Source, Record]], now: datetime) -> pa.Table:
-    rows = [
-        SampleRow(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Sample)
-    ]
+    rows = [Row(of.address.fleet, *of.boot, of.origin, record) for of, record in records if isinstance(record, Sample)]
     return sample_rows(rows, now)

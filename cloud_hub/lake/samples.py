@@ -4,25 +4,19 @@ The inputs themselves are on the device, in the file that `capture` names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from cloud_hub.lake.schema import PARTITION, Origin, maps, text_map, time_type
+from cloud_hub.lake.rows import PARTITION, WHENCE, Row, table_of, time_type
 from fleet_contract.telemetry import Sample
 
 SAMPLES_TABLE = "samples"
 
 SAMPLES_SCHEMA = pa.schema(
     [
-        pa.field("device", pa.string(), nullable=False),
-        pa.field("boot", pa.string(), nullable=False),
-        pa.field("sequence", pa.int64(), nullable=False),
-        pa.field("fleet", pa.string(), nullable=False),
-        pa.field("target", pa.string()),
-        pa.field("labels", text_map),
+        *WHENCE,
         pa.field("captured_at", time_type, nullable=False),
         pa.field("ingested_at", time_type, nullable=False),
         pa.field("model", pa.string(), nullable=False),
@@ -41,29 +35,11 @@ SAMPLES_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class SampleRow:
-    """A sample and where it comes from."""
-
-    fleet: str
-    device: str
-    boot: str
-    origin: Origin
-    sample: Sample
-
-
-def sample_rows(rows: Sequence[SampleRow], ingested_at: datetime) -> pa.Table:
+def sample_rows(rows: Sequence[Row[Sample]], ingested_at: datetime) -> pa.Table:
     """`rows` as a table of `SAMPLES_SCHEMA`, all of the ingest day of `ingested_at`. What says nothing is null."""
-    samples = [row.sample for row in rows]
+    samples = [row.record for row in rows]
     columns: dict[str, Any] = {
-        "device": [row.device for row in rows],
-        "boot": [row.boot for row in rows],
-        "sequence": [sample.sequence for sample in samples],
-        "fleet": [row.fleet for row in rows],
-        "target": [row.origin.target for row in rows],
-        "labels": maps([row.origin.labels for row in rows], text_map),
         "captured_at": [sample.at_ms * 1000 for sample in samples],
-        "ingested_at": pa.repeat(pa.scalar(ingested_at, time_type), len(rows)),
         "model": [sample.model for sample in samples],
         "version": [sample.version for sample in samples],
         "digest": [sample.digest for sample in samples],
@@ -76,12 +52,5 @@ def sample_rows(rows: Sequence[SampleRow], ingested_at: datetime) -> pa.Table:
         "margin": [sample.margin if sample.label else None for sample in samples],
         "beside": [sample.beside or None for sample in samples],
         "beside_version": [sample.beside_version or None for sample in samples],
-        PARTITION: pa.repeat(pa.scalar(ingested_at.astimezone(UTC).date(), pa.date32()), len(rows)),
     }
-    return pa.table(
-        [
-            pa.array(column, field.type) if isinstance(column := columns[field.name], list) else column
-            for field in SAMPLES_SCHEMA
-        ],
-        schema=SAMPLES_SCHEMA,
-    )
+    return table_of(SAMPLES_SCHEMA, rows, ingested_at, columns)

@@ -1,34 +1,25 @@
 """The table `windows`: its columns, and windows as rows of it. Readers of the open table rely on these names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from itertools import accumulate, chain
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from cloud_hub.lake.rows import PARTITION, WHENCE, Row, maps, table_of, time_type
 from fleet_contract.histogram import latency_quantile
 from fleet_contract.telemetry import Window
 
 TABLE = "windows"
-PARTITION = "day"
 
 _count = pa.int64()
-time_type = pa.timestamp("us", tz="UTC")
 _labelled = pa.map_(pa.string(), _count)
-text_map = pa.map_(pa.string(), pa.string())
 _buckets = pa.map_(pa.int32(), _count)
 _features = pa.map_(pa.string(), pa.list_(_count))
 
 SCHEMA = pa.schema(
     [
-        pa.field("device", pa.string(), nullable=False),
-        pa.field("boot", pa.string(), nullable=False),
-        pa.field("sequence", pa.int64(), nullable=False),
-        pa.field("fleet", pa.string(), nullable=False),
-        pa.field("target", pa.string()),
-        pa.field("labels", text_map),
+        *WHENCE,
         pa.field("model", pa.string(), nullable=False),
         pa.field("version", pa.int32(), nullable=False),
         pa.field("digest", pa.string(), nullable=False),
@@ -58,42 +49,16 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What the hub knew of a device when a window came: target and labels; nothing of a device that never joined."""
-
-    target: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A window and where it comes from."""
-
-    fleet: str
-    device: str
-    boot: str
-    origin: Origin
-    window: Window
-
-
-def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
+def rows_table(rows: Sequence[Row[Window]], ingested_at: datetime) -> pa.Table:
     """`rows` as a table of `SCHEMA`, all of the ingest day of `ingested_at`."""
-    windows = [row.window for row in rows]
+    windows = [row.record for row in rows]
     quantiles = [_quantiles(window.latency) for window in windows]
     columns: dict[str, Any] = {
-        "device": [row.device for row in rows],
-        "boot": [row.boot for row in rows],
-        "sequence": [window.sequence for window in windows],
-        "fleet": [row.fleet for row in rows],
-        "target": [row.origin.target for row in rows],
-        "labels": maps([row.origin.labels for row in rows], text_map),
         "model": [window.model for window in windows],
         "version": [window.version for window in windows],
         "digest": [window.digest for window in windows],
         "started_at": [window.started_at_ms * 1000 for window in windows],
         "ended_at": [window.ended_at_ms * 1000 for window in windows],
-        "ingested_at": pa.repeat(pa.scalar(ingested_at, time_type), len(rows)),
         "count": [window.count for window in windows],
         "errors": [window.errors for window in windows],
         "latency": maps([window.latency for window in windows], _buckets),
@@ -104,7 +69,6 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
         "confidence": [window.confidence for window in windows],
         "features": maps([window.features for window in windows], _features),
         "error_codes": maps([window.error_codes for window in windows], _labelled),
-        PARTITION: pa.repeat(pa.scalar(ingested_at.astimezone(UTC).date(), pa.date32()), len(rows)),
         "slot": [window.slot for window in windows],
         "compared": [window.compared for window in windows],
         "agreed": [window.agreed for window in windows],
@@ -114,22 +78,7 @@ def rows_table(rows: Sequence[Row], ingested_at: datetime) -> pa.Table:
         "labelled": [window.labelled for window in windows],
         "correct": [window.correct for window in windows],
     }
-    return pa.table(
-        [
-            pa.array(column, field.type) if isinstance(column := columns[field.name], list) else column
-            for field in SCHEMA
-        ],
-        schema=SCHEMA,
-    )
-
-
-def maps(values: Sequence[Mapping[Any, Any]], kind: pa.MapType) -> pa.MapArray:
-    """A column of dictionaries."""
-    # Some five times as fast as handing pyarrow a list of pairs for each row.
-    offsets = pa.array(accumulate((len(one) for one in values), initial=0), pa.int32())
-    keys = pa.array(list(chain.from_iterable(values)), kind.key_type)
-    items = pa.array(list(chain.from_iterable(one.values() for one in values)), kind.item_type)
-    return pa.MapArray.from_arrays(offsets, keys, items, type=kind)
+    return table_of(SCHEMA, rows, ingested_at, columns)
 
 
 def _quantiles(latency: Mapping[int, int]) -> tuple[float | None, float | None, float | None]:

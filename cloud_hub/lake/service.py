@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 from cloud_hub.lake.lanes import TABLES
 from cloud_hub.lake.location import Location
 from cloud_hub.lake.query import Limits, Queries
-from cloud_hub.lake.schema import PARTITION
+from cloud_hub.lake.rows import PARTITION
 from cloud_hub.lake.table import LakeTable
 from cloud_hub.lake.views import ColumnView, QueryRequest, QueryView, TableView
 

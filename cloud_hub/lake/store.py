@@ -7,7 +7,7 @@ from sqlmodel import Session, col
 
 from cloud_hub.devices.store import labels_of
 from cloud_hub.devices.tables import Device
-from cloud_hub.lake.schema import Origin
+from cloud_hub.lake.rows import Origin
 
 
 def origins(session: Session, devices: Sequence[str]) -> dict[str, Origin]:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from cloud_hub.lake.schema import Origin, Row, rows_table
+from cloud_hub.lake.rows import Origin, Row
+from cloud_hub.lake.schema import rows_table
 from fleet_contract.telemetry import Sample, Window
 
 NOW = datetime(2026, 11, 2, 12, 0, 0, tzinfo=UTC)

@@ -18,7 +18,8 @@ from cloud_hub.database import Database
 from cloud_hub.lake.ingest import Ingest, Pace
 from cloud_hub.lake.lanes import TABLES
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, TABLE
+from cloud_hub.lake.rows import PARTITION
+from cloud_hub.lake.schema import TABLE
 from cloud_hub.lake.table import LakeTable
 from cloud_hub.refusals import Refusals
 from edge_agent.core.drain import Drain, Send, acked, connected, following, sent, turned_down

@@ -11,21 +11,12 @@ from tests.built import Digits, digits  # noqa: F401
 from tests.fakes.faults.mounts import mounted
 from tests.fleet.test_story_captures import CAPTURE, ask, assert_whole, captures, in_lake, names
 from tests.fleet.world import Agent, Hub, eventually, make_agent, rolled_out
-from tests.live.test_full_state_folder import fill
+from tests.live.test_full_state_folder import fill, hub  # noqa: F401
 from tests.live.test_mosquitto import windows
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(1200)]
 #: Captures leave 64 MiB to others.
 DISK_BYTES = 96 * 1024 * 1024
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
-    (tmp_path / "hub").mkdir()
-    hub = Hub(tmp_path / "hub")
-    yield hub
-    hub.client.close()
-    hub.stop()
 
 
 @pytest.fixture
@@ -50,7 +41,7 @@ def device(hub: Hub, tmp_path: Path, digits: Digits, port: int) -> Iterator[Agen
 
 
 def test_inputs_are_kept_while_there_is_room_and_again_once_there_is(
-    hub: Hub,
+    hub: Hub,  # noqa: F811
     device: Agent,
     digits: Digits,  # noqa: F811
     port: int,

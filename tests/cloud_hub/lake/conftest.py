@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE
+from cloud_hub.lake.rows import PARTITION
+from cloud_hub.lake.schema import SCHEMA, TABLE
 from cloud_hub.lake.table import LakeTable
 from tests.fakes.s3 import S3
 

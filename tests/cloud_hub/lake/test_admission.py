@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud_hub.lake.admission import TelemetryWrong, admit
-from cloud_hub.lake.samples import SampleRow, sample_rows
-from cloud_hub.lake.schema import Origin, Row, rows_table
+from cloud_hub.lake.rows import Origin, Row
+from cloud_hub.lake.samples import sample_rows
+from cloud_hub.lake.schema import rows_table
 from fleet_contract.errors import ContractError, DeviceWrong, Undecodable
 from fleet_contract.telemetry import Batch, Event, Lane, Sample, Window, encode_batch
 from fleet_contract.topics import Address, Channel
@@ -187,6 +188,6 @@ def test_all_samples_that_come_in_can_be_written(one: Sample) -> None:
         batch = admit(ADDRESS, kept(one), Channel.SAMPLES)
     except ContractError:
         return
-    (row,) = sample_rows([SampleRow("default", "gateway-1", batch.boot, Origin(), batch.samples[0])], NOW).to_pylist()
+    (row,) = sample_rows([Row("default", "gateway-1", batch.boot, Origin(), batch.samples[0])], NOW).to_pylist()
     assert (row["sequence"], row["size_bytes"], row["capture"]) == (one.sequence, one.size_bytes, one.capture)
     assert (row["confidence"] is None) == (one.label == "")

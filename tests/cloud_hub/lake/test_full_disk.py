@@ -11,7 +11,8 @@ from cloud_hub.lake.table import LakeTable
 _PROGRAM = """
 import resource, signal, sys
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, SCHEMA, TABLE
+from cloud_hub.lake.rows import PARTITION
+from cloud_hub.lake.schema import SCHEMA, TABLE
 from cloud_hub.lake.table import LakeTable, LakeUnavailable
 from tests.fakes.lake import NOW, rows
 

@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 
 from cloud_hub.errors import CannotStart
 from cloud_hub.lake.location import Location
-from cloud_hub.lake.schema import PARTITION, SCHEMA
+from cloud_hub.lake.rows import PARTITION
+from cloud_hub.lake.schema import SCHEMA
 from cloud_hub.lake.table import LakeContested, LakeTable, LakeUnavailable
 from tests.fakes.lake import NOW, rows
 
