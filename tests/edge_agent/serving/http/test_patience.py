@@ -7,10 +7,15 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.serving.http import crowd as crowds
 from edge_agent.serving.http import loop as loops
 from edge_agent.serving.http.crowd import ALONE_SECONDS, Crowd
 from edge_agent.serving.http.loop import Loop
 from edge_agent.serving.http.patience import LINGER_SECONDS, Patience, linger_seconds
+from tests.edge_agent.serving.http.test_connections import INFER, LIVE
+from tests.fakes.engine import image_model
+from tests.fakes.waiting import until
+from tests.fakes.wire import served
 
 
 def tries(patience: Patience, waits: int, *, found: bool) -> int:
@@ -138,3 +143,31 @@ def test_who_has_heard_of_no_other_for_a_second_is_alone():
     assert crowd.alone("c", 5.0 + ALONE_SECONDS), "it comes when nobody else does anything any more"
     crowd.left("c")
     assert not crowd.alone("c", 5.1 + ALONE_SECONDS), "another may have its number"
+
+
+def test_the_rest_of_a_body_is_looked_for_only_where_its_client_is_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(crowds, "ALONE_SECONDS", 0.3)
+    looked: list[float] = []
+    monkeypatch.setattr(Loop, "expect", lambda _, took_seconds=0.0: looked.append(took_seconds))
+    with served(image_model(), tmp_path) as server:
+        one, other = server.wire(), server.wire()
+
+        def looks() -> bool:
+            # Not for what comes after the answer before.
+            time.sleep(0.05)
+            looked.clear()
+            one.send(INFER[:-10])
+            time.sleep(0.05)
+            found = bool(looked)
+            one.send(INFER[-10:])
+            assert one.reply().status == 200
+            return found
+
+        def looks_beside_another() -> bool:
+            other.send(LIVE)
+            assert other.reply().status == 200
+            return looks()
+
+        until(looks)
+        until(lambda: not looks_beside_another())
+        until(looks)
